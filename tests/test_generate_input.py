@@ -1,0 +1,222 @@
+"""generate_input.py writes the splits that were asked for, and nothing at all where the input is bad.
+
+    python -m pytest tests/test_generate_input.py
+"""
+
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import generate_input
+from utils.conversations import EMOTIONS, describe, load_conversations, without_labels, write_json
+
+ECF = Path(__file__).resolve().parents[1].parent / "shared" / "ecf"
+needs_ecf = pytest.mark.skipif(not ECF.is_dir(), reason="ECF is not part of the repository")
+
+
+def talks(*numbers, labelled=True):
+    """Small conversations with a field that nothing knows."""
+    lines = [
+        {"utterance_ID": i, "text": f"Line {i}", "speaker": "Bo", "emotion": emotion, "video_source": f"S{i}"}
+        for i, emotion in ((1, "joy"), (2, "neutral"))
+    ]
+    full = [
+        {"conversation_ID": n, "note": "kept", "conversation": lines, "emotion-cause_pairs": [["1_joy", "1"]]}
+        for n in numbers
+    ]
+    return full if labelled else [without_labels(talk) for talk in full]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A folder laid out as data/sample is, which is also where the command runs."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data" / "sample"
+    write_json(talks(*range(1, 21)), folder / "conversations.json")
+    write_json(talks(30, 31, labelled=False), folder / "unlabelled.json")
+    return folder
+
+
+def run(*arguments):
+    return generate_input.main([str(argument) for argument in arguments])
+
+
+def written(out="input"):
+    """{split: its ids}, after checking what was written."""
+    result = {}
+    for path in sorted(Path(out).glob("*/conversations.json")):
+        labelled = path.parent.name != "unlabelled"
+        read = load_conversations(path, labelled=labelled, allow_empty=True)
+        for talk in read:  # fields that nothing knows survive
+            assert talk["note"] == "kept" and talk["conversation"][1]["video_source"] == "S2"
+        assert labelled or not any("emotion" in str(talk) for talk in read)
+        result[path.parent.name] = [talk["conversation_ID"] for talk in read]
+    return result
+
+
+def test_the_default_is_the_sample(data, capsys):
+    assert run() == 0
+    parts = written()
+    assert [len(parts[name]) for name in ("train", "val", "test")] == [16, 2, 2]
+    assert parts["unlabelled"] == [30, 31]
+    assert sorted(parts["train"] + parts["val"] + parts["test"]) == list(range(1, 21))
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["conversations", "utterances", "emotional", "pairs", *EMOTIONS]
+    assert rows[0].split() == ["train", "16", "32", "16", "16", "0", "0", "0", "16", "0", "0", "16"]
+    assert rows[3].split()[:4] == ["unlabelled", "2", "4", "0"]
+
+
+def test_seeds(data):
+    assert run("--out", "a") == run("--out", "b", "--seed", 42) == run("--out", "c", "--seed", 1) == 0
+    assert written("a") == written("b") != written("c")
+
+
+def test_fractions(data):
+    assert run("--data", data / "conversations.json", "--fractions", 0.5, 0.5, 0) == 0
+    parts = written()
+    assert [len(parts[name]) for name in ("train", "val", "test")] == [10, 10, 0]
+
+
+def test_all_train(data):
+    assert run("--all-train") == 0
+    assert written() == {"train": list(range(1, 21)), "val": [], "test": [], "unlabelled": [30, 31]}
+
+
+def test_split_file_beside_the_data(data, capsys):
+    write_json({"train": [3, "1"], "dev": [2], "test": []}, data / "splits.json")
+    assert run("--data", data, "--splits", "splits.json") == 0
+    assert written() == {"train": [1, 3], "val": [2], "test": [], "unlabelled": [30, 31]}
+    assert "17 conversations that are in no split" in capsys.readouterr().out
+
+
+def test_unlabelled_loses_its_labels(data):
+    write_json(talks(50), data / "more.json")
+    assert run("--unlabelled", "more.json") == 0
+    assert written()["unlabelled"] == [50]
+
+
+def test_without_unlabelled(data, capsys):
+    run()
+    (data / "unlabelled.json").unlink()
+    assert run("--out", "other") == 0
+    assert set(written("other")) == {"train", "val", "test"}
+    assert "earlier run" not in capsys.readouterr().out
+    assert run() == 0
+    assert "from an earlier run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--data", "missing.json"],
+    ["--data", "bad.json"],
+    ["--data", "unlabelled"],
+    ["--splits", "missing.json"],
+    ["--splits", "overlap.json"],
+    ["--fractions", "0.8", "0.3", "0.1"],
+    ["--unlabelled", "missing.json"],
+    ["--unlabelled", "bad.json"],
+])  # fmt: skip
+def test_bad_input_leaves_earlier_input(data, capsys, arguments):
+    run()
+    before = written()
+    write_json([{"conversation_ID": 1}], "bad.json")
+    write_json({"train": [1], "test": [1]}, "overlap.json")
+    write_json(talks(1, 2, 3, labelled=False), "unlabelled/conversations.json")
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.startswith("generate_input.py: ") and output.err.count("\n") == 1
+    assert written() == before
+
+
+def test_out_is_a_file(data, capsys):
+    Path("taken").write_text("mine")
+    assert run("--out", "taken") == 2
+    assert capsys.readouterr().err.count("\n") == 1 and Path("taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--all-train", "--splits", "s.json"],
+    ["--seed", "x"],
+    ["--fractions", "1"],
+])  # fmt: skip
+def test_senseless_command_lines(data, arguments):
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 2 and not Path("input").exists()
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Stands for the hub: a folder that downloads come from."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+
+    def snapshot_download(repo_id, repo_type, **options):
+        assert (repo_id, repo_type) == ("NUSTM/ECF", "dataset")
+        return str(folder)
+
+    module = types.SimpleNamespace(snapshot_download=snapshot_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def write_utterance_folder(folder):
+    for name, numbers in {"train": (1, 2, 3), "dev": (4,), "test": (5, 6)}.items():
+        write_json(talks(*numbers), folder / "utterance" / f"{name}.json")
+
+
+def test_hub_prefers_the_semeval_file(hub):
+    write_utterance_folder(hub)
+    write_json(talks(*range(10)), hub / "SemEval-2024" / "Subtask_2_train.json")
+    write_json(talks(90, labelled=False), hub / "SemEval-2024" / "Subtask_2_test.json")
+    assert run("--data", "NUSTM/ECF", "--all-train") == 0
+    assert written() == {"train": list(range(10)), "val": [], "test": [], "unlabelled": [90]}
+
+
+@pytest.mark.parametrize("name", ["NUSTM/ECF", "hub"])  # downloaded, or a copy of it
+def test_hub_splits(hub, name):
+    write_utterance_folder(hub)
+    assert run("--data", name) == 0
+    assert written() == {"train": [1, 2, 3], "val": [4], "test": [5, 6]}
+    assert run("--data", name, "--all-train") == 0
+    assert written() == {"train": [1, 2, 3, 4, 5, 6], "val": [], "test": []}
+
+
+def test_hub_splits_that_overlap(hub, capsys):
+    write_utterance_folder(hub)
+    write_json(talks(2, 4), hub / "utterance" / "dev.json")
+    assert run("--data", "NUSTM/ECF") == 2
+    assert "2 is there twice" in capsys.readouterr().err and not Path("input").exists()
+
+
+def test_hub_without_conversations(hub, capsys):
+    assert run("--data", "NUSTM/ECF") == 2
+    assert "neither Subtask_2_train.json nor" in capsys.readouterr().err
+
+
+def test_hub_out_of_reach(hub, monkeypatch, capsys):
+    def snapshot_download(*arguments, **options):
+        raise ConnectionError("offline\nand a second line")
+
+    monkeypatch.setattr(sys.modules["huggingface_hub"], "snapshot_download", snapshot_download)
+    assert run("--data", "NUSTM/ECF") == 2
+    message = capsys.readouterr().err
+    assert "NUSTM/ECF" in message and "(offline)" in message and message.count("\n") == 1
+
+
+def test_hub_package_missing(hub, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert run("--data", "NUSTM/ECF") == 2
+    assert "huggingface_hub" in capsys.readouterr().err
+
+
+@needs_ecf
+def test_ecf(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("--data", ECF, "--splits", "ecf1_splits.json") == 0
+    counts = {path.parent.name: describe(load_conversations(path)) for path in Path("input").glob("*/*.json")}
+    assert {name: (count["conversations"], count["pairs"]) for name, count in counts.items()} == {
+        "train": (1001, 7055), "val": (112, 866), "test": (261, 1873), "unlabelled": (341, 0)}

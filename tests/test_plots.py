@@ -1,0 +1,188 @@
+"""Tests of utils/plots.py: pictures are written, show what they were given and are the same on every run."""
+
+import copy
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from utils import plots
+from utils.conversations import EMOTIONS, pairs
+
+CONVERSATION = {
+    "conversation_ID": 1,
+    "conversation": [
+        {"utterance_ID": 1, "text": "They said yes!", "speaker": "Mira", "emotion": "joy"},
+        {"utterance_ID": 2, "text": "All $20,000 and not $5?", "speaker": "$Jo$", "emotion": "surprise"},
+        {"utterance_ID": 3, "text": "Every one of it. " * 60, "speaker": "Mira", "emotion": "neutral"},
+        {"utterance_ID": 4, "text": "You go.", "speaker": "Somebody with long names", "emotion": "sadness"},
+    ],
+    "emotion-cause_pairs": [
+        ["1_joy", "1"], ["2_surprise", "1"], ["4_sadness", "1"], ["4_sadness", "3"], ["4_sadness", "4"],
+    ],
+}  # fmt: skip
+
+
+def bare():
+    """Build the conversation without emotions and pairs."""
+    conversation = copy.deepcopy(CONVERSATION)
+    del conversation["emotion-cause_pairs"]
+    for utterance in conversation["conversation"]:
+        del utterance["emotion"]
+    return conversation
+
+
+def parts(fig, gid):
+    """Find the shapes of one kind in a drawn conversation."""
+    return [patch for patch in fig.axes[0].patches if patch.get_gid() == gid]
+
+
+def texts(fig):
+    """List all texts in a drawn conversation."""
+    return [text.get_text() for text in fig.axes[0].texts]
+
+
+HISTORY = [{"step": 10 * i, "loss": 2 / (i + 1), "learning_rate": 1e-4} for i in range(30)]
+HISTORY += [{"step": 150, "eval_loss": 0.4}, {"step": 290, "train_loss": 0.3}]
+FIGURES = {
+    "loss": lambda: plots.loss_curve(HISTORY),
+    "lengths": lambda: plots.token_lengths([10, 20, 20, 4000], budget=100, title="A $title$ of $5"),
+    "confusion": lambda: plots.confusion_matrix(np.arange(49).reshape(7, 7)),
+    "distances": lambda: plots.cause_distances([CONVERSATION], [CONVERSATION, bare()]),
+    "conversation": lambda: plots.draw_conversation(CONVERSATION, "A $title$ of $5"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_saved_the_same_twice(name, tmp_path):
+    first = plots.save(FIGURES[name](), tmp_path / "new" / "folder" / "a.png")
+    second = plots.save(FIGURES[name](), str(tmp_path / "b.png"))
+    assert first.read_bytes().startswith(b"\x89PNG")
+    assert first.read_bytes() == second.read_bytes()
+    assert b"matplotlib" not in first.read_bytes()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_left_to_the_notebook(name):
+    assert isinstance(FIGURES[name](), Figure)
+    assert not plt.get_fignums()  # an open figure would be shown a second time
+
+
+def test_every_emotion_has_its_own_colour():
+    assert set(plots.COLOURS) == set(EMOTIONS)
+    assert len(set(plots.COLOURS.values())) == len(EMOTIONS)
+
+
+def test_loss_curve_shows_raw_smooth_and_evaluation_losses():
+    raw, smooth, held_out = plots.loss_curve(HISTORY).axes[0].lines
+    assert len(raw.get_xdata()) == len(smooth.get_xdata()) == 30
+    assert list(held_out.get_xdata()) == [150] and list(held_out.get_ydata()) == [0.4]
+
+
+def test_smoothing_keeps_a_straight_line():
+    assert plots._smooth(range(40)) == pytest.approx(list(range(40)))
+
+
+def test_empty_input_gives_empty_charts(tmp_path):
+    figures = [plots.loss_curve([]), plots.token_lengths([])]
+    figures += [plots.cause_distances([]), plots.cause_distances([], [])]
+    for fig in figures:
+        assert plots.save(fig, tmp_path / "empty.png").stat().st_size > 0
+
+
+def test_token_lengths_names_what_is_over_the_budget():
+    legend = plots.token_lengths([100, 101, 5], budget=100).axes[0].get_legend()
+    assert "1 of 3" in legend.get_texts()[0].get_text()
+    assert plots.token_lengths([100, 101, 5]).axes[0].get_legend() is None
+
+
+def test_confusion_matrix_colours_rows_and_prints_counts():
+    counts = np.zeros((7, 7), dtype=int)
+    counts[0, 1], counts[0, 0] = 30, 10
+    ax = plots.confusion_matrix(counts).axes[0]
+    shares = np.asarray(ax.images[0].get_array())
+    assert shares[0, 1] == 0.75 and shares[0, 0] == 0.25 and shares[1:].sum() == 0
+    assert [text.get_text() for text in ax.texts][:3] == ["10", "30", "0"]
+    with pytest.raises(ValueError, match="expected"):
+        plots.confusion_matrix(np.zeros((6, 6)))
+
+
+def test_cause_distances_are_positions_with_pooled_tails():
+    # Ids with gaps: what counts is the place in the conversation.
+    utterances = [{"utterance_ID": 10 * i, "text": "x", "emotion": "joy"} for i in range(1, 21)]
+    conversation = {"conversation": utterances, "emotion-cause_pairs": [["200_joy", "10"], ["10_joy", "200"]]}
+    conversation["emotion-cause_pairs"] += [["30_joy", "20"], ["30_joy", "30"]]
+    bars = plots.cause_distances([conversation]).axes[0].patches
+    heights = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in bars}
+    shares = {place: share for place, share in heights.items() if share}
+    assert shares == {-8: 0.25, -1: 0.25, 0: 0.25, 4: 0.25}
+
+
+def test_conversation_has_an_arrow_for_each_pair():
+    fig = plots.draw_conversation(CONVERSATION)
+    own = [triple for triple in pairs(CONVERSATION) if triple[0] == triple[2]]
+    assert len(parts(fig, "cause")) == len(pairs(CONVERSATION)) - len(own) == 3
+    assert len(parts(fig, "own-cause")) == len(own) == 2
+    assert len(parts(fig, "utterance")) == len(parts(fig, "tag")) == 4
+
+
+def test_arrows_point_from_the_cause_to_the_emotion():
+    conversation = dict(CONVERSATION, **{"emotion-cause_pairs": [["4_sadness", "1"]]})
+    fig = plots.draw_conversation(conversation)
+    boxes = [box.get_bbox() for box in parts(fig, "utterance")]
+    way = parts(fig, "cause")[0]._path_original.vertices
+    assert boxes[0].y0 < way[0][1] < boxes[0].y1
+    assert boxes[3].y0 < way[-1][1] < boxes[3].y1
+
+
+def test_arrows_and_texts_keep_apart():
+    fig = plots.draw_conversation(CONVERSATION, "Title")
+    renderer = FigureCanvasAgg(fig).get_renderer()
+    page = fig.axes[0].get_window_extent(renderer)
+    boxes = [text.get_window_extent(renderer) for text in fig.axes[0].texts]
+    for box in boxes:
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+    for arrow in parts(fig, "cause"):
+        extent = arrow.get_window_extent(renderer)
+        assert extent.x1 <= page.x1
+        assert not any(extent.overlaps(box) for box in boxes)
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_long_texts_are_cut_after_three_lines():
+    lines = [text for text in texts(plots.draw_conversation(CONVERSATION)) if "Every one" in text]
+    assert len(lines) == 3 and lines[-1].endswith("…")
+
+
+def test_wrapping_keeps_words_and_breaks_only_giants():
+    assert plots._wrap("  one\ntwo ", 500, 10, 3) == ["one two"]
+    assert plots._wrap("", 500, 10, 3) == [""]
+    lines = plots._wrap("w" * 100, 100, 10, 3)
+    assert len(lines) == 3 and all(plots._width(line, 10) <= 100 for line in lines)
+
+
+def test_dollars_are_literal():
+    fig = plots.draw_conversation(CONVERSATION, "Costs $x^2$")
+    assert {"All $20,000 and not $5?", "$Jo$", "Costs $x^2$"} <= set(texts(fig))
+    assert not any(text.get_parse_math() for text in fig.axes[0].texts)
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_conversation_without_labels(empty, tmp_path):
+    conversation = bare()
+    if empty:
+        conversation["emotion-cause_pairs"] = []
+    fig = plots.draw_conversation(conversation)
+    assert len(parts(fig, "utterance")) == 4
+    assert not parts(fig, "tag") + parts(fig, "cause") + parts(fig, "own-cause") + parts(fig, "key")
+    assert plots.save(fig, tmp_path / "bare.png").exists()
+
+
+def test_arrows_that_pass_each_other_get_their_own_lanes():
+    links = [(0, 3, "joy"), (1, 2, "joy"), (2, 1, "joy"), (3, 5, "joy"), (4, 4, "joy")]
+    lanes = plots._lanes(links)
+    assert lanes[3] == lanes[4] == 1
+    assert sorted(lanes[1:3]) == [1, 2] and lanes[0] == 3

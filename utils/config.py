@@ -1,0 +1,144 @@
+"""Every parameter of the chain, once: its name, its type, its default and the reason for it.
+
+The parameters cell of a notebook repeats the names that the notebook uses, with these defaults (a test holds the
+two equal); papermill, a file of configs/ or a person changes them there, and `Config.of(globals())` checks them.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+
+from utils.cause import FORMS
+from utils.training import TrainingSettings
+
+CHOICES = {
+    "quantization": ("none", "nf4"),
+    "precision": ("auto", "bfloat16", "float16", "float32"),
+    "recipe": ("one_pass", "published"),
+    "cause_form": FORMS,
+    "cause_emotions": ("gold", "predicted"),
+}
+
+
+class ConfigError(ValueError):
+    """A parameter that does not exist or cannot have this value: the message names it and what is possible."""
+
+
+@dataclass
+class Config:
+    """The parameters of one run. All flat: what stands here is what a notebook or a YAML file can set."""
+
+    run_name: str = "sample"  # names the folders results_train/<run_name> and results_test/<run_name>
+    model: str = "smollm2-135m-instruct"  # the embedded model; or a folder, or a hub id
+    input_dir: str = "input"  # where generate_input.py wrote the splits
+    seed: int = 42
+    recipe: str = "one_pass"  # "published": a prompt an utterance, `generate`, the label parsed from the text
+    quantization: str = "none"  # "nf4" for models that do not fit otherwise (QLoRA); 135M parameters fit anywhere
+    precision: str = "auto"  # from the hardware: bfloat16 where it is native, float16 on a T4, else float32
+    token_budget: int = 256  # conversations share a row up to this many tokens; longer rows pay for attention
+    max_row_tokens: int = 4096  # a longer conversation is refused by name, never cut
+    lora_r: int = 16  # the published rank
+    lora_alpha: int = 16
+    lora_dropout: float = 0.0  # costs a fifth of a CPU step and gains nothing in one epoch
+    lora_targets: str | list = "all-linear"  # or a list of module names
+    emotion_learning_rate: float = 1e-3  # the published rate; steps are few, so it is high
+    cause_learning_rate: float = 1e-3
+    emotion_epochs: float = 1.0
+    cause_epochs: float = 1.0
+    batch_size: int = 1  # rows (published: prompts) a forward pass; rows are full already
+    gradient_accumulation: int = 6  # forward passes a step: with the budget, about 1,500 tokens
+    scheduler: str = "cosine"
+    warmup_ratio: float = 0.03
+    optimizer: str = "adamw_torch"  # "paged_adamw_32bit" on GPUs that are nearly full
+    gradient_checkpointing: bool = False  # trades a third more time for activation memory
+    cause_form: str = "candidates"  # scores better than "list" on ECF's dev split (LOG.md)
+    cause_emotions: str = "gold"  # what cause training reads; "predicted": notebook 2's labels of the training split
+    cause_threshold: float = 0.5  # a candidate whose probability reaches it is a cause
+
+    @classmethod
+    def of(cls, values: dict) -> "Config":
+        """The parameters among `values` (a notebook's globals()), the rest at their defaults; checked.
+
+        Raises ConfigError for a value of the wrong type or outside its choices.
+        """
+        config = cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
+        config.check()
+        return config
+
+    def check(self):
+        """Raises ConfigError for the first parameter that cannot have its value."""
+        for f in fields(self):
+            value, kind = getattr(self, f.name), type(f.default)
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+                setattr(self, f.name, value)
+            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+            if f.name == "lora_targets" and isinstance(value, list):
+                fits = bool(value) and all(isinstance(name, str) for name in value)
+            if not fits:
+                raise ConfigError(f"parameter {f.name} is {value!r}; it must be of type {kind.__name__}")
+            if f.name in CHOICES and value not in CHOICES[f.name]:
+                raise ConfigError(f"parameter {f.name} is {value!r}; choose one of {', '.join(CHOICES[f.name])}")
+            if kind in (int, float) and f.name not in ("seed", "lora_dropout", "warmup_ratio") and value <= 0:
+                raise ConfigError(f"parameter {f.name} is {value!r}; it must be above zero")
+        if not 0 <= self.lora_dropout < 1 or not 0 <= self.warmup_ratio < 1:
+            raise ConfigError("parameters lora_dropout and warmup_ratio must lie from 0 to below 1")
+        if Path(self.run_name).name != self.run_name or self.run_name.startswith("."):
+            raise ConfigError(f"parameter run_name is {self.run_name!r}; it must be one plain folder name")
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+    def training(self, task: str) -> TrainingSettings:
+        """The trainer's settings for `task`, "emotion" or "cause"."""
+        return TrainingSettings(
+            learning_rate=getattr(self, f"{task}_learning_rate"),
+            epochs=getattr(self, f"{task}_epochs"),
+            batch_size=self.batch_size,
+            gradient_accumulation=self.gradient_accumulation,
+            scheduler=self.scheduler,
+            warmup_ratio=self.warmup_ratio,
+            optimizer=self.optimizer,
+            gradient_checkpointing=self.gradient_checkpointing,
+            seed=self.seed,
+        )
+
+    def inference(self) -> dict:
+        """The keyword arguments that both prediction functions take."""
+        return {
+            "recipe": self.recipe,
+            "token_budget": self.token_budget,
+            "max_row_tokens": self.max_row_tokens,
+        }
+
+
+def load_config(path) -> dict:
+    """The parameters that a YAML file sets, {name: value}, all of them known and possible.
+
+    Raises ConfigError for a file that is missing or no mapping, and for a mistyped name (with the nearest known one).
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must be a mapping of parameter names to values")
+    check_names(values, path)
+    try:
+        Config.of(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return values
+
+
+def check_names(values: dict, source) -> None:
+    """Raises ConfigError for names that are no parameter."""
+    known = [f.name for f in fields(Config)]
+    for name in values:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"{source}: unknown parameter {name!r}; {hint}")

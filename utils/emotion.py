@@ -1,0 +1,90 @@
+"""The emotion task: its labels, its prefix and questions, its targets, and how answers become JSON.
+
+    tree(conversation)                 what the model reads, as a tree of text (utils/prefix_tree.py)
+    read(conversation, scores)         log-probabilities -> labelled conversation and probabilities
+    published_prompts(conversation)    the published recipe: one prompt an utterance
+
+Twin of utils/cause.py: one question an utterance here, one question a candidate cause there.
+"""
+
+import math
+
+from utils.conversations import EMOTIONS, NEUTRAL, with_emotions
+from utils.prefix_tree import Node, Question
+
+LABELS = EMOTIONS
+ANSWERS = tuple(f" {label}" for label in LABELS)
+INSTRUCTION = f"Emotions: {', '.join(LABELS)}."
+
+
+def line(utterance: dict, emotion: str | None = None) -> str:
+    """One utterance as one line. White space is made single, so that no text can imitate a line of its own."""
+    speaker, text = " ".join(utterance["speaker"].split()), " ".join(utterance["text"].split())
+    return f"{utterance['utterance_ID']} {speaker}{f' {emotion}' if emotion else ''}: {text}"
+
+
+def tree(conversation: dict, train: bool = False) -> Node:
+    """The conversation line by line, and behind each line, as a branch, the question for its emotion.
+
+    A question branches off where its utterance ends, so it sees the conversation up to there (as the strongest
+    published emotion recognizers in conversation do) at the cost of two tokens, where a question behind the
+    whole conversation has to repeat the utterance. With `train` the gold emotions are the targets, and every
+    utterance must carry one.
+    """
+    root = end = Node(INSTRUCTION)
+    for utterance in conversation["conversation"]:
+        gold = f" {utterance['emotion']}" if train else None
+        here = Node(f"\n{line(utterance)}", children=[Node(" =>", Question(ANSWERS, gold))])
+        end.children.append(here)
+        end = here
+    return root
+
+
+def probabilities(scores: list[float]) -> list[float]:
+    """Log-probabilities of the allowed answers, made to sum to one over them."""
+    top = max(scores)
+    weights = [math.exp(score - top) for score in scores]
+    return [weight / sum(weights) for weight in weights]
+
+
+def read(conversation: dict, scores: list[list[float]]) -> tuple[dict, list[list[float]]]:
+    """`scores`: for each utterance the log-probability of each of the 7 labels. Returns the conversation with the
+    likeliest `emotion` on every utterance, and the probabilities (utterances x 7, in the order of LABELS)."""
+    table = [probabilities(one) for one in scores]
+    emotions = [LABELS[max(range(len(LABELS)), key=one.__getitem__)] for one in table]
+    return with_emotions(conversation, emotions), table
+
+
+# ---- the published recipe: one prompt an utterance, the whole conversation in each ---------------------------
+
+
+def published_prompts(conversation: dict) -> list[tuple[str, str | None]]:
+    """(prompt, completion) for every utterance; the completion is None where there is no gold emotion."""
+    turns = "\n".join(
+        f"utterance_id :: {u['utterance_ID']}, speaker :: {' '.join(u['speaker'].split())}, "
+        f"text :: {' '.join(u['text'].split())}"
+        for u in conversation["conversation"]
+    )
+    result = []
+    for u in conversation["conversation"]:
+        prompt = (
+            "Below is a conversation, followed by one of its utterances. Your task is to name the emotion which "
+            f"that utterance carries. Choose exactly one of: {', '.join(LABELS)}.\n\n### Conversation:\n{turns}\n\n"
+            f"### Utterance:\nutterance_id :: {u['utterance_ID']}, speaker :: {' '.join(u['speaker'].split())}, "
+            f"text :: {' '.join(u['text'].split())}\n\n### Emotion:\n"
+        )
+        emotion = u.get("emotion")
+        result.append((prompt, None if emotion is None else f"emotion :: {emotion}"))
+    return result
+
+
+def parse_published(text: str) -> str | None:
+    """The label that a generated text names first; None where it names none (counted, and read as neutral)."""
+    found = [(text.lower().find(label), label) for label in LABELS if label in text.lower()]
+    return min(found)[1] if found else None
+
+
+def majority(conversations: list[dict]) -> str:
+    """The commonest emotion of labelled conversations; neutral where there are none."""
+    emotions = [u["emotion"] for c in conversations for u in c["conversation"]]
+    return max(LABELS, key=emotions.count) if emotions else NEUTRAL

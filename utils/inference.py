@@ -1,0 +1,155 @@
+"""Inference by exact scoring: the log-probability of every allowed answer, one forward pass a conversation.
+
+    labelled, probabilities = predict_emotions(model, tokenizer, conversations)
+    with_pairs, probabilities = predict_causes(model, tokenizer, labelled, form="candidates", threshold=0.5)
+
+The published recipe (batched `generate`, the label parsed from the text) stands below under `recipe="published"`.
+"""
+
+import torch
+from tqdm.auto import tqdm
+
+from utils import cause, emotion
+from utils.conversations import NEUTRAL, with_emotions, with_pairs
+from utils.prefix_tree import Node, Row, model_inputs, pack, plan_rows
+from utils.training import encode_trees, names_of
+
+PUBLISHED_NEW_TOKENS = {"emotion": 15, "cause": 25}  # the ancestor's
+
+
+@torch.no_grad()
+def score_row(model, row: Row) -> list[list[float]]:
+    """Log-probability of every allowed answer of every question in `row`: questions x answers. One forward pass."""
+    targets = sorted({target for question in row.answers for answer in question for target in answer})
+    if not targets:
+        return []
+    inputs = model_inputs(row, sorted({(index, 0) for index, _ in targets}), model.device)
+    kept = {index: slot for slot, index in enumerate(inputs["logits_to_keep"].tolist())}
+    del inputs["labels"], inputs["shift_labels"]
+    logits = model(**inputs, use_cache=False).logits[0].float()
+    slots = torch.tensor([kept[index] for index, _ in targets], device=logits.device)
+    tokens = torch.tensor([token for _, token in targets], device=logits.device)
+    values = (logits[slots, tokens] - logits.logsumexp(-1)[slots]).tolist()
+    logp = dict(zip(targets, values))
+    return [[sum(logp[target] for target in answer) for answer in question] for question in row.answers]
+
+
+def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_budget: int, max_row_tokens: int,
+                progress: str | None = None) -> list[list[list[float]]]:
+    """For each tree, for each of its questions, the log-probability of each allowed answer.
+
+    Short trees share a row of up to `token_budget` tokens. Raises TrainingError for a tree longer than
+    `max_row_tokens`.
+    """
+    rows = encode_trees(trees, names, tokenizer, max_row_tokens, train=False)
+    results = [None] * len(rows)
+    with tqdm(total=len(rows), desc=progress, disable=progress is None, unit="conversation") as bar:
+        for group in plan_rows([len(row) for row in rows], token_budget):
+            scores = iter(score_row(model, pack([rows[i] for i in group])))
+            for i in group:
+                results[i] = [next(scores) for _ in rows[i].answers]
+            bar.update(len(group))
+    return results
+
+
+def predict_emotions(model, tokenizer, conversations: list[dict], recipe: str = "one_pass", token_budget: int = 512,
+                     max_row_tokens: int = 4096, batch_size: int = 8):
+    """(conversations with `emotion` filled in, probabilities: for each conversation utterances x 7, in the order
+    of EMOTIONS). In the published recipe the probability of the parsed label is one."""
+    model.eval()
+    if recipe == "published":
+        return _generate_emotions(model, tokenizer, conversations, batch_size)
+    trees = [emotion.tree(c) for c in conversations]
+    scores = score_trees(model, tokenizer, trees, names_of(conversations), token_budget, max_row_tokens, "emotions")
+    read = [emotion.read(c, s) for c, s in zip(conversations, scores)]
+    return [labelled for labelled, _ in read], [table for _, table in read]
+
+
+def predict_causes(model, tokenizer, conversations: list[dict], form: str = "candidates", threshold: float = 0.5,
+                   recipe: str = "one_pass", token_budget: int = 512, max_row_tokens: int = 4096, batch_size: int = 8):
+    """(conversations with `emotion-cause_pairs` filled in, probabilities: for each conversation
+    {emotional utterance id: {candidate id: P}}). The conversations must carry emotions."""
+    model.eval()
+    if recipe == "published":
+        return _generate_causes(model, tokenizer, conversations, batch_size)
+    names = names_of(conversations)
+    if form == "list":
+        return _search_lists(model, tokenizer, conversations, names, token_budget, max_row_tokens)
+    trees = [cause.candidates_tree(c) for c in conversations]
+    scores = score_trees(model, tokenizer, trees, names, token_budget, max_row_tokens, "causes")
+    read = [cause.read_candidates(c, s, threshold) for c, s in zip(conversations, scores)]
+    return [paired for paired, _ in read], [table for _, table in read]
+
+
+def _search_lists(model, tokenizer, conversations, names, token_budget, max_row_tokens):
+    searches = [cause.ListSearch(c) for c in conversations]
+    number = 0
+    while True:
+        number += 1
+        asked = [(search, tree, name) for search, name in zip(searches, names) if (tree := search.tree()) is not None]
+        if not asked:
+            break
+        trees, asked_names = [tree for _, tree, _ in asked], [name for _, _, name in asked]
+        scores = score_trees(
+            model, tokenizer, trees, asked_names, token_budget, max_row_tokens, f"causes, round {number}"
+        )
+        for (search, _, _), one in zip(asked, scores):
+            search.update(one)
+    read = [search.read() for search in searches]
+    return [paired for paired, _ in read], [table for _, table in read]
+
+
+# ---- the published recipe ------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def generate_published(model, tokenizer, prompts: list[str], new_tokens: int, batch_size: int, progress: str):
+    """What `generate` writes behind each prompt, greedily, in left-padded batches."""
+    texts, side = [], tokenizer.padding_side
+    tokenizer.padding_side = "left"
+    try:
+        for start in tqdm(range(0, len(prompts), batch_size), desc=progress, unit="batch"):
+            batch = tokenizer(
+                prompts[start : start + batch_size], return_tensors="pt", padding=True, split_special_tokens=True
+            ).to(model.device)
+            written = model.generate(
+                **batch, max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+            )
+            texts += tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    finally:
+        tokenizer.padding_side = side
+    return texts
+
+
+def _generate_emotions(model, tokenizer, conversations, batch_size):
+    prompts = [prompt for c in conversations for prompt, _ in emotion.published_prompts(c)]
+    texts = generate_published(model, tokenizer, prompts, PUBLISHED_NEW_TOKENS["emotion"], batch_size, "emotions")
+    labels = [emotion.parse_published(text) for text in texts]
+    unparsed = labels.count(None)
+    if unparsed:
+        print(f"{unparsed} of {len(labels)} generated texts name no emotion; they count as {NEUTRAL}.")
+    labelled, tables, rest = [], [], iter(labels)
+    for c in conversations:
+        emotions = [next(rest) or NEUTRAL for _ in c["conversation"]]
+        labelled.append(with_emotions(c, emotions))
+        tables.append([[float(label == one) for label in emotion.LABELS] for one in emotions])
+    return labelled, tables
+
+
+def _generate_causes(model, tokenizer, conversations, batch_size):
+    prompts = [prompt for c in conversations for prompt, _ in cause.published_prompts(c)]
+    texts = iter(generate_published(model, tokenizer, prompts, PUBLISHED_NEW_TOKENS["cause"], batch_size, "causes"))
+    paired, tables, unparsed = [], [], 0
+    for c in conversations:
+        ids, triples, table = [u["utterance_ID"] for u in c["conversation"]], [], {}
+        for position in cause.emotional(c):
+            found = cause.parse_published(next(texts), ids)
+            unparsed += found is None
+            u = c["conversation"][position]
+            triples += [(u["utterance_ID"], u["emotion"], i) for i in found or []]
+            table[u["utterance_ID"]] = {i: 1.0 for i in found or []}
+        paired.append(with_pairs(c, triples))
+        tables.append(table)
+    if unparsed:
+        print(f"{unparsed} of {len(prompts)} generated texts hold no list of ids; they count as no cause.")
+    return paired, tables

