@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from utils.conversations import (
     ConversationError,
+    add_video_names,
     describe,
     load_conversations,
     read_json,
@@ -186,7 +187,7 @@ def generate(arguments):
     if unlabelled is not None:
         parts["unlabelled"] = unlabelled
     for name, conversations in parts.items():
-        write_json(conversations, arguments.out / name / "conversations.json")
+        write_json(add_video_names(conversations), arguments.out / name / "conversations.json")
     return parts, left_out
 
 

@@ -82,7 +82,8 @@ def list_options(ids: list[int], taken: tuple[int, ...]) -> tuple[str, ...]:
     """How a list may go on behind the ids `taken`: a later id and more to come ("3,"), or the last one ("3]");
     nothing at all ("]") only at the beginning. Each is one allowed answer of the question at that point."""
     later = sorted(i for i in ids if not taken or i > taken[-1])
-    return tuple(f"{i}{end}" for i in later for end in ",]" if end == "]" or i != later[-1]) + (() if taken else ("]",))
+    options = [f"{i}{end}" for i in later for end in ",]" if end == "]" or i != later[-1]]
+    return tuple(options if taken else [*options, "]"])
 
 
 def list_tree(conversation: dict, train: bool = False, open_lists: dict | None = None) -> Node:
@@ -193,7 +194,17 @@ def tree(conversation: dict, form: str, train: bool = False) -> Node:
     return (candidates_tree if form == "candidates" else list_tree)(conversation, train)
 
 
-# ---- the rule that is a row of every results table ----------------------------------------------------------------
+def with_gold_causes(labelled: dict, gold: dict) -> dict:
+    """A conversation with predicted emotions and, behind them, the gold causes of the same utterances: what cause
+    training reads with cause_emotions="predicted". Where emotion is predicted and none is in gold, there is no cause."""
+    causes = causes_of(gold)
+    return with_pairs(labelled, [
+        (u["utterance_ID"], u["emotion"], cause)
+        for u in labelled["conversation"] if u["emotion"] != NEUTRAL for cause in causes.get(u["utterance_ID"], [])
+    ])
+
+
+# ---- the rule that is a row of every results table ------------------------------------------------------
 
 
 def rule(conversation: dict) -> dict:
@@ -208,7 +219,7 @@ def rule(conversation: dict) -> dict:
     return with_pairs(conversation, triples)
 
 
-# ---- the published recipe: one prompt an emotional utterance, the whole conversation in each ----------------------
+# ---- the published recipe: one prompt an emotional utterance, the whole conversation in each --------------
 
 
 def published_prompts(conversation: dict) -> list[tuple[str, str | None]]:

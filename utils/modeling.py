@@ -183,7 +183,9 @@ def load_adapter(model, folder, base: str):
         raise ModelError(f"{weights}: holds no weights ({weights.stat().st_size} bytes). Train the adapter again")
     made_for = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
     if made_for != base:
-        raise ModelError(f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for")
+        raise ModelError(
+            f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
+        )
     try:
         return PeftModel.from_pretrained(model, folder).eval()
     except (RuntimeError, ValueError, OSError) as error:

@@ -144,6 +144,18 @@ def _append_answers(row, parents, encoded, end):
     return found
 
 
+def render(root: Node) -> str:
+    """A tree as text, in the order of its row, each gold answer in guillemets: what training reads."""
+    parts, waiting = [], [root]
+    while waiting:
+        node = waiting.pop()
+        parts.append(node.text)
+        if node.question is not None:
+            parts.append(f"\u00ab{node.question.gold}\u00bb")
+        waiting += reversed(node.children)
+    return "".join(parts)
+
+
 def pack(rows: list[Row]) -> Row:
     """Several rows behind each other in one; no tree sees another."""
     packed = Row()

@@ -1,7 +1,7 @@
 """Run folders: what a run was (config.json), what it scored (metrics.json), what it predicted (predictions.jsonl).
 
-    run = Run(config, "1_emotion_recognition_training")     # opens results_train/<run_name>, or refuses
-    run.adapter("emotion"); run.train_dir; run.test_dir
+    config, run = open_run(globals(), "1_emotion_recognition_training")
+    run.conversations("train", labelled=True); run.adapter("emotion"); run.train_dir; run.test_dir
 
 results_train/<run_name>/ holds the adapters and inference on labelled conversations held out of training;
 results_test/<run_name>/ inference on unlabelled ones. Nothing is written outside the two.
@@ -55,6 +55,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def open_run(values: dict, notebook: str, root: Path = ROOT) -> tuple[Config, "Run"]:
+    """The checked parameters among a notebook's globals(), and the run's folders opened for this notebook.
+
+    Raises ConfigError for a parameter that cannot be, RunError for folders that hold another run.
+    """
+    config = Config.of(values)
+    return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
+
+
 class Run:
     """The folders of one run, opened for one notebook.
 
@@ -95,11 +104,11 @@ class Run:
             return []
         return load_conversations(path, labelled=labelled, allow_empty=split != "train")
 
-    def emotion_labelled(self, folder: Path, split: str) -> list[dict]:
+    def emotion_labelled(self, folder: Path, split: str, name: str = "emotion_labelled_data") -> list[dict]:
         """Notebook 2's output for a split, or [] where the split has no conversations."""
         if not self.conversations(split, labelled=split != "unlabelled"):
             return []
-        path = folder / "emotion_labelled_data.json"
+        path = folder / f"{name}.json"
         if not path.is_file():
             raise RunError(f"{path} is missing: run {FIRST['emotion labels']} first")
         return load_conversations(path)
@@ -116,29 +125,36 @@ class Run:
         return folder
 
     def finish_adapter(self, task: str, history: list[dict]):
-        """Mark the adapter as finished, with the trainer's log; its checkpoints are removed."""
+        """Mark the adapter as finished: every parameter, the code's revision and the trainer's log stand in its
+        training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        write_json(history, folder / "training.json")
+        record = {"parameters": self.config.as_dict(), "revision": revision(), "history": history}
+        write_json(record, folder / "training.json")
 
     def history(self, task: str) -> list[dict] | None:
         """The trainer's log of a finished adapter, or None where it has not been trained."""
         path = self.adapter(task) / "training.json"
-        return read_json(path) if path.is_file() else None
+        return read_json(path)["history"] if path.is_file() else None
 
     # ---- outputs ---------------------------------------------------------------------------------------------
 
-    def add_metrics(self, section: str, values: dict, folder: Path | None = None):
-        """Set one section of metrics.json, leaving the others as they are."""
-        path = (folder or self.train_dir) / "metrics.json"
+    def add_metrics(self, section: str, values: dict):
+        """Set one section of the run's metrics.json, leaving the others as they are."""
+        path = self.train_dir / "metrics.json"
         metrics = read_json(path) if path.is_file() else {}
         metrics[section] = values
         write_json(metrics, path)
 
-    def metrics(self) -> dict:
-        """metrics.json so far."""
-        path = self.train_dir / "metrics.json"
-        return read_json(path) if path.is_file() else {}
+    def save_emotions(self, folder: Path, conversations: list[dict], probabilities: list, name="emotion_labelled_data"):
+        """Notebook 2's output: the conversations with their emotions, and the probabilities beside them."""
+        write_json(conversations, folder / f"{name}.json")
+        write_json(probabilities, folder / f"{name}_probabilities.json")
+
+    def emotion_probabilities(self, folder: Path) -> list:
+        """The probabilities that `save_emotions` wrote: for each conversation utterances x 7."""
+        path = folder / "emotion_labelled_data_probabilities.json"
+        return read_json(path) if path.is_file() else []
 
 
 def write_predictions(folder: Path, conversations: list[dict], emotion_probabilities: list, cause_probabilities: list):
@@ -160,3 +176,30 @@ def write_predictions(folder: Path, conversations: list[dict], emotion_probabili
             },
         }, ensure_ascii=False))
     write_text("".join(line + "\n" for line in lines), folder / "predictions.jsonl")
+
+
+# ---- the results table ---------------------------------------------------------------------------------------
+
+
+def results_table(folder) -> str:
+    """The scores of a run as a Markdown table, made from its metrics.json alone: a line a system.
+
+    Emotions: accuracy, weighted F1 over seven classes, macro F1. Pairs: the official weighted F1 over six emotions,
+    and F1 over all pairs (SemEval-2024 Task 3, Subtask 2).
+    """
+    path = Path(folder) / "metrics.json"
+    metrics = read_json(path) if path.is_file() else {}
+    if "pairs" not in metrics:
+        return "no scores: the run has no labelled conversations held out of training (input test split)"
+    lines = [
+        "| system | emotion accuracy | weighted F1 | macro F1 | pairs weighted F1 | pairs F1 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in metrics["pairs"].items():
+        emotions = metrics["emotions"].get(row["emotions"])
+        cells = ["", "", ""]
+        if emotions:
+            cells = [f"{emotions[key]:.3f}" for key in ("accuracy", "weighted_f1", "macro_f1")]
+        cells += [f"{row['scores'][key]:.3f}" for key in ("weighted_f1", "f1_pair")]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

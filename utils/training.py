@@ -162,12 +162,23 @@ def examples(task: str, conversations: list[dict], tokenizer, config) -> list:
     if config.recipe == "published":
         prompts = {"emotion": emotion, "cause": cause}[task].published_prompts
         return [pair for c in conversations for pair in prompts(c)]
+    rows = _training_rows(task, conversations, tokenizer, config)
+    return pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
+
+
+def tree_lengths(task: str, conversations: list[dict], tokenizer, config) -> list[int]:
+    """Tokens of each conversation with its questions; in the published recipe, of each prompt with its completion."""
+    if config.recipe == "published":
+        return [len(tokenizer(p + c).input_ids) for p, c in examples(task, conversations, tokenizer, config)]
+    return [len(row) for row in _training_rows(task, conversations, tokenizer, config)]
+
+
+def _training_rows(task, conversations, tokenizer, config):
     if task == "emotion":
         trees = [emotion.tree(c, train=True) for c in conversations]
     else:
         trees = [cause.tree(c, config.cause_form, train=True) for c in conversations]
-    rows = encode_trees(trees, names_of(conversations), tokenizer, config.max_row_tokens, train=True)
-    return pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
+    return encode_trees(trees, names_of(conversations), tokenizer, config.max_row_tokens, train=True)
 
 
 def fit(run, task: str, model, tokenizer, conversations: list[dict], validation: list[dict] = ()):

@@ -1,0 +1,193 @@
+"""Tests of the scores: the official figures, and scikit-learn's for the emotions.
+
+    python -m pytest tests/test_metrics.py
+"""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from utils.conversations import EMOTIONS, PAIRS
+from utils.metrics import ScoringError, emotion_scores, pair_scores, per_emotion_pair_scores
+
+CASES = Path(__file__).resolve().parents[1].parent / "shared" / "scorer_cases"
+THREE_AND_TWO = [["1_joy", "1"], ["2_joy", "1"], ["3_anger", "2"]], [["1_joy", "1"], ["3_anger", "1"]]
+TEXT = "Well , the red kite is back !"
+
+
+def talk(pairs, key=1):
+    """A list of one conversation of three utterances."""
+    utterances = [{"utterance_ID": number, "text": TEXT} for number in (1, 2, 3)]
+    return [{"conversation_ID": key, "conversation": utterances, PAIRS: pairs}]
+
+
+def spoken(emotions, key=1):
+    """A conversation of utterances with these emotions."""
+    utterances = [{"utterance_ID": number, "emotion": emotion} for number, emotion in enumerate(emotions, 1)]
+    return {"conversation_ID": key, "conversation": utterances}
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the scorer cases are not here")
+@pytest.mark.parametrize("subtask", (1, 2))
+def test_official_figures_on_every_case(subtask):
+    lines = (CASES / f"subtask_{subtask}.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines
+    for number, line in enumerate(lines, 1):
+        case = json.loads(line)
+        if "error" in case["official"]:
+            with pytest.raises(ScoringError):
+                pair_scores(case["gold"], case["pred"], subtask)
+        else:
+            scores = pair_scores(case["gold"], case["pred"], subtask)
+            assert list(scores) == list(case["official"])
+            assert scores == pytest.approx(case["official"], rel=0, abs=1e-9), f"line {number}"
+
+
+def test_subtask_2_by_hand():
+    # joy: 1 hit of 1 predicted and 2 gold; anger: no hit of 1 and 1.
+    scores = pair_scores(*map(talk, THREE_AND_TWO), 2)
+    assert scores == pytest.approx({
+        "precision_pair": 1 / 2, "recall_pair": 1 / 3, "f1_pair": 2 / 5,
+        "weighted_precision": 2 / 3, "weighted_recall": 1 / 3, "weighted_f1": 2 / 3 * 2 / 3,
+    }, abs=1e-7)
+
+
+def test_published_epsilon_is_kept():
+    scores = pair_scores(talk([["1_joy", "1"]]), talk([["1_joy", "1"]]), 2)
+    assert scores["precision_pair"] == 1 / (1 + 1e-8) < 1
+
+
+def test_per_emotion_figures_make_the_weighted_ones():
+    gold, pred = map(talk, THREE_AND_TWO)
+    scores, figures = pair_scores(gold, pred, 2), per_emotion_pair_scores(gold, pred)
+    assert list(figures) == list(EMOTIONS[:6])
+    assert list(figures["joy"]) == ["precision", "recall", "f1", "support"]
+    assert list(figures["joy"].values()) == pytest.approx([1, 0.5, 2 / 3, 2], abs=1e-7)
+    for measure in ("precision", "recall", "f1"):
+        mean = sum(each[measure] * each["support"] for each in figures.values()) / 3
+        assert mean == pytest.approx(scores[f"weighted_{measure}"], abs=1e-12)
+
+
+@pytest.mark.parametrize("pairs", [
+    [["1_joy", "1"], ["1_joy", "1"], ["3_anger", "1"]],
+    [["U1_joy", "1"], ["1_joy", "1"], ["U3_anger", "1"]],
+    [["1_joy", "1"], ["3_anger", "1"], ["2_neutral", "2"]],
+], ids=["duplicate", "U", "neutral"])
+def test_pairs_that_change_nothing(pairs):
+    gold, pred = map(talk, THREE_AND_TWO)
+    assert pair_scores(gold, talk(pairs), 2) == pair_scores(gold, pred, 2)
+
+
+def test_only_conversations_of_gold_count():
+    gold, pred = map(talk, THREE_AND_TWO)
+    others = [*talk([["1_joy", "1"]], key=2), {"conversation_ID": 3}]
+    assert pair_scores(gold, others + pred, 2) == pair_scores(gold, pred, 2)
+    assert pair_scores(gold, talk(THREE_AND_TWO[1], key="1"), 2) == pair_scores(gold, pred, 2)
+
+
+def test_no_pair_at_all_scores_0():
+    for subtask in (1, 2):
+        assert set(pair_scores(talk([]), talk([]), subtask).values()) == {0.0}
+
+
+def test_subtask_1_by_hand():
+    # Tokens 2 to 7 once the punctuation is gone; 3 of the 4 predicted tokens are among them.
+    scores = pair_scores(talk([["1_joy", "2_, the red kite is back !"]]), talk([["1_joy", "2_1_5"]]), 1)
+    assert len(scores) == 12
+    assert scores["strict_f1"] == scores["weighted_strict_f1"] == 0
+    for prefix in ("", "weighted_"):
+        assert scores[f"{prefix}Proportional_precision"] == pytest.approx(3 / 4, abs=1e-7)
+        assert scores[f"{prefix}Proportional_recall"] == pytest.approx(3 / 5, abs=1e-7)
+    scores = pair_scores(talk([["1_joy", "2_, the red kite is back !"]]), talk([["1_joy", "2_2_7"]]), 1)
+    assert list(scores.values()) == pytest.approx([1] * 12, abs=1e-7)
+
+
+def test_gold_span_counts_once_for_each_prediction_on_it():
+    gold = talk([["1_joy", "2_the red kite is back"]])
+    scores = pair_scores(gold, talk([["1_joy", "2_2_7"], ["1_joy", "2_2_4"], ["1_joy", "2_0_1"]]), 1)
+    assert scores["Proportional_precision"] == pytest.approx((5 + 2) / (5 + 2 + 1), abs=1e-7)
+    assert scores["Proportional_recall"] == pytest.approx((5 + 2) / (5 + 5), abs=1e-7)
+
+
+@pytest.mark.parametrize("subtask, gold, pred, message", [
+    (2, [], [], "gold: it holds no conversation"),
+    (2, {}, [], "gold: it is not a list"),
+    (2, talk([]), [3], "pred: it is not a list"),
+    (2, talk([]), [{PAIRS: []}], "pred conversation at position 1: .*conversation_ID"),
+    (2, talk([]), talk([], key=None), "pred conversation at position 1: .*conversation_ID"),
+    (2, talk([]), talk([]) * 2, "pred conversation 1: .*twice"),
+    (2, talk([]) + talk([], key="1"), talk([]), "gold conversation 1: .*twice"),
+    (2, talk([], key=7), talk([]), "pred conversation 7: it is missing"),
+    (2, [{"conversation_ID": 1}], talk([]), "gold conversation 1: the key 'emotion-cause_pairs' is missing"),
+    (2, talk([]), [{"conversation_ID": 1}], "pred conversation 1: the key 'emotion-cause_pairs' is missing"),
+    (2, talk([]), talk("none"), "pred conversation 1: 'emotion-cause_pairs' is not a list"),
+    (2, talk([]), talk([["1_happy", "1"]]), "pred conversation 1: .*unknown emotion.*anger"),
+    (2, talk([]), talk([["joy", "1"]]), "pred conversation 1: .*malformed"),
+    (2, talk([]), talk([["1_joy"]]), "pred conversation 1: .*malformed"),
+    (2, talk([]), talk([["1_joy", "1_0_2"]]), "pred conversation 1: .*malformed"),
+    (2, talk([]), talk([["1_joy", None]]), "pred conversation 1: .*malformed"),
+    (2, talk([]), talk(["1_joy"]), "pred conversation 1: .*malformed"),
+    (1, talk([]), talk([["1_joy", "1_the red kite"]]), "pred conversation 1: .*range of tokens"),
+    (1, talk([]), talk([["1_joy", "1_4_2"]]), "pred conversation 1: .*ends too early"),
+    (1, talk([["1_joy", "1_green"]]), talk([]), "gold conversation 1: no such cause in utterance 1"),
+    (1, talk([["1_joy", "1_!"]]), talk([]), "gold conversation 1: no such cause in utterance 1"),
+    (1, talk([["1_joy", "9_kite"]]), talk([]), "gold conversation 1: no such cause in utterance 9"),
+    (1, [{"conversation_ID": 1, PAIRS: [["1_joy", "1_kite"]]}], talk([]), "gold .*'conversation'"),
+])
+def test_refusals(subtask, gold, pred, message):
+    with pytest.raises(ScoringError, match=message) as refusal:
+        pair_scores(gold, pred, subtask)
+    assert message.startswith(refusal.value.side)
+
+
+def test_unknown_subtask():
+    with pytest.raises(ValueError, match="Give 1 or 2"):
+        pair_scores(talk([]), talk([]), 3)
+
+
+@pytest.mark.parametrize("seen", (EMOTIONS, EMOTIONS[2:5], ("neutral",)), ids=("seven", "three", "neutral"))
+def test_emotions_agree_with_scikit_learn(seen):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    chance = random.Random(0)
+    gold = [[chance.choice(seen) for _ in range(9)] for _ in range(12)]
+    pred = [[chance.choice((emotion, *EMOTIONS)) for emotion in emotions] for emotions in gold]
+    scores = emotion_scores([spoken(emotions, key) for key, emotions in enumerate(gold)],
+                            [spoken(emotions, key) for key, emotions in enumerate(pred)][::-1])
+
+    true, guessed, labels = sum(gold, []), sum(pred, []), list(EMOTIONS)
+    f1 = {name: sklearn.f1_score(true, guessed, labels=wanted, average=average, zero_division=0)
+          for name, wanted, average in (("weighted_f1", labels, "weighted"), ("macro_f1", labels, "macro"),
+                                        ("weighted_f1_six", labels[:6], "weighted"))}
+    assert {name: scores[name] for name in f1} == pytest.approx(f1)
+    assert scores["accuracy"] == pytest.approx(sklearn.accuracy_score(true, guessed))
+    assert scores["confusion"] == sklearn.confusion_matrix(true, guessed, labels=labels).tolist()
+    columns = sklearn.precision_recall_fscore_support(true, guessed, labels=labels, zero_division=0)
+    for emotion, *expected in zip(labels, *columns):
+        assert list(scores["per_emotion"][emotion].values()) == pytest.approx(expected)
+    json.dumps(scores)  # plain numbers only
+
+
+def test_emotions_by_hand():
+    gold, pred = [spoken(["joy", "joy", "neutral"])], [spoken(["joy", "anger", "neutral", "fear"])]
+    scores = emotion_scores(gold, pred)
+    assert scores["accuracy"] == pytest.approx(2 / 3)
+    assert scores["weighted_f1_six"] == pytest.approx(2 / 3)
+    assert scores["weighted_f1"] == pytest.approx((2 * 2 / 3 + 1) / 3)
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 1) / 7)
+    assert scores["confusion"][EMOTIONS.index("joy")][EMOTIONS.index("anger")] == 1
+    assert list(scores["per_emotion"]["joy"].values()) == pytest.approx([1, 0.5, 2 / 3, 2])
+
+
+@pytest.mark.parametrize("gold, pred, message", [
+    ([spoken(["joy"])], [spoken([])], "pred conversation 1: utterance 1 has no emotion"),
+    ([spoken(["joy"])], [spoken(["happy"])], "pred conversation 1: utterance 1 has no emotion .*happy"),
+    ([spoken([["joy"]])], [spoken(["joy"])], "gold conversation 1: utterance 1 has no emotion"),
+    ([spoken(["joy"])], [spoken(["joy"], key=2)], "pred conversation 1: it is missing"),
+    ([spoken(["joy"])], [{"conversation_ID": 1}], "pred conversation 1: 'conversation'"),
+    ([{"conversation_ID": 1, "conversation": [{"emotion": "joy"}]}], [spoken(["joy"])], "gold .*_ID"),
+])
+def test_emotion_refusals(gold, pred, message):
+    with pytest.raises(ScoringError, match=message):
+        emotion_scores(gold, pred)

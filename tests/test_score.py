@@ -1,0 +1,87 @@
+"""Tests of the command that scores a file of predictions.
+
+    python -m pytest tests/test_score.py
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from utils.metrics import pair_scores
+from utils.score import main
+
+ROOT = Path(__file__).resolve().parents[1]
+GOLD = [{"conversation_ID": 1, "conversation": [{"utterance_ID": 1, "text": "The red kite is back !"}],
+         "emotion-cause_pairs": [["1_joy", "1"], ["2_anger", "1"]]}]
+PRED = [{"conversation_ID": 1, "emotion-cause_pairs": [["U1_joy", "1"]]}]
+GOLD_SPANS = [GOLD[0] | {"emotion-cause_pairs": [["1_joy", "1_The red kite"]]}]
+PRED_SPANS = [{"conversation_ID": 1, "emotion-cause_pairs": [["1_joy", "1_0_3"]]}]
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    """Writes gold and pred (text, or data for JSON; None writes nothing) and gives the command line."""
+    def write(subtask, gold, pred):
+        for name, content in (("gold", gold), ("pred", pred)):
+            if content is not None:
+                text = content if isinstance(content, str) else json.dumps(content)
+                (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+        return ["--subtask", str(subtask), "--gold", str(tmp_path / "gold.json"),
+                "--pred", str(tmp_path / "pred.json")]
+    return write
+
+
+@pytest.mark.parametrize("subtask, gold, pred", [(1, GOLD_SPANS, PRED_SPANS), (2, GOLD, PRED)])
+def test_json_holds_the_official_figures_only(arguments, capsys, subtask, gold, pred):
+    assert main([*arguments(subtask, gold, pred), "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out) == pair_scores(gold, pred, subtask)
+    assert output.err == ""
+
+
+def test_table_of_subtask_1(arguments, capsys):
+    assert main(arguments(1, GOLD_SPANS, PRED_SPANS)) == 0
+    names = [line[:22].strip() for line in capsys.readouterr().out.splitlines()]
+    assert names == ["Subtask 1", "weighted strict", "strict", "weighted Proportional", "Proportional"]
+
+
+def test_table_of_subtask_2(arguments, capsys):
+    assert main(arguments(2, GOLD, PRED)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len({len(line) for line in lines[:3]}) == len({len(line) for line in lines[4:]}) == 1
+    assert lines[1].split() == ["pair", "1.0000", "0.5000", "0.6667"]
+    assert lines[2].split() == ["weighted", "0.5000", "0.5000", "0.5000"]
+    assert ["joy", "1.0000", "1.0000", "1.0000", "1"] in [line.split() for line in lines]
+
+
+@pytest.mark.parametrize("gold, pred, faulty, message", [
+    (GOLD, None, "pred.json", "no such file"),
+    ("", PRED, "gold.json", "empty"),
+    (GOLD, "[{", "pred.json", "not JSON"),
+    (GOLD, {"conversation_ID": 1}, "pred.json", "not a list"),
+    (GOLD, [{"emotion-cause_pairs": []}], "pred.json", "no conversation_ID"),
+    (GOLD, PRED * 2, "pred.json", "conversation 1: its conversation_ID is there twice"),
+    (GOLD, [], "pred.json", "conversation 1: it is missing"),
+    (GOLD, [{"conversation_ID": 1}], "pred.json", "conversation 1: the key 'emotion-cause_pairs' is missing"),
+    ([{"conversation_ID": 1}], PRED, "gold.json", "conversation 1: the key 'emotion-cause_pairs' is missing"),
+    (GOLD, [PRED[0] | {"emotion-cause_pairs": [["1", "joy"]]}], "pred.json", "conversation 1: the pair"),
+    (GOLD, [PRED[0] | {"emotion-cause_pairs": [["1_happy", "1"]]}], "pred.json", "unknown emotion"),
+])
+@pytest.mark.parametrize("options", ([], ["--json"]))
+def test_refusals_are_one_line_and_status_2(arguments, capsys, gold, pred, faulty, message, options):
+    assert main([*arguments(2, gold, pred), *options]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert faulty in output.err and message in output.err
+
+
+def test_status_of_the_command(arguments):
+    for pred, status in ((PRED, 0), ([], 2)):
+        command = [sys.executable, "-m", "utils.score", *arguments(2, GOLD, pred)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == status
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,106 @@
+"""All four notebooks, in order, without a browser.
+
+    python -m utils.chain configs/sample.yaml
+    python -m utils.chain configs/smollm2-135m.yaml -p run_name second -p seed 43
+
+Every notebook gets those parameters of the file that its parameters cell knows; a name that no notebook knows is
+refused before anything runs. The executed notebooks are kept in results_train/<run_name>/notebooks/. The first
+failure stops the chain, and names the notebook, the cell and the cause.
+"""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from utils.config import Config, ConfigError, check_names, load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = (
+    "1_emotion_recognition_training",
+    "2_emotion_inference",
+    "3_cause_prediction_training",
+    "4_cause_inference",
+)
+
+
+class ChainError(RuntimeError):
+    """A notebook that failed: the message names it, the cell and the cause."""
+
+
+def parameter_names(notebook: str) -> list[str]:
+    """The names in the parameters cell of a notebook, given by its name in NOTEBOOKS."""
+    import papermill
+
+    return list(papermill.inspect_notebook(str(ROOT / "notebooks" / f"{notebook}.ipynb")))
+
+
+def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
+    """Execute one notebook from the repository's root and keep it, with its outputs, in `folder`.
+
+    Raises ChainError where a cell fails.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    known = parameter_names(notebook)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / f"{notebook}.ipynb"
+    try:
+        papermill.execute_notebook(
+            str(ROOT / "notebooks" / f"{notebook}.ipynb"),
+            str(kept),
+            parameters={name: value for name, value in parameters.items() if name in known},
+            cwd=str(ROOT),
+            kernel_name="python3",
+            progress_bar=True,
+            stdout_file=sys.stdout,
+        )
+    except PapermillExecutionError as error:
+        cause = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
+        raise ChainError(
+            f"notebook {notebook} failed in cell {error.exec_count}: {cause}\n(the executed notebook, with the whole "
+            f"traceback, is {kept})"
+        ) from error
+
+
+def run_chain(parameters: dict, source="parameters") -> Path:
+    """Run the four notebooks with `parameters`; returns the folder of the run in results_train.
+
+    Raises ConfigError for a name that no notebook knows, ChainError at the first notebook that fails.
+    """
+    check_names(parameters, source)
+    folder = ROOT / "results_train" / Config.of(parameters).run_name
+    for notebook in NOTEBOOKS:
+        print(f"\n== {notebook}", flush=True)
+        run_notebook(notebook, parameters, folder / "notebooks")
+    return folder
+
+
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for a wrong parameter or a notebook that failed."""
+    parser = argparse.ArgumentParser(description="Run the four notebooks in order.")
+    parser.add_argument("config", help="parameter file, such as configs/sample.yaml")
+    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                        help="one parameter, on top of the file's")
+    arguments = parser.parse_args(argv)
+    # Notebook kernels are busy with tensors; a tokenizer's threads would only warn about forks.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        parameters = load_config(arguments.config)
+        parameters.update({name: yaml.safe_load(value) for name, value in arguments.parameter})
+        folder = run_chain(parameters, arguments.config)
+    except (ConfigError, ChainError) as error:
+        print(f"utils.chain: {error}", file=sys.stderr)
+        return 2
+    from utils.runs import results_table
+
+    print(f"\n{results_table(folder)}\n\nresults: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Conversations in, emotions and their causes out, with adapters that are given or found.
+
+    python -m utils.predict CONVERSATIONS.json --out PRED.json [--emotion-adapter DIR --cause-adapter DIR]
+
+In Python: `predict(conversations, emotion_adapter, cause_adapter)`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from utils.config import Config
+from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
+from utils.modeling import ModelError, load_adapter, load_model
+from utils.runs import ROOT, RunError
+from utils.training import TrainingError
+
+
+def find_adapters(root: Path = ROOT) -> tuple[Path, Path]:
+    """The emotion and the cause adapter of the run in results_train/ whose cause training ended last.
+
+    Raises RunError where no run has both.
+    """
+    runs = [
+        path.parents[1] for path in Path(root).glob("results_train/*/adapters/cause/training.json")
+        if (path.parents[1] / "emotion" / "training.json").is_file()
+    ]
+    if not runs:
+        raise RunError(
+            f"no run in {Path(root) / 'results_train'} holds both adapters: run notebooks 1 and 3 first "
+            "(make run does), or give --emotion-adapter and --cause-adapter"
+        )
+    newest = max(runs, key=lambda folder: (folder / "cause" / "training.json").stat().st_mtime)
+    return newest / "emotion", newest / "cause"
+
+
+def trained_with(adapter) -> Config:
+    """The parameters that the adapter in this folder was trained with.
+
+    Raises ModelError for a folder without an adapter's training.json.
+    """
+    path = Path(adapter) / "training.json"
+    if not path.is_file():
+        raise ModelError(
+            f"{adapter}: no finished adapter here (training.json is missing). Give a folder that notebook 1 or 3 wrote"
+        )
+    return Config.of(read_json(path)["parameters"])
+
+
+def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None) -> list[dict]:
+    """The conversations with `emotion` and `emotion-cause_pairs` filled in; labels that they carry are not read.
+
+    The adapters are folders that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
+    Raises RunError, ModelError, or TrainingError for a conversation that is too long.
+    """
+    from utils.inference import predict_causes, predict_emotions
+
+    if emotion_adapter is None or cause_adapter is None:
+        found = find_adapters()
+        emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
+    conversations = [without_labels(c) for c in conversations]
+    labelled, _ = predict_emotions(*_load(emotion_adapter), conversations, **trained_with(emotion_adapter).inference())
+    config = trained_with(cause_adapter)
+    paired, _ = predict_causes(
+        *_load(cause_adapter), labelled, config.cause_form, config.cause_threshold, **config.inference()
+    )
+    return paired
+
+
+def _load(adapter):
+    config = trained_with(adapter)
+    model, tokenizer = load_model(config.model, config.quantization, config.precision)
+    return load_adapter(model, adapter, config.model), tokenizer
+
+
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for input, adapters or models that cannot be used."""
+    parser = argparse.ArgumentParser(description="Label conversations with emotions and their causes.")
+    parser.add_argument("conversations", help="JSON file, or the folder that holds it")
+    parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
+    parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+    parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+    arguments = parser.parse_args(argv)
+    try:
+        conversations = load_conversations(arguments.conversations)
+        paired = predict(conversations, arguments.emotion_adapter, arguments.cause_adapter)
+        write_json(paired, arguments.out)
+    except (ConversationError, ModelError, RunError, TrainingError, OSError) as error:
+        print(f"utils.predict: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(paired)} conversations labelled: {arguments.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Scores a file of predicted pairs by the official SemEval-2024 Task 3 metrics.
+
+    python -m utils.score --subtask {1,2} --gold GOLD.json --pred PRED.json [--json]
+"""
+
+import argparse
+import json
+import sys
+
+from utils.conversations import ConversationError, read_json
+from utils.metrics import ScoringError, pair_scores, per_emotion_pair_scores
+
+
+def main(argv=None):
+    """Prints the scores and returns 0; prints why they cannot be had to stderr and returns 2."""
+    parser = argparse.ArgumentParser(prog="python -m utils.score", description=__doc__.splitlines()[0])
+    parser.add_argument("--subtask", type=int, choices=(1, 2), required=True,
+                        help="1: causes are spans of text; 2: causes are utterances")
+    parser.add_argument("--gold", required=True, metavar="GOLD.json", help="conversations, true pairs")
+    parser.add_argument("--pred", required=True, metavar="PRED.json", help="conversations, predicted pairs")
+    parser.add_argument("--json", action="store_true", help="print the official figures as one JSON object")
+    args = parser.parse_args(argv)
+    try:
+        gold, pred = read_json(args.gold), read_json(args.pred)
+        scores = pair_scores(gold, pred, args.subtask)
+    except ConversationError as error:  # names its file
+        print(error, file=sys.stderr)
+        return 2
+    except ScoringError as error:
+        print(f"{getattr(args, error.side)}: {error}", file=sys.stderr)
+        return 2
+
+    if args.json:
+        print(json.dumps(scores))
+        return 0
+    print(_table(f"Subtask {args.subtask}", _rows(scores)))
+    if args.subtask == 2:
+        emotions = per_emotion_pair_scores(gold, pred)
+        rows = [(emotion, *figures.values()) for emotion, figures in emotions.items()]
+        print("\n" + _table("Emotion", rows, support=True))
+    return 0
+
+
+def _rows(scores):
+    """(name, precision, recall, F1) for each three of the official figures, which come in this order."""
+    names, figures = list(scores), list(scores.values())
+    return [(names[i].replace("precision", "").strip("_").replace("_", " "), *figures[i : i + 3])
+            for i in range(0, len(names), 3)]
+
+
+def _table(title, rows, support=False):
+    """Rows of a name, three figures and maybe a count, aligned."""
+    columns = ("precision", "recall", "F1", "support")[: 4 if support else 3]
+    lines = [f"{title:<22}" + "".join(f"{column:>10}" for column in columns)]
+    for name, *figures in rows:
+        lines.append(f"{name:<22}" + "".join(f"{figure:>10.4f}" for figure in figures[:3])
+                     + "".join(f"{count:>10}" for count in figures[3:]))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
