@@ -195,8 +195,8 @@ def tree(conversation: dict, form: str, train: bool = False) -> Node:
 
 
 def with_gold_causes(labelled: dict, gold: dict) -> dict:
-    """A conversation with predicted emotions and, behind them, the gold causes of the same utterances: what cause
-    training reads with cause_emotions="predicted". Where emotion is predicted and none is in gold, there is no cause."""
+    """A conversation with predicted emotions and the gold causes of the same utterances: what cause training reads
+    with cause_emotions="predicted". An utterance whose emotion is predicted, but neutral in gold, has no cause."""
     causes = causes_of(gold)
     return with_pairs(labelled, [
         (u["utterance_ID"], u["emotion"], cause)

@@ -7,6 +7,7 @@ results_train/<run_name>/ holds the adapters and inference on labelled conversat
 results_test/<run_name>/ inference on unlabelled ones. Nothing is written outside the two.
 """
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -67,8 +68,9 @@ def open_run(values: dict, notebook: str, root: Path = ROOT) -> tuple[Config, "R
 class Run:
     """The folders of one run, opened for one notebook.
 
-    config.json gathers, notebook by notebook, the parameters, the code's revision and the package versions. Opening
-    refuses (RunError) a folder in which the same notebook ran with other parameters: nothing written is lost.
+    config.json gathers, notebook by notebook, the parameters, fingerprints of the input, the code's revision and the
+    package versions. Opening refuses (RunError) a folder in which the same notebook ran with other parameters or on
+    other data: nothing written is lost.
     """
 
     def __init__(self, config: Config, notebook: str, names: list[str], root: Path = ROOT):
@@ -77,21 +79,29 @@ class Run:
         self.train_dir = self.root / "results_train" / config.run_name
         self.test_dir = self.root / "results_test" / config.run_name
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
+        record = {"parameters": parameters, "input": self._fingerprints()}
+        record |= {"revision": revision(), "versions": versions()}
         for folder in (self.train_dir, self.test_dir):
-            self._record(folder / "config.json", parameters)
+            self._check(folder / "config.json", record)
+        for folder in (self.train_dir, self.test_dir):
+            path = folder / "config.json"
+            write_json({**(read_json(path) if path.is_file() else {}), notebook: record}, path)
 
-    def _record(self, path, parameters):
-        record = read_json(path) if path.is_file() else {}
-        before = record.get(self.notebook, {}).get("parameters", parameters)
-        changed = sorted(name for name in {*before, *parameters} if before.get(name) != parameters.get(name))
+    def _fingerprints(self):
+        """The beginning of the SHA-256 of each split's file: a run is a run on these data."""
+        files = sorted((self.root / self.config.input_dir).glob("*/conversations.json"))
+        return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+
+    def _check(self, path, record):
+        before = (read_json(path) if path.is_file() else {}).get(self.notebook, record)
+        there, here = ({**one["parameters"], **one.get("input", record["input"])} for one in (before, record))
+        changed = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
         if changed:
-            difference = ", ".join(f"{n} {before.get(n)!r} there, {parameters.get(n)!r} here" for n in changed)
+            difference = ", ".join(f"{n} {there.get(n)!r} there, {here.get(n)!r} here" for n in changed)
             raise RunError(
                 f"{path.parent} already holds another run ({difference}). Choose another run_name, "
                 "or remove that folder first"
             )
-        record[self.notebook] = {"parameters": parameters, "revision": revision(), "versions": versions()}
-        write_json(record, path)
 
     # ---- inputs ----------------------------------------------------------------------------------------------
 
