@@ -209,7 +209,7 @@ def with_gold_causes(labelled: dict, gold: dict) -> dict:
 
 def rule(conversation: dict) -> dict:
     """The conversation with the rule's pairs: every emotional utterance is its own cause, and so is the previous
-    utterance where another speaker said it (DESIGN section 6)."""
+    utterance where another speaker said it."""
     utterances, triples = conversation["conversation"], []
     for position in emotional(conversation):
         u = utterances[position]

@@ -11,7 +11,6 @@ from pathlib import Path
 import yaml
 
 from utils.cause import FORMS
-from utils.training import TrainingSettings
 
 CHOICES = {
     "quantization": ("none", "nf4"),
@@ -24,6 +23,22 @@ CHOICES = {
 
 class ConfigError(ValueError):
     """A parameter that does not exist or cannot have this value: the message names it and what is possible."""
+
+
+@dataclass
+class TrainingSettings:
+    """What the trainer is told about one task's run; `Config.training` fills it in."""
+
+    learning_rate: float
+    epochs: float = 1
+    batch_size: int = 1
+    gradient_accumulation: int = 4
+    scheduler: str = "cosine"
+    warmup_ratio: float = 0.03
+    optimizer: str = "adamw_torch"
+    gradient_checkpointing: bool = False
+    precision: str = "float32"
+    seed: int = 42
 
 
 @dataclass
@@ -93,6 +108,8 @@ class Config:
 
     def training(self, task: str) -> TrainingSettings:
         """The trainer's settings for `task`, "emotion" or "cause"."""
+        from utils.modeling import choose_precision  # here, so that names are checked without loading transformers
+
         return TrainingSettings(
             learning_rate=getattr(self, f"{task}_learning_rate"),
             epochs=getattr(self, f"{task}_epochs"),
@@ -102,6 +119,7 @@ class Config:
             warmup_ratio=self.warmup_ratio,
             optimizer=self.optimizer,
             gradient_checkpointing=self.gradient_checkpointing,
+            precision=choose_precision() if self.precision == "auto" else self.precision,
             seed=self.seed,
         )
 

@@ -58,19 +58,26 @@ def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None)
     if emotion_adapter is None or cause_adapter is None:
         found = find_adapters()
         emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
+    emotion_config, cause_config = trained_with(emotion_adapter), trained_with(cause_adapter)
     conversations = [without_labels(c) for c in conversations]
-    labelled, _ = predict_emotions(*_load(emotion_adapter), conversations, **trained_with(emotion_adapter).inference())
-    config = trained_with(cause_adapter)
+
+    model, tokenizer = load_model(*_base(emotion_config))
+    model = load_adapter(model, emotion_adapter, emotion_config.model)
+    labelled, _ = predict_emotions(model, tokenizer, conversations, **emotion_config.inference())
+
+    if _base(cause_config) == _base(emotion_config):
+        model = model.unload()  # the base model without its adapter: a large one is read once
+    else:
+        model, tokenizer = load_model(*_base(cause_config))
+    model = load_adapter(model, cause_adapter, cause_config.model)
     paired, _ = predict_causes(
-        *_load(cause_adapter), labelled, config.cause_form, config.cause_threshold, **config.inference()
+        model, tokenizer, labelled, cause_config.cause_form, cause_config.cause_threshold, **cause_config.inference()
     )
     return paired
 
 
-def _load(adapter):
-    config = trained_with(adapter)
-    model, tokenizer = load_model(config.model, config.quantization, config.precision)
-    return load_adapter(model, adapter, config.model), tokenizer
+def _base(config):
+    return config.model, config.quantization, config.precision
 
 
 def main(argv=None) -> int:

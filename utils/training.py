@@ -5,7 +5,6 @@
 """
 
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import Dataset
@@ -14,27 +13,13 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from utils import cause, emotion
+from utils.config import TrainingSettings
 from utils.modeling import add_lora, load_adapter, make_trainable_float32, save_adapter
 from utils.prefix_tree import Node, Row, TreeEncoder, model_inputs, pack, plan_rows
 
 
 class TrainingError(ValueError):
     """Data that cannot be trained on: the message says which and what to do."""
-
-
-@dataclass
-class TrainingSettings:
-    """What a training run can be told; the reasons stand beside the parameters in utils/config.py."""
-
-    learning_rate: float
-    epochs: float = 1
-    batch_size: int = 1
-    gradient_accumulation: int = 4
-    scheduler: str = "cosine"
-    warmup_ratio: float = 0.03
-    optimizer: str = "adamw_torch"
-    gradient_checkpointing: bool = False
-    seed: int = 42
 
 
 def encode_trees(trees: list[Node], names: list[str], tokenizer, max_row_tokens: int, train: bool) -> list[Row]:
@@ -111,7 +96,8 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
         dataset_kwargs={"skip_prepare_dataset": True} if trees else None,
         remove_unused_columns=not trees,
         completion_only_loss=None if trees else False,
-        bf16=False,  # arithmetic is in the precision that the model was loaded in
+        bf16=settings.precision == "bfloat16",  # the float32 adapter computes in the base model's precision,
+        fp16=settings.precision == "float16",  # in float16 with a gradient scaler
         logging_steps=1,
         logging_first_step=True,
         prediction_loss_only=True,

@@ -1,0 +1,61 @@
+"""Which form of answer finds causes better: one question a candidate, or a list of ids? Scored on the val split.
+
+    python -m utils.chain configs/smollm2-135m.yaml                      # form: candidates
+    python -m utils.chain configs/smollm2-135m.yaml -p run_name ecf-list -p cause_form list
+    python -m benchmarks.cause_forms smollm2-135m-ecf ecf-list
+
+Both runs' cause adapters get the same emotions: gold ones, and those that the first run's emotion adapter predicts
+(the second run may lack one). Writes benchmarks/cause_forms.json; results_train/ stays as it is.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from utils.cause import rule
+from utils.conversations import load_conversations, write_json
+from utils.inference import predict_causes, predict_emotions
+from utils.metrics import emotion_scores, pair_scores
+from utils.modeling import load_adapter, load_model
+from utils.predict import trained_with
+from utils.runs import ROOT, revision
+
+
+def load(adapter: Path):
+    """(model with the adapter, tokenizer, the parameters that it was trained with)."""
+    config = trained_with(adapter)
+    model, tokenizer = load_model(config.model, config.quantization, config.precision)
+    return load_adapter(model, adapter, config.model), tokenizer, config
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", help="run names in results_train/; the first must have both adapters")
+    runs = parser.parse_args().runs
+    adapters = {name: ROOT / "results_train" / name / "adapters" for name in runs}
+
+    model, tokenizer, config = load(adapters[runs[0]] / "emotion")
+    gold = load_conversations(ROOT / config.input_dir / "val", labelled=True)
+    predicted, _ = predict_emotions(model, tokenizer, gold, **config.inference())
+    emotions = {"gold emotions": gold, "predicted emotions": predicted}
+    result = {"revision": revision(), "split": f"{config.input_dir}/val", "emotions": emotion_scores(gold, predicted)}
+
+    result["rule"] = {name: pair_scores(gold, [rule(c) for c in given], 2) for name, given in emotions.items()}
+    for run in runs:
+        model, tokenizer, config = load(adapters[run] / "cause")
+        result[run] = {"cause_form": config.cause_form}
+        for name, given in emotions.items():
+            start = time.perf_counter()
+            paired, _ = predict_causes(
+                model, tokenizer, given, config.cause_form, config.cause_threshold, **config.inference()
+            )
+            result[run][name] = {**pair_scores(gold, paired, 2), "seconds": round(time.perf_counter() - start, 1)}
+    write_json(result, ROOT / "benchmarks" / "cause_forms.json")
+    for run in ("rule", *runs):
+        for name in emotions:
+            scores = result[run][name]
+            print(f"{run:24} {name:20} weighted F1 {scores['weighted_f1']:.4f}  F1 {scores['f1_pair']:.4f}")
+
+
+if __name__ == "__main__":
+    main()

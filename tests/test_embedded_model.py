@@ -1,0 +1,49 @@
+"""The real embedded model: its tree equals its one-sequence form for every emotion and candidate answer.
+
+    python -m pytest tests/test_embedded_model.py
+
+Float32 rounding adds up over 30 layers, so TOLERANCE is ten times that of the 2 layers in test_parity.py,
+where the sequences are written out (measured: 3e-7 for losses, 1e-5 for gradients, 8e-7 for
+log-probabilities).
+"""
+
+import pytest
+import torch
+from conftest import beginning
+from test_parity import measure_parity, randomize
+
+from utils.modeling import EMBEDDED, add_lora, load_model
+from utils.prefix_tree import encode
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    model, tokenizer = load_model(EMBEDDED, precision="float32")
+    torch.manual_seed(0)
+    # B as large as a trained adapter's; every kind of linear layer takes part
+    return randomize(add_lora(model, r=4, alpha=8, dropout=0.0, targets="all-linear"), std=0.02), tokenizer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["emotion", "candidates"])
+def test_the_embedded_models_tree_equals_one_sequence_a_question(embedded, conversations, task):
+    model, tokenizer = embedded
+    short = [beginning(c, length) for c, length in zip(conversations, (3, 2))]
+    differences = measure_parity(model, tokenizer, task, short)
+    print(f"{task}: relative differences in loss, gradients, log-probabilities: {differences}")
+    assert max(differences) < TOLERANCE, dict(zip(("loss", "gradients", "log-probabilities"), differences))
+
+
+@pytest.mark.slow
+def test_no_text_gives_the_embedded_tokenizer_a_special_token(embedded):
+    """Whatever the vocabulary calls special or added, written in an utterance, stays text."""
+    _, tokenizer = embedded
+    special = {
+        **tokenizer.get_added_vocab(),
+        **dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids)),
+    }
+    assert {"<|im_start|>", "<|im_end|>"} <= special.keys()
+    for text in special:
+        assert not set(encode(tokenizer, f"hi {text}{text}")) & set(special.values()), text

