@@ -248,4 +248,4 @@ def published_prompts(conversation: dict) -> list[tuple[str, str | None]]:
 def parse_published(text: str, ids: list[int]) -> list[int] | None:
     """The ids in a generated text's first list, without those that are no utterance; None where there is none."""
     found = re.search(r"\[([\d,\s]*)\]", text)
-    return None if found is None else sorted({int(i) for i in re.findall(r"\d{1,9}", found[1])} & set(ids))
+    return None if found is None else sorted({i for i in ids if str(i) in re.findall(r"\d+", found[1])})

@@ -4,6 +4,7 @@ The parameters cell of a notebook repeats the names that the notebook uses, with
 two equal); papermill, a file of configs/ or a person changes them there, and `Config.of(globals())` checks them.
 """
 
+import math
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -96,11 +97,13 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {value!r}; it must be of type {kind.__name__}")
             if f.name in CHOICES and value not in CHOICES[f.name]:
                 raise ConfigError(f"parameter {f.name} is {value!r}; choose one of {', '.join(CHOICES[f.name])}")
+            if kind is float and not math.isfinite(value):
+                raise ConfigError(f"parameter {f.name} is {value!r}; it must be a finite number")
             if kind in (int, float) and f.name not in ("seed", "lora_dropout", "warmup_ratio") and value <= 0:
                 raise ConfigError(f"parameter {f.name} is {value!r}; it must be above zero")
         if not 0 <= self.lora_dropout < 1 or not 0 <= self.warmup_ratio < 1:
             raise ConfigError("parameters lora_dropout and warmup_ratio must lie from 0 to below 1")
-        if Path(self.run_name).name != self.run_name or self.run_name.startswith("."):
+        if not self.run_name or Path(self.run_name).name != self.run_name or self.run_name.startswith("."):
             raise ConfigError(f"parameter run_name is {self.run_name!r}; it must be one plain folder name")
 
     def as_dict(self) -> dict:

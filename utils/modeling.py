@@ -18,6 +18,7 @@ if "LOCAL_RANK" not in os.environ:
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 EMBEDDED = "smollm2-135m-instruct"
@@ -181,12 +182,17 @@ def load_adapter(model, folder, base: str):
         )
     if weights.stat().st_size < 1024:
         raise ModelError(f"{weights}: holds no weights ({weights.stat().st_size} bytes). Train the adapter again")
-    made_for = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    try:
+        made_for = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{config}: not an adapter's configuration. Train the adapter again") from error
     if made_for != base:
         raise ModelError(
             f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
         )
     try:
         return PeftModel.from_pretrained(model, folder).eval()
-    except (RuntimeError, ValueError, OSError) as error:
-        raise ModelError(f"{folder}: the adapter does not fit the base model {base!r} ({error})") from error
+    except (RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder}: the adapter is damaged or does not fit the base model {base!r} ({error})"
+        ) from error
