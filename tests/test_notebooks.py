@@ -138,8 +138,11 @@ def without_video_names(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["list", "published"])
 def test_the_other_choices_run_too(copy, tiny_model_folder, form):
-    choice = ("-p", "cause_form", "list", "-p", "cause_emotions", "predicted") if form == "list" else (
-        "-p", "recipe", "published", "-p", "batch_size", 8, "-p", "emotion_epochs", 0.1, "-p", "cause_epochs", 0.1)
+    choice = {
+        "list": {"cause_form": "list", "cause_emotions": "predicted"},
+        "published": {"recipe": "published", "batch_size": 8, "gradient_accumulation": 1, "emotion_epochs": 0.5},
+    }[form]
+    choice = [word for name, value in choice.items() for word in ("-p", name, value)]
     done = run_in(copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "model", tiny_model_folder,
                   "-p", "run_name", form, *choice)
     assert done.returncode == 0, done.stderr[-3000:]
