@@ -1,7 +1,7 @@
 """Inference by exact scoring: the log-probability of every allowed answer, one forward pass a conversation.
 
     labelled, probabilities = predict_emotions(model, tokenizer, conversations)
-    with_pairs, probabilities = predict_causes(model, tokenizer, labelled, form="candidates", threshold=0.5)
+    with_pairs, probabilities = predict_causes(model, tokenizer, labelled, form="candidates", threshold=0.25)
 
 The published recipe (batched `generate`, the label parsed from the text) stands below under `recipe="published"`.
 """
@@ -52,7 +52,7 @@ def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_bud
     return results
 
 
-def predict_emotions(model, tokenizer, conversations: list[dict], recipe: str = "one_pass", token_budget: int = 512,
+def predict_emotions(model, tokenizer, conversations: list[dict], recipe: str = "one_pass", token_budget: int = 256,
                      max_row_tokens: int = 4096, batch_size: int = 8):
     """(conversations with `emotion` filled in, probabilities: for each conversation utterances x 7, in the order
     of EMOTIONS). In the published recipe the probability of the parsed label is one."""
@@ -65,8 +65,8 @@ def predict_emotions(model, tokenizer, conversations: list[dict], recipe: str = 
     return [labelled for labelled, _ in read], [table for _, table in read]
 
 
-def predict_causes(model, tokenizer, conversations: list[dict], form: str = "candidates", threshold: float = 0.5,
-                   recipe: str = "one_pass", token_budget: int = 512, max_row_tokens: int = 4096, batch_size: int = 8):
+def predict_causes(model, tokenizer, conversations: list[dict], form: str = "candidates", threshold: float = 0.25,
+                   recipe: str = "one_pass", token_budget: int = 256, max_row_tokens: int = 4096, batch_size: int = 8):
     """(conversations with `emotion-cause_pairs` filled in, probabilities: for each conversation
     {emotional utterance id: {candidate id: P}}). The conversations must carry emotions."""
     model.eval()
