@@ -5,20 +5,22 @@
     python -m benchmarks.cause_forms smollm2-135m-ecf ecf-list
 
 Both runs' cause adapters get the same emotions: gold ones, and those that the first run's emotion adapter predicts
-(the second run may lack one). Writes benchmarks/cause_forms.json; results_train/ stays as it is.
+(the other runs may lack one). Candidates are scored at several thresholds. Writes benchmarks/cause_forms.json;
+results_train/ stays as it is.
 """
 
 import argparse
-import time
 from pathlib import Path
 
 from utils.cause import rule
-from utils.conversations import load_conversations, write_json
+from utils.conversations import load_conversations, with_pairs, write_json
 from utils.inference import predict_causes, predict_emotions
 from utils.metrics import emotion_scores, pair_scores
 from utils.modeling import load_adapter, load_model
 from utils.predict import trained_with
 from utils.runs import ROOT, revision
+
+THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
 
 def load(adapter: Path):
@@ -26,6 +28,14 @@ def load(adapter: Path):
     config = trained_with(adapter)
     model, tokenizer = load_model(config.model, config.quantization, config.precision)
     return load_adapter(model, adapter, config.model), tokenizer, config
+
+
+def above(threshold: float, conversation: dict, table: dict) -> dict:
+    """The conversation with the candidates whose probability reaches `threshold` as its pairs."""
+    emotions = {u["utterance_ID"]: u["emotion"] for u in conversation["conversation"]}
+    return with_pairs(
+        conversation, [(i, emotions[i], c) for i, row in table.items() for c, p in row.items() if p >= threshold]
+    )
 
 
 def main():
@@ -43,18 +53,19 @@ def main():
     result["rule"] = {name: pair_scores(gold, [rule(c) for c in given], 2) for name, given in emotions.items()}
     for run in runs:
         model, tokenizer, config = load(adapters[run] / "cause")
-        result[run] = {"cause_form": config.cause_form}
         for name, given in emotions.items():
-            start = time.perf_counter()
-            paired, _ = predict_causes(
-                model, tokenizer, given, config.cause_form, config.cause_threshold, **config.inference()
-            )
-            result[run][name] = {**pair_scores(gold, paired, 2), "seconds": round(time.perf_counter() - start, 1)}
+            paired, tables = predict_causes(model, tokenizer, given, config.cause_form, **config.inference())
+            if config.cause_form == "list":
+                result.setdefault(f"{run}, list", {})[name] = pair_scores(gold, paired, 2)
+                continue
+            for threshold in THRESHOLDS:
+                paired = [above(threshold, c, table) for c, table in zip(given, tables)]
+                result.setdefault(f"{run}, candidates from {threshold}", {})[name] = pair_scores(gold, paired, 2)
     write_json(result, ROOT / "benchmarks" / "cause_forms.json")
-    for run in ("rule", *runs):
-        for name in emotions:
-            scores = result[run][name]
-            print(f"{run:24} {name:20} weighted F1 {scores['weighted_f1']:.4f}  F1 {scores['f1_pair']:.4f}")
+    for row, scores in result.items():
+        if row == "rule" or row.startswith(tuple(runs)):
+            figures = "  ".join(f"{name} {one['weighted_f1']:.4f} {one['f1_pair']:.4f}" for name, one in scores.items())
+            print(f"{row:45} weighted F1, F1: {figures}")
 
 
 if __name__ == "__main__":
