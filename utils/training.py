@@ -113,8 +113,8 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
         model=model,
         args=arguments,
         processing_class=tokenizer,
-        train_dataset=_dataset(examples, trees),
-        eval_dataset=_dataset(validation, trees) if validation else None,
+        train_dataset=_dataset(examples, tokenizer, trees),
+        eval_dataset=_dataset(validation, tokenizer, trees) if validation else None,
         data_collator=TreeCollator() if trees else None,
     )
     make_trainable_float32(model)
@@ -125,9 +125,11 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
     return trainer.state.log_history
 
 
-def _dataset(examples, trees):
-    if not trees:
-        return Dataset.from_list([{"text": prompt + completion} for prompt, completion in examples])
+def _dataset(examples, tokenizer, trees):
+    if not trees:  # tokenized here, so that no utterance can write a special token
+        texts = [prompt + completion for prompt, completion in examples]
+        encoded = tokenizer(texts, split_special_tokens=True).input_ids
+        return Dataset.from_list([{"input_ids": tokens + [tokenizer.eos_token_id]} for tokens in encoded])
     columns = ("input_ids", "positions", "last", "targets")
     return Dataset.from_list([{name: getattr(row, name) for name in columns} for row in examples])
 
