@@ -28,11 +28,7 @@ def test_of_takes_parameters_out_of_a_notebooks_globals():
         ("seed", "42", "seed is '42'.*type int"),
         ("seed", 1.0, "seed is 1.0.*type int"),
         ("seed", True, "seed is True.*type int"),
-        (
-            "emotion_learning_rate",
-            "1e-3",
-            "emotion_learning_rate is '1e-3'.*type float",
-        ),  # YAML reads 1e-3 as a string
+        ("emotion_learning_rate", "fast", "emotion_learning_rate is 'fast'.*type float"),
         ("emotion_learning_rate", True, "type float"),
         ("gradient_checkpointing", 1, "gradient_checkpointing is 1.*type bool"),
         ("model", None, "model is None.*type str"),
@@ -104,3 +100,7 @@ def test_tasks_have_training_settings_of_their_own():
     assert config.inference() == {
         name: getattr(config, name) for name in ("recipe", "token_budget", "max_row_tokens")
     }
+
+
+def test_yamls_strings_like_1e_3_are_numbers():
+    assert Config.of({"emotion_learning_rate": "1e-3"}).emotion_learning_rate == 0.001

@@ -53,7 +53,7 @@ def test_has_no_outputs(name):
 
 def test_cells_are_short_and_define_nothing(name):
     for cell in code_cells(name):
-        assert len(cell.source.splitlines()) <= 18 or "parameters" in cell.metadata.get("tags", []), cell.source
+        assert len(cell.source.splitlines()) <= 20 or "parameters" in cell.metadata.get("tags", []), cell.source
         defined = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
         assert not defined, cell.source
         assert not re.search(r"\binput\(", cell.source), "a headless run has nobody to ask"

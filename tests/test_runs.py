@@ -61,6 +61,17 @@ def test_a_run_is_bound_to_its_input(tmp_path, conversations):
         open_run(tmp_path)
 
 
+def test_another_notebook_of_the_run_is_bound_to_the_same_input_and_parameters(tmp_path, conversations):
+    """Otherwise conversations could move from training to test between two notebooks."""
+    write_json(conversations, tmp_path / "input" / "train" / "conversations.json")
+    open_notebook({"run_name": "one", "recipe": "one_pass"}, TRAINING, tmp_path)
+    with pytest.raises(RunError, match="recipe 'one_pass' there, 'published' here"):
+        open_notebook({"run_name": "one", "recipe": "published", "cause_form": "list"}, "2_emotion_inference", tmp_path)
+    write_json(conversations[:2], tmp_path / "input" / "train" / "conversations.json")
+    with pytest.raises(RunError, match="already holds another run .train '"):
+        open_notebook({"run_name": "one"}, "2_emotion_inference", tmp_path)
+
+
 def test_a_notebooks_globals_open_its_run(tmp_path):
     config, run = open_notebook({"run_name": "mine", "seed": 3, "pd": pytest}, TRAINING, tmp_path)
     assert (config.seed, run.notebook, run.train_dir) == (3, TRAINING, tmp_path / "results_train" / "mine")

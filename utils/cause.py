@@ -1,7 +1,7 @@
 """The cause task: its labels, its prefix and questions, its targets, and how answers become JSON.
 
-    tree(conversation)                 what the model reads, as a tree of text (utils/prefix_tree.py)
-    read(conversation, scores)         log-probabilities -> pairs and the probability of every candidate
+    tree(conversation, form)           what the model reads, as a tree of text (utils/prefix_tree.py)
+    read_candidates, ListSearch        log-probabilities -> pairs and the probability of every candidate
     published_prompts(conversation)    the published recipe: one prompt an emotional utterance
 
 Twin of utils/emotion.py. The conversation must carry emotions. Two forms of answer:

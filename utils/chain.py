@@ -44,6 +44,7 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
     Raises ChainError where a cell fails.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     known = parameter_names(notebook)
@@ -59,6 +60,8 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
             progress_bar=True,
             stdout_file=sys.stdout,
         )
+    except DeadKernelError as error:
+        raise ChainError(f"notebook {notebook}: its kernel died, most often because memory ran out") from error
     except PapermillExecutionError as error:
         cause = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
         raise ChainError(
@@ -80,6 +83,14 @@ def run_chain(parameters: dict, source="parameters") -> Path:
     return folder
 
 
+def parse_value(name: str, text: str):
+    """The value of a parameter on the command line, read as YAML. Raises ConfigError for text that is none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"parameter {name} is {text!r}, which cannot be read as YAML") from error
+
+
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for a wrong parameter or a notebook that failed."""
     parser = argparse.ArgumentParser(description="Run the four notebooks in order.")
@@ -91,7 +102,7 @@ def main(argv=None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         parameters = load_config(arguments.config)
-        parameters.update({name: yaml.safe_load(value) for name, value in arguments.parameter})
+        parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
         folder = run_chain(parameters, arguments.config)
     except (ConfigError, ChainError) as error:
         print(f"utils.chain: {error}", file=sys.stderr)

@@ -87,8 +87,11 @@ class Config:
         """Raises ConfigError for the first parameter that cannot have its value."""
         for f in fields(self):
             value, kind = getattr(self, f.name), type(f.default)
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
+            if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+                try:  # YAML reads 1e-3 as a string
+                    value = float(value)
+                except ValueError:
+                    pass
                 setattr(self, f.name, value)
             fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
             if f.name == "lora_targets" and isinstance(value, list):

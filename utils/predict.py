@@ -35,7 +35,7 @@ def find_adapters(root: Path = ROOT) -> tuple[Path, Path]:
 
 
 def trained_with(adapter) -> Config:
-    """The parameters that the adapter in this folder was trained with.
+    """The parameters that the adapter in this folder was trained with, and its run's inference used.
 
     Raises ModelError for a folder without an adapter's training.json.
     """
@@ -44,7 +44,11 @@ def trained_with(adapter) -> Config:
         raise ModelError(
             f"{adapter}: no finished adapter here (training.json is missing). Give a folder that notebook 1 or 3 wrote"
         )
-    return Config.of(read_json(path)["parameters"])
+    parameters = read_json(path)["parameters"]
+    run = path.parents[2] / "config.json"  # notebook 4 may have read the candidates at another threshold
+    if run.is_file():
+        parameters |= read_json(run).get("4_cause_inference", {}).get("parameters", {})
+    return Config.of(parameters)
 
 
 def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None) -> list[dict]:

@@ -69,8 +69,8 @@ class Run:
     """The folders of one run, opened for one notebook.
 
     config.json gathers, notebook by notebook, the parameters, fingerprints of the input, the code's revision and the
-    package versions. Opening refuses (RunError) a folder in which the same notebook ran with other parameters or on
-    other data: nothing written is lost.
+    package versions. Opening refuses (RunError) a folder in which this or another notebook ran with other
+    parameters or on other data: nothing written is lost, and no conversation moves from training to test.
     """
 
     def __init__(self, config: Config, notebook: str, names: list[str], root: Path = ROOT):
@@ -93,15 +93,17 @@ class Run:
         return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 
     def _check(self, path, record):
-        before = (read_json(path) if path.is_file() else {}).get(self.notebook, record)
-        there, here = ({**one["parameters"], **one.get("input", record["input"])} for one in (before, record))
-        changed = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
-        if changed:
-            difference = ", ".join(f"{n} {there.get(n)!r} there, {here.get(n)!r} here" for n in changed)
-            raise RunError(
-                f"{path.parent} already holds another run ({difference}). Choose another run_name, "
-                "or remove that folder first"
-            )
+        here = {**record["parameters"], **record["input"]}
+        for notebook, before in (read_json(path) if path.is_file() else {}).items():
+            there = {**before["parameters"], **before.get("input", record["input"])}
+            names = {*there, *here} if notebook == self.notebook else {*there} & {*here} | {*record["input"]}
+            changed = sorted(name for name in names if there.get(name) != here.get(name))
+            if changed:
+                difference = ", ".join(f"{n} {there.get(n)!r} there, {here.get(n)!r} here" for n in changed)
+                raise RunError(
+                    f"{path.parent} already holds another run ({difference}, in {notebook}). Choose another "
+                    "run_name, or remove that folder first"
+                )
 
     # ---- inputs ----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Fine-tuning: rows of prefix trees (or the published recipe's prompts) through trl's SFTTrainer.
 
-    rows = training_rows(trees, tokenizer, token_budget=1024, max_row_tokens=4096)
-    history = train(model, tokenizer, rows, settings, folder)
+    rows = examples("emotion", conversations, tokenizer, config)
+    history = train(model, tokenizer, rows, config.training("emotion"), folder)
+    model, history = fit(run, "emotion", model, tokenizer, conversations)     # both, resumed where interrupted
 """
 
 import random
@@ -9,7 +10,6 @@ from pathlib import Path
 
 from datasets import Dataset
 from transformers import Trainer, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from utils import cause, emotion
@@ -118,11 +118,16 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
         data_collator=TreeCollator() if trees else None,
     )
     make_trainable_float32(model)
-    last = get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
     if validation:
         trainer.evaluate()
     return trainer.state.log_history
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint that was written whole: trainer_state.json is its last file."""
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
 def _dataset(examples, tokenizer, trees):
