@@ -26,10 +26,9 @@ def line(utterance: dict, emotion: str | None = None) -> str:
 def tree(conversation: dict, train: bool = False) -> Node:
     """The conversation line by line, and behind each line, as a branch, the question for its emotion.
 
-    A question branches off where its utterance ends, so it sees the conversation up to there (as the strongest
-    published emotion recognizers in conversation do) at the cost of two tokens, where a question behind the
-    whole conversation has to repeat the utterance. With `train` the gold emotions are the targets, and every
-    utterance must carry one.
+    A question branches off where its utterance ends, so it sees the conversation up to there at the cost of two
+    tokens, where a question behind the whole conversation has to repeat the utterance (LOG.md). With `train` the
+    gold emotions are the targets, and every utterance must carry one.
     """
     root = end = Node(INSTRUCTION)
     for utterance in conversation["conversation"]:
