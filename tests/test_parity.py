@@ -35,25 +35,31 @@ def questions_of(task, conversation):
     utils.prefix_tree."""
     utterances, result = conversation["conversation"], []
     if task == "emotion":
-        lines = [f"\n{u['utterance_ID']} {u['speaker']}: {u['text']}" for u in utterances]
+        lines = [f"\n{u['speaker']}: {u['text']}" for u in utterances]
         for i, u in enumerate(utterances):
             result.append(
-                ([emotion.INSTRUCTION, *lines[: i + 1], " =>"], emotion.ANSWERS, f" {u['emotion']}")
+                ([emotion.INSTRUCTION, *lines[: i + 1], " Emotion:"], emotion.ANSWERS, f" {u['emotion']}")
             )
         return result
-    lines = [f"\n{u['utterance_ID']} {u['speaker']} {u['emotion']}: {u['text']}" for u in utterances]
-    prefix = cause.INSTRUCTION + "".join(lines)
-    for position, u in enumerate(utterances):
-        if u["emotion"] == "neutral":
+    ids, gold = [u["utterance_ID"] for u in utterances], causes_of(conversation)
+    lines = [f"\n{u['speaker']} {u['emotion']}: {u['text']} #{u['utterance_ID']}" for u in utterances]
+    for end, number in enumerate(ids):
+        seen = [cause.INSTRUCTION, *lines[: end + 1]]
+        for i in ids[max(end - 8, 0) : end + 1] if task == "candidates" and number in gold else []:
+            right = " yes" if i in gold[number] else " no"
+            result.append(([*seen, " <= #", str(i)], (" no", " yes"), right))
+        for i in ids[max(end - 3, 0) : end] if task == "candidates" else []:
+            if i in gold:
+                right = " yes" if number in gold[i] else " no"
+                result.append(([*seen, " => #", str(i)], (" no", " yes"), right))
+    for position, number in enumerate(ids):
+        if task == "candidates" or number not in gold:
             continue
-        stem = f"\n{u['utterance_ID']} {u['speaker']} {u['emotion']} <= "
-        ids, gold = cause.candidates(conversation, position), causes_of(conversation)[u["utterance_ID"]]
-        if task == "candidates":
-            result += [([prefix, stem, str(i)], (" no", " yes"), " yes" if i in gold else " no") for i in ids]
-        else:
-            for end, answer in enumerate([f"{i}," for i in gold[:-1]] + [f"{gold[-1]}]" if gold else "]"]):
-                pieces = [prefix, stem + "[", *(f"{i}," for i in gold[:end])]
-                result.append((pieces, cause.list_options(ids, tuple(gold[:end])), answer))
+        seen = [cause.INSTRUCTION, *lines[: position + 4], f" #{number} <= ["]
+        allowed, causes = cause.candidates(conversation, position), gold[number]
+        for end, answer in enumerate([f"{i}," for i in causes[:-1]] + [f"{causes[-1]}]" if causes else "]"]):
+            pieces = [*seen, *(f"{i}," for i in causes[:end])]
+            result.append((pieces, cause.list_options(allowed, tuple(causes[:end])), answer))
     return result
 
 
@@ -233,18 +239,16 @@ def test_list_search_finds_the_likeliest_list_of_all(tiny_model_folder, tokenize
     conversation = {"conversation_ID": seed, "conversation": utterances}
     model = with_adapter(tiny_model_folder, seed=seed, std=0.5).eval()
     ids = [u["utterance_ID"] for u in utterances]
-    prefix = cause.INSTRUCTION + "".join(
-        f"\n{u['utterance_ID']} {u['speaker']} {u['emotion']}: {u['text']}" for u in utterances
-    )
+    lines = [f"\n{u['speaker']} {u['emotion']}: {u['text']} #{u['utterance_ID']}" for u in utterances]
     wanted, margins = [], []
     for u in utterances:
         if u["emotion"] == "neutral":
             continue
 
         @functools.cache
-        def shares(taken, stem=f"\n{u['utterance_ID']} {u['speaker']} {u['emotion']} <= ["):
+        def shares(taken, stem=f" #{u['utterance_ID']} <= ["):
             options = cause.list_options(ids, taken)
-            pieces = [prefix, stem, *(f"{i}," for i in taken)]
+            pieces = [cause.INSTRUCTION, *lines, stem, *(f"{i}," for i in taken)]
             scores = torch.tensor(plain_scores(model, tokenizer, [(pieces, options, None)])[0])
             return dict(zip(options, scores.log_softmax(-1).tolist()))
 

@@ -14,6 +14,7 @@ from utils import cause, emotion
 from utils.conversations import EMOTIONS, pairs, with_emotions, with_pairs, without_labels
 from utils.inference import predict_causes, predict_emotions
 from utils.modeling import load_model
+from utils.prefix_tree import render
 from utils.training import TrainingError, _dataset, encode_trees
 
 HOSTILE = (
@@ -72,7 +73,7 @@ def test_an_emotion_question_for_every_utterance_behind_its_line():
     ]
     assert all(question.answers == emotion.ANSWERS for question in questions(tree))
     assert "".join(node.text for node in nodes(tree)) == emotion.INSTRUCTION + "".join(
-        f"\n{i} {speaker}: {text} =>" for i, speaker, text in zip(range(1, 6), "ABAAB", "abcde")
+        f"\n{speaker}: {text} Emotion:" for speaker, text in zip("ABAAB", "abcde")
     )
     assert {question.gold for question in questions(emotion.tree(FIVE))} == {None}
 
@@ -106,15 +107,30 @@ def test_candidates_stand_around_the_emotion():
 def test_a_candidate_question_for_every_pair_that_may_be():
     gold = with_pairs(FIVE, [(1, "joy", 1), (3, "anger", 2), (3, "anger", 4)])
     tree = cause.tree(gold, "candidates", train=True)
-    assert [question.gold for question in questions(tree)] == [
-        f" {answer}" for answer in "yes no no no  no yes no yes no  no no no no no".split()
-    ]
-    assert len(questions(cause.candidates_tree(FIVE))) == 4 + 5 + 5
+    assert render(tree) == cause.INSTRUCTION + "".join((
+        "\nA joy: a #1 <= #1« yes»",
+        "\nB neutral: b #2 => #1« no»",
+        "\nA anger: c #3 <= #1« no»2« yes»3« no» => #1« no»",
+        "\nA fear: d #4 <= #1« no»2« no»3« no»4« no» => #1« no»3« yes»",
+        "\nB neutral: e #5 => #3« no»4« no»",
+    ))
+    asked = [(i + 1, j + 1) for i, j in cause.asked(FIVE)]
+    assert asked == [(1, 1), (1, 2), (3, 1), (3, 2), (3, 3), (1, 3),
+                     (4, 1), (4, 2), (4, 3), (4, 4), (1, 4), (3, 4), (3, 5), (4, 5)]  # fmt: skip
+    assert len(questions(cause.candidates_tree(FIVE))) == len(asked)
+
+
+def test_lines_that_no_question_sees_are_left_out():
+    calm_end = conversation("abcdefg", ["neutral", "joy", *["neutral"] * 5])
+    for tree in (cause.candidates_tree(calm_end), cause.ListSearch(calm_end).tree()):
+        assert "e #5" in render(tree) and "f #6" not in render(tree)
 
 
 def test_read_candidates_reaches_the_threshold():
-    yes = [0.5, 0.49, 0.9, 0.1] + [0.2] * 5 + [0.7] * 5
-    scores = [[math.log(1 - p) - 5, math.log(p) - 5] for p in yes]
+    yes = {(1, 1): 0.5, (1, 2): 0.49, (1, 3): 0.9, (1, 4): 0.1}
+    yes |= {(3, i): 0.2 for i in range(1, 6)} | {(4, i): 0.7 for i in range(1, 6)}
+    p = [yes[i + 1, j + 1] for i, j in cause.asked(FIVE)]
+    scores = [[math.log(1 - one) - 5, math.log(one) - 5] for one in p]
     paired, table = cause.read_candidates(FIVE, scores, threshold=0.5)
     assert pairs(paired) == [(1, "joy", 1), (1, "joy", 3), *((4, "fear", i) for i in range(1, 6))]
     assert list(table) == [1, 3, 4] and table[1] == pytest.approx({1: 0.5, 2: 0.49, 3: 0.9, 4: 0.1})
@@ -161,13 +177,17 @@ def test_list_search_is_exact_whatever_the_scores(seed):
     rounds = 0
     while (tree := search.tree()) is not None:
         answers = []
-        waiting = [(stem, int(stem.text.split()[0]) - 1, ()) for stem in reversed(tree.children)]
+        waiting = [(tree, None, ())]
         while waiting:  # what is asked is read off the tree, depth first, as a model would
             node, position, taken = waiting.pop()
+            if node.text.endswith(" <= ["):
+                position = int(node.text.split()[0].removeprefix("#")) - 1
+            elif position is not None:
+                taken += (int(node.text[:-1]),)
             if node.question:
                 answers.append(score(position, taken))
                 assert node.question.answers == tuple(answers[-1])
-            waiting += [(c, position, taken + (int(c.text[:-1]),)) for c in reversed(node.children)]
+            waiting += [(child, position, taken) for child in reversed(node.children)]
         search.update([list(answer.values()) for answer in answers])
         rounds += 1
 

@@ -8,20 +8,23 @@ Twin of utils/emotion.py. The conversation must carry emotions. Two forms of ans
 
     candidates   one question for each (emotional utterance, candidate utterance), answered yes or no
     list         one question for each emotional utterance, answered by a list of ids, "1,3]"
+
+In both a question branches off as soon as all that it may name has been said, and a line ends with its id: a
+question's id then meets an equal one that has read the whole line.
 """
 
 import heapq
 import math
 import re
 
+from utils import emotion
 from utils.conversations import NEUTRAL, causes_of, with_pairs
-from utils.emotion import line, probabilities
-from utils.prefix_tree import Node, Question
+from utils.prefix_tree import Node, Question, chain
 
 FORMS = ("candidates", "list")
 ANSWERS = (" no", " yes")
-INSTRUCTION = "Causes of emotions."
-# Candidates stand from 8 utterances before the emotion to 3 after it: 99.6 % of ECF's pairs, and the number of
+INSTRUCTION = "Which utterances cause an emotion?"
+# Candidates stand from 8 utterances before the emotion to 3 after it: 99.5 % of ECF's pairs, and the number of
 # questions grows with the length of a conversation, not with its square.
 WINDOW = (-8, 3)
 
@@ -31,47 +34,61 @@ def emotional(conversation: dict) -> list[int]:
     return [i for i, u in enumerate(conversation["conversation"]) if u["emotion"] != NEUTRAL]
 
 
+def window(conversation: dict, position: int) -> range:
+    """Positions of the utterances that may have caused the emotion of the one at `position`."""
+    return range(max(position + WINDOW[0], 0), min(position + WINDOW[1] + 1, len(conversation["conversation"])))
+
+
 def candidates(conversation: dict, position: int) -> list[int]:
     """Ids of the utterances that may have caused the emotion of the one at `position`."""
-    low, high = max(position + WINDOW[0], 0), position + WINDOW[1] + 1
-    return [u["utterance_ID"] for u in conversation["conversation"][low:high]]
+    return [conversation["conversation"][j]["utterance_ID"] for j in window(conversation, position)]
 
 
-def prefix(conversation: dict) -> Node:
-    """The root of both forms: the conversation with its emotions."""
-    lines = [line(u, u["emotion"]) for u in conversation["conversation"]]
-    return Node("\n".join([INSTRUCTION, *lines]))
+def line(utterance: dict) -> str:
+    """One utterance as one line, with its emotion, and its id at the end."""
+    return f"{emotion.line(utterance, utterance['emotion'])} #{utterance['utterance_ID']}"
 
 
-def stem(conversation: dict, position: int) -> str:
-    """The beginning of the questions about the emotional utterance at `position`."""
-    utterance = conversation["conversation"][position]
-    return f"\n{utterance['utterance_ID']} {' '.join(utterance['speaker'].split())} {utterance['emotion']} <="
+def trunk(conversation: dict, branches: dict[int, list[Node]]) -> Node:
+    """The conversation with its emotions, and `branches[k]` behind the utterance at position k."""
+    return chain(INSTRUCTION, [line(u) for u in conversation["conversation"]], branches)
+
+
+# ---- one question a candidate -----------------------------------------------------------------------------------
+
+
+def asked(conversation: dict) -> list[tuple[int, int]]:
+    """(position of the emotional utterance, position of its candidate), in the order of `candidates_tree`: behind
+    each utterance first the candidates for its own emotion, then the earlier emotions that it may have caused."""
+    pairs = [(i, j) for i in emotional(conversation) for j in window(conversation, i)]
+    return sorted(pairs, key=lambda pair: (max(pair), pair[0] < pair[1], pair))
 
 
 def candidates_tree(conversation: dict, train: bool = False) -> Node:
-    """The conversation; behind it each emotional utterance; behind that each candidate, answered yes or no."""
-    root = prefix(conversation)
+    """The conversation; behind the later utterance of every pair the question for it, answered yes or no:
+    " <= #3" (does 3 cause the emotion of this one?) and " => #3" (does this one cause the emotion of 3?)."""
+    ids = [u["utterance_ID"] for u in conversation["conversation"]]
     gold = causes_of(conversation) if train else {}
-    for position in emotional(conversation):
-        node = Node(stem(conversation, position) + " ")
-        causes = gold.get(conversation["conversation"][position]["utterance_ID"], [])
-        for candidate in candidates(conversation, position):
-            answer = ANSWERS[candidate in causes] if train else None
-            node.children.append(Node(f"{candidate}", Question(ANSWERS, answer)))
-        root.children.append(node)
-    return root
+    branches = {}
+    for i, j in asked(conversation):
+        here, there, arrow = (i, j, " <= #") if i >= j else (j, i, " => #")
+        node = branches.setdefault(here, {}).setdefault(arrow, Node(arrow))
+        answer = ANSWERS[ids[j] in gold.get(ids[i], [])] if train else None
+        node.children.append(Node(str(ids[there]), Question(ANSWERS, answer)))
+    return trunk(conversation, {here: list(arrows.values()) for here, arrows in branches.items()})
 
 
 def read_candidates(conversation: dict, scores: list[list[float]], threshold: float):
     """`scores`: for each question of `candidates_tree`, in its order, the log-probabilities of no and yes.
     Returns the conversation with the pairs whose yes reaches `threshold`, and {utterance id: {candidate id: P}}."""
-    ids = [u["utterance_ID"] for u in conversation["conversation"]]
-    answers, triples, table = iter(scores), [], {}
-    for position in emotional(conversation):
-        table[ids[position]] = {c: probabilities(next(answers))[1] for c in candidates(conversation, position)}
-        emotion = conversation["conversation"][position]["emotion"]
-        triples += [(ids[position], emotion, c) for c, p in table[ids[position]].items() if p >= threshold]
+    utterances = conversation["conversation"]
+    probability = {pair: emotion.probabilities(one)[1] for pair, one in zip(asked(conversation), scores, strict=True)}
+    triples, table = [], {}
+    for i, j in sorted(probability):
+        u, candidate, p = utterances[i], utterances[j]["utterance_ID"], probability[i, j]
+        table.setdefault(u["utterance_ID"], {})[candidate] = p
+        if p >= threshold:
+            triples.append((u["utterance_ID"], u["emotion"], candidate))
     return with_pairs(conversation, triples), table
 
 
@@ -87,24 +104,23 @@ def list_options(ids: list[int], taken: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def list_tree(conversation: dict, train: bool = False, open_lists: dict | None = None) -> Node:
-    """The conversation; behind it each emotional utterance and the beginnings of its list of causes.
+    """The conversation; behind the last candidate of each emotional utterance the beginnings of its list of causes.
 
     In training the beginnings are those of the gold list; otherwise `open_lists`, {position: [ids taken, ...]}.
     """
-    root = prefix(conversation)
     gold = causes_of(conversation) if train else {}
-    for position in emotional(conversation):
+    branches = {}
+    for position in emotional(conversation) if train else open_lists:
         ids = candidates(conversation, position)
-        node = Node(stem(conversation, position) + " [")
+        number = conversation["conversation"][position]["utterance_ID"]
+        node = Node(f" #{number} <= [")
         if train:
-            causes = [c for c in gold[conversation["conversation"][position]["utterance_ID"]] if c in ids]
-            _add_gold_list(node, ids, causes)
-            root.children.append(node)
-        elif open_lists.get(position):
+            _add_gold_list(node, ids, [c for c in gold[number] if c in ids])
+        else:
             for taken in open_lists[position]:
                 _add_open_list(node, ids, taken)
-            root.children.append(node)
-    return root
+        branches.setdefault(window(conversation, position)[-1], []).append(node)
+    return trunk(conversation, branches)
 
 
 def _add_gold_list(node, ids, causes):
@@ -180,7 +196,7 @@ class ListSearch:
         utterances, triples, table = self.conversation["conversation"], [], {}
         for position, lists in self.finished.items():
             u = utterances[position]
-            shares = dict(zip(lists, probabilities(list(lists.values()))))
+            shares = dict(zip(lists, emotion.probabilities(list(lists.values()))))
             table[u["utterance_ID"]] = {
                 c: sum(share for taken, share in shares.items() if c in taken)
                 for c in candidates(self.conversation, position)

@@ -64,7 +64,7 @@ class Config:
     emotion_epochs: float = 1.0
     cause_epochs: float = 1.0
     batch_size: int = 1  # rows (published: prompts) a forward pass; rows are full already
-    gradient_accumulation: int = 6  # forward passes a step: with the budget, about 1,500 tokens
+    gradient_accumulation: int = 3  # forward passes a step: with the budget, about 800 tokens
     scheduler: str = "cosine"
     warmup_ratio: float = 0.03
     optimizer: str = "adamw_torch"  # "paged_adamw_32bit" on GPUs that are nearly full

@@ -10,17 +10,17 @@ Twin of utils/cause.py: one question an utterance here, one question a candidate
 import math
 
 from utils.conversations import EMOTIONS, NEUTRAL, with_emotions
-from utils.prefix_tree import Node, Question
+from utils.prefix_tree import Node, Question, chain
 
 LABELS = EMOTIONS
 ANSWERS = tuple(f" {label}" for label in LABELS)
-INSTRUCTION = f"Emotions: {', '.join(LABELS)}."
+INSTRUCTION = f"Name the emotion of every utterance: {', '.join(LABELS)}."
 
 
 def line(utterance: dict, emotion: str | None = None) -> str:
     """One utterance as one line. White space is made single, so that no text can imitate a line of its own."""
     speaker, text = " ".join(utterance["speaker"].split()), " ".join(utterance["text"].split())
-    return f"{utterance['utterance_ID']} {speaker}{f' {emotion}' if emotion else ''}: {text}"
+    return f"{speaker}{f' {emotion}' if emotion else ''}: {text}"
 
 
 def tree(conversation: dict, train: bool = False) -> Node:
@@ -30,13 +30,10 @@ def tree(conversation: dict, train: bool = False) -> Node:
     tokens, where a question behind the whole conversation has to repeat the utterance (LOG.md). With `train` the
     gold emotions are the targets, and every utterance must carry one.
     """
-    root = end = Node(INSTRUCTION)
-    for utterance in conversation["conversation"]:
-        gold = f" {utterance['emotion']}" if train else None
-        here = Node(f"\n{line(utterance)}", children=[Node(" =>", Question(ANSWERS, gold))])
-        end.children.append(here)
-        end = here
-    return root
+    utterances = conversation["conversation"]
+    gold = [f" {u['emotion']}" if train else None for u in utterances]
+    questions = {k: [Node(" Emotion:", Question(ANSWERS, answer))] for k, answer in enumerate(gold)}
+    return chain(INSTRUCTION, [line(u) for u in utterances], questions)
 
 
 def probabilities(scores: list[float]) -> list[float]:

@@ -37,6 +37,17 @@ class Node:
     children: list["Node"] = field(default_factory=list)
 
 
+def chain(instruction: str, lines: list[str], branches: dict[int, list[Node]]) -> Node:
+    """A tree whose trunk is `lines` behind `instruction`, a line each; `branches[k]` branch off behind line k
+    (from 0). Lines behind the last branch are left out: no question would see them."""
+    root = end = Node(instruction)
+    for number in range(max(branches, default=-1) + 1):
+        here = Node(f"\n{lines[number]}", children=list(branches.get(number, [])))
+        end.children.append(here)
+        end = here
+    return root
+
+
 @dataclass
 class Row:
     """A tree, or several, as tokens. Lists are as long as the row, but for targets and answers.
