@@ -4,14 +4,21 @@
 """
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import generate_input
+from utils.cause import rule
 from utils.config import Config, ConfigError
 from utils.conversations import ConversationError, read_json, with_pairs, without_labels, write_json
-from utils.runs import Run, RunError, revision, versions, write_predictions
+from utils.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.runs import Run, RunError, main, revision, verify, versions, write_predictions
 from utils.runs import open_run as open_notebook
 
+ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["model", "seed", "emotion_learning_rate"]
 TRAINING, INFERENCE = "1_emotion_recognition_training", "2_emotion_inference"
 
@@ -194,3 +201,83 @@ def test_predictions_of_other_lengths_are_refused_and_nothing_is_written(tmp_pat
     calm = with_pairs(conversations[0], [])
     write_predictions(tmp_path, [calm], [[]], [{}])
     assert json.loads((tmp_path / "predictions.jsonl").read_text())["emotion-cause_pairs"] == []
+
+
+def test_a_second_process_is_refused_as_long_as_the_first_lives(tmp_path):
+    opening = "import sys; from utils.config import Config; from utils.runs import Run; from pathlib import Path; "
+    opening += f"Run(Config(run_name='mine'), 'n', [], root=Path({str(tmp_path)!r})); print('open', flush=True); "
+    first = [sys.executable, "-c", opening + "sys.stdin.read()"]
+    with subprocess.Popen(first, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"open\n"
+        with pytest.raises(RunError, match="another process works in .*mine: let it end, or choose another run_name"):
+            open_run(tmp_path)
+        process.kill()
+    open_run(tmp_path)
+    open_run(tmp_path, INFERENCE)
+
+
+# ---- verify ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scored(tmp_path, sample):
+    """(folder, gold) of a run that has predictions and scores, some of them wrong ones."""
+    gold = sample[:20]
+    write_json(gold, tmp_path / "input" / "test" / "conversations.json")
+    run = open_run(tmp_path, "4_cause_inference", ["input_dir"])
+    predicted = [rule(c) for c in gold[:15]] + [with_pairs(c, []) for c in gold[15:]]
+    write_predictions(
+        run.train_dir, predicted, [[[1.0]] * len(c["conversation"]) for c in gold], [{} for _ in gold]
+    )
+    run.add_metrics("emotions", {"fine-tuned": emotion_scores(gold, predicted)})
+    systems = {
+        "fine-tuned emotions + rule": [rule(c) for c in predicted],
+        "**fine-tuned emotions and causes**": predicted,
+        "gold emotions + rule": [rule(c) for c in gold],
+    }
+    run.add_metrics("pairs", {
+        name: {"scores": pair_scores(gold, pairs, 2), "per_emotion": per_emotion_pair_scores(gold, pairs)}
+        for name, pairs in systems.items()
+    })
+    return run.train_dir, gold
+
+
+def test_verify_computes_every_figure_again(tmp_path, scored, capsys):
+    folder, gold = scored
+    figures = verify(folder, tmp_path)
+    assert len(figures) > 100 and all(there == pytest.approx(here) for there, here in figures.values())
+    assert "pairs / **fine-tuned emotions and causes** / scores / weighted_f1" in figures
+
+    metrics = read_json(folder / "metrics.json")
+    metrics["emotions"]["fine-tuned"]["accuracy"] += 1e-6
+    del metrics["pairs"]["gold emotions + rule"]
+    write_json(metrics, folder / "metrics.json")
+    figures = verify(folder, tmp_path)
+    changed = {name for name, (there, here) in figures.items() if there != pytest.approx(here, abs=1e-9)}
+    assert "emotions / fine-tuned / accuracy" in changed
+    assert {name.split(" / ")[1] for name in changed} == {"fine-tuned", "gold emotions + rule"}
+
+    write_json(gold[:19], tmp_path / "input" / "test" / "conversations.json")
+    with pytest.raises(RunError, match="test is not what this run was scored on.*generate_input"):
+        verify(folder, tmp_path)
+
+
+def test_predictions_that_are_not_the_runs_are_refused(tmp_path, scored):
+    folder, _ = scored
+    lines = (folder / "predictions.jsonl").read_text().splitlines()
+    for bad in ("", "[]", lines[0][:30], "\n".join(lines[1:]), "\n".join(lines).replace("_joy", "_envy")):
+        (folder / "predictions.jsonl").write_text(bad)
+        with pytest.raises(RunError, match="predictions.jsonl: cannot be read as predictions"):
+            verify(folder, tmp_path)
+
+
+def test_the_committed_scores_are_those_of_the_committed_predictions(tmp_path, shared, capsys):
+    data = ["--data", str(shared / "ecf"), "--splits", "ecf1_splits.json", "--out", str(tmp_path / "input" / "ecf")]
+    generate_input.main(data)
+    figures = verify(ROOT / "results_train" / "smollm2-135m-ecf", tmp_path)
+    assert len(figures) > 100 and all(there == pytest.approx(here, abs=1e-9) for there, here in figures.values())
+
+
+def test_verify_from_the_command_line(tmp_path, capsys):
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "no metrics.json and config.json here" in capsys.readouterr().err

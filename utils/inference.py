@@ -4,7 +4,12 @@
     with_pairs, probabilities = predict_causes(model, tokenizer, labelled, form="candidates", threshold=0.25)
 
 The published recipe (batched `generate`, the label parsed from the text) stands below under `recipe="published"`.
+With a `journal`, inference that was interrupted goes on where it stopped.
 """
+
+import hashlib
+import json
+from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
@@ -15,6 +20,44 @@ from utils.prefix_tree import Node, Row, model_inputs, pack, plan_rows
 from utils.training import encode_trees, names_of
 
 PUBLISHED_NEW_TOKENS = {"emotion": 15, "cause": 25}  # the ancestor's
+
+
+class Journal:
+    """Finished forward passes on disk, so that the same inference, run again, goes on behind the last one.
+
+    A line of the file is [key, result], and the key is a hash of all that the result follows from.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.results = Path(path), {}
+        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else ():
+            try:
+                self.results.update([json.loads(line)])
+            except ValueError:  # an empty line, or one that an interruption cut off
+                continue
+
+    def __call__(self, origin, compute):
+        """The result for `origin` (whatever determines it, with a faithful repr), computed unless it is known."""
+        key = hashlib.sha256(repr(origin).encode("utf-8", "surrogatepass")).hexdigest()
+        if key not in self.results:
+            self.results[key] = compute()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:  # the line break first: the last line may be cut off
+                file.write(f"\n{json.dumps([key, self.results[key]])}")
+        return self.results[key]
+
+
+def _remembered(journal: Journal | None, origin, compute):
+    return journal(origin, compute) if journal else compute()
+
+
+def fingerprint(model) -> str:
+    """What a result owes to the model: its name, precision and the adapter's weights."""
+    digest = hashlib.sha256(f"{model.config.name_or_path} {model.dtype}".encode())
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            digest.update(parameter.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @torch.no_grad()
@@ -35,7 +78,7 @@ def score_row(model, row: Row) -> list[list[float]]:
 
 
 def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_budget: int, max_row_tokens: int,
-                progress: str | None = None) -> list[list[list[float]]]:
+                progress: str | None = None, journal: Journal | None = None) -> list[list[list[float]]]:
     """For each tree, for each of its questions, the log-probability of each allowed answer.
 
     Short trees share a row of up to `token_budget` tokens. Raises TrainingError for a tree longer than
@@ -43,9 +86,11 @@ def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_bud
     """
     rows = encode_trees(trees, names, tokenizer, max_row_tokens, train=False)
     results = [None] * len(rows)
+    origin = fingerprint(model) if journal else ""
     with tqdm(total=len(rows), desc=progress, disable=progress is None, unit="conversation") as bar:
         for group in plan_rows([len(row) for row in rows], token_budget):
-            scores = iter(score_row(model, pack([rows[i] for i in group])))
+            row = pack([rows[i] for i in group])
+            scores = iter(_remembered(journal, (origin, row), lambda row=row: score_row(model, row)))
             for i in group:
                 results[i] = [next(scores) for _ in rows[i].answers]
             bar.update(len(group))
@@ -53,35 +98,37 @@ def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_bud
 
 
 def predict_emotions(model, tokenizer, conversations: list[dict], recipe: str = "one_pass", token_budget: int = 256,
-                     max_row_tokens: int = 4096, batch_size: int = 8):
+                     max_row_tokens: int = 4096, batch_size: int = 8, journal: Journal | None = None):
     """(conversations with `emotion` filled in, probabilities: for each conversation utterances x 7, in the order
     of EMOTIONS). In the published recipe the probability of the parsed label is one."""
     model.eval()
     if recipe == "published":
-        return _generate_emotions(model, tokenizer, conversations, batch_size)
+        return _generate_emotions(model, tokenizer, conversations, batch_size, journal)
     trees = [emotion.tree(c) for c in conversations]
-    scores = score_trees(model, tokenizer, trees, names_of(conversations), token_budget, max_row_tokens, "emotions")
+    names = names_of(conversations)
+    scores = score_trees(model, tokenizer, trees, names, token_budget, max_row_tokens, "emotions", journal)
     read = [emotion.read(c, s) for c, s in zip(conversations, scores)]
     return [labelled for labelled, _ in read], [table for _, table in read]
 
 
 def predict_causes(model, tokenizer, conversations: list[dict], form: str = "candidates", threshold: float = 0.25,
-                   recipe: str = "one_pass", token_budget: int = 256, max_row_tokens: int = 4096, batch_size: int = 8):
+                   recipe: str = "one_pass", token_budget: int = 256, max_row_tokens: int = 4096, batch_size: int = 8,
+                   journal: Journal | None = None):
     """(conversations with `emotion-cause_pairs` filled in, probabilities: for each conversation
     {emotional utterance id: {candidate id: P}}). The conversations must carry emotions."""
     model.eval()
     if recipe == "published":
-        return _generate_causes(model, tokenizer, conversations, batch_size)
+        return _generate_causes(model, tokenizer, conversations, batch_size, journal)
     names = names_of(conversations)
     if form == "list":
-        return _search_lists(model, tokenizer, conversations, names, token_budget, max_row_tokens)
+        return _search_lists(model, tokenizer, conversations, names, token_budget, max_row_tokens, journal)
     trees = [cause.candidates_tree(c) for c in conversations]
-    scores = score_trees(model, tokenizer, trees, names, token_budget, max_row_tokens, "causes")
+    scores = score_trees(model, tokenizer, trees, names, token_budget, max_row_tokens, "causes", journal)
     read = [cause.read_candidates(c, s, threshold) for c, s in zip(conversations, scores)]
     return [paired for paired, _ in read], [table for _, table in read]
 
 
-def _search_lists(model, tokenizer, conversations, names, token_budget, max_row_tokens):
+def _search_lists(model, tokenizer, conversations, names, token_budget, max_row_tokens, journal):
     searches = [cause.ListSearch(c) for c in conversations]
     number = 0
     while True:
@@ -91,7 +138,7 @@ def _search_lists(model, tokenizer, conversations, names, token_budget, max_row_
             break
         trees, asked_names = [tree for _, tree, _ in asked], [name for _, _, name in asked]
         scores = score_trees(
-            model, tokenizer, trees, asked_names, token_budget, max_row_tokens, f"causes, round {number}"
+            model, tokenizer, trees, asked_names, token_budget, max_row_tokens, f"causes, round {number}", journal
         )
         for (search, _, _), one in zip(asked, scores):
             search.update(one)
@@ -102,28 +149,35 @@ def _search_lists(model, tokenizer, conversations, names, token_budget, max_row_
 # ---- the published recipe ------------------------------------------------------------------------------------
 
 
-@torch.no_grad()
-def generate_published(model, tokenizer, prompts: list[str], new_tokens: int, batch_size: int, progress: str):
+def generate_published(model, tokenizer, prompts: list[str], new_tokens: int, batch_size: int, progress: str,
+                       journal: Journal | None = None):
     """What `generate` writes behind each prompt, greedily, in left-padded batches."""
-    texts, side = [], tokenizer.padding_side
-    tokenizer.padding_side = "left"
-    try:
-        for start in tqdm(range(0, len(prompts), batch_size), desc=progress, unit="batch"):
-            batch = tokenizer(
-                prompts[start : start + batch_size], return_tensors="pt", padding=True, split_special_tokens=True
-            ).to(model.device)
-            written = model.generate(
-                **batch, max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
-            )
-            texts += tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-    finally:
-        tokenizer.padding_side = side
+    texts, origin = [], fingerprint(model) if journal else ""
+    for start in tqdm(range(0, len(prompts), batch_size), desc=progress, unit="batch"):
+        batch = prompts[start : start + batch_size]
+        texts += _remembered(
+            journal, (origin, batch, new_tokens), lambda batch=batch: _generate(model, tokenizer, batch, new_tokens)
+        )
     return texts
 
 
-def _generate_emotions(model, tokenizer, conversations, batch_size):
+@torch.no_grad()
+def _generate(model, tokenizer, prompts, new_tokens):
+    side, tokenizer.padding_side = tokenizer.padding_side, "left"
+    try:
+        batch = tokenizer(prompts, return_tensors="pt", padding=True, split_special_tokens=True).to(model.device)
+    finally:
+        tokenizer.padding_side = side
+    written = model.generate(
+        **batch, max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+    )
+    return tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def _generate_emotions(model, tokenizer, conversations, batch_size, journal):
     prompts = [prompt for c in conversations for prompt, _ in emotion.published_prompts(c)]
-    texts = generate_published(model, tokenizer, prompts, PUBLISHED_NEW_TOKENS["emotion"], batch_size, "emotions")
+    new_tokens = PUBLISHED_NEW_TOKENS["emotion"]
+    texts = generate_published(model, tokenizer, prompts, new_tokens, batch_size, "emotions", journal)
     labels = [emotion.parse_published(text) for text in texts]
     unparsed = labels.count(None)
     if unparsed:
@@ -136,9 +190,10 @@ def _generate_emotions(model, tokenizer, conversations, batch_size):
     return labelled, tables
 
 
-def _generate_causes(model, tokenizer, conversations, batch_size):
+def _generate_causes(model, tokenizer, conversations, batch_size, journal):
     prompts = [prompt for c in conversations for prompt, _ in cause.published_prompts(c)]
-    texts = iter(generate_published(model, tokenizer, prompts, PUBLISHED_NEW_TOKENS["cause"], batch_size, "causes"))
+    new_tokens = PUBLISHED_NEW_TOKENS["cause"]
+    texts = iter(generate_published(model, tokenizer, prompts, new_tokens, batch_size, "causes", journal))
     paired, tables, unparsed = [], [], 0
     for c in conversations:
         ids, triples, table = [u["utterance_ID"] for u in c["conversation"]], [], {}

@@ -162,7 +162,10 @@ def save_adapter(model, folder, base: str):
     empty is an old and common fault.
     """
     if not any(p.abs().max() > 0 for n, p in model.named_parameters() if "lora_B" in n):
-        raise ModelError(f"the adapter for {folder} is all zero: nothing was trained; check data and learning rate")
+        raise ModelError(
+            f"the adapter for {folder} is all zero: nothing was trained. Give more data or epochs (a run's first step "
+            "only warms up), or check the learning rate"
+        )
     for config in model.peft_config.values():
         config.base_model_name_or_path = base
     model.save_pretrained(folder)

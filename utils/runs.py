@@ -3,19 +3,34 @@
     config, run = open_run(globals(), "1_emotion_recognition_training")
     run.conversations("train", labelled=True); run.adapter("emotion"); run.train_dir; run.test_dir
 
+    python -m utils.runs verify results_train/smollm2-135m-ecf     # are the scores those of the predictions?
+
 results_train/<run_name>/ holds the adapters and inference on labelled conversations held out of training;
 results_test/<run_name>/ inference on unlabelled ones. Nothing is written outside the two.
 """
 
+import argparse
 import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from utils.config import Config
-from utils.conversations import load_conversations, pairs, read_json, write_json, write_text
+from utils.conversations import (
+    ConversationError,
+    load_conversations,
+    pairs,
+    read_json,
+    with_emotions,
+    with_pairs,
+    write_json,
+    write_text,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
@@ -65,6 +80,28 @@ def open_run(values: dict, notebook: str, root: Path = ROOT) -> tuple[Config, "R
     return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
 
 
+def fingerprints(input_dir: Path) -> dict[str, str]:
+    """The beginning of the SHA-256 of each split's file: a run is a run on these data."""
+    files = sorted(input_dir.glob("*/conversations.json"))
+    return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+
+
+_held = {}  # this process's locks: a notebook may open its run again
+
+
+def _hold(folder: Path):
+    """Keep other processes out of a run folder as long as this one lives. Raises RunError where one is in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _held.setdefault(folder, FileLock(folder / ".lock"))
+    try:
+        if not lock.is_locked:
+            lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(f"another process works in {folder}: let it end, or choose another run_name") from error
+    except (OSError, NotImplementedError):  # a disk that knows no locks, such as a mounted drive
+        pass
+
+
 class Run:
     """The folders of one run, opened for one notebook.
 
@@ -83,14 +120,13 @@ class Run:
         record |= {"revision": revision(), "versions": versions()}
         for folder in (self.train_dir, self.test_dir):
             self._check(folder / "config.json", record)
+        _hold(self.train_dir)
         for folder in (self.train_dir, self.test_dir):
             path = folder / "config.json"
             write_json({**(read_json(path) if path.is_file() else {}), notebook: record}, path)
 
     def _fingerprints(self):
-        """The beginning of the SHA-256 of each split's file: a run is a run on these data."""
-        files = sorted((self.root / self.config.input_dir).glob("*/conversations.json"))
-        return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+        return fingerprints(self.root / self.config.input_dir)
 
     def _check(self, path, record):
         here = {**record["parameters"], **record["input"]}
@@ -150,6 +186,16 @@ class Run:
         return read_json(path)["history"] if path.is_file() else None
 
     # ---- outputs ---------------------------------------------------------------------------------------------
+
+    def inference(self) -> dict:
+        """The keyword arguments that both prediction functions take, with the journal from which they go on."""
+        from utils.inference import Journal  # here, so that results are read without loading torch
+
+        return {**self.config.inference(), "journal": Journal(self.train_dir / "unfinished.jsonl")}
+
+    def finish(self):
+        """Forget the journal: the notebook's outputs are written."""
+        (self.train_dir / "unfinished.jsonl").unlink(missing_ok=True)
 
     def add_metrics(self, section: str, values: dict):
         """Set one section of the run's metrics.json, leaving the others as they are."""
@@ -215,3 +261,96 @@ def results_table(folder) -> str:
         cells += [f"{row['scores'][key]:.3f}" for key in ("weighted_f1", "f1_pair")]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+# ---- are they the scores of these predictions? ---------------------------------------------------------------
+
+
+def read_predictions(folder: Path, conversations: list[dict]) -> list[dict]:
+    """`conversations` with the emotions and pairs of `folder`/predictions.jsonl.
+
+    Raises RunError where the two do not belong together.
+    """
+    path, lines = Path(folder) / "predictions.jsonl", {}
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            one = json.loads(line)
+            lines[one["conversation_ID"]] = one
+        labelled = [
+            {**with_emotions(c, lines[c["conversation_ID"]]["emotions"]),
+             "emotion-cause_pairs": lines[c["conversation_ID"]]["emotion-cause_pairs"]}
+            for c in conversations
+        ]
+        return [with_pairs(c, pairs(c)) for c in labelled]
+    except (OSError, ValueError, KeyError, TypeError, ConversationError) as error:
+        raise RunError(f"{path}: cannot be read as predictions for these conversations ({error!r})") from error
+
+
+def verify(folder: Path, root: Path = ROOT) -> dict[str, tuple]:
+    """Compute the scores of a run again, from its predictions.jsonl and the gold labels of its input, and compare
+    them with its metrics.json: {name of a figure: (there, computed)}, for the systems that predictions.jsonl tells of
+    (the fine-tuned ones, and the rule on their emotions and on gold ones).
+
+    Raises RunError for a folder without scores, and where the input is missing or not the run's.
+    """
+    from utils.cause import rule
+    from utils.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+
+    folder = Path(folder)
+    if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
+        raise RunError(f"{folder}: no metrics.json and config.json here; give a folder of results_train")
+    record = read_json(folder / "config.json")["4_cause_inference"]
+    input_dir = root / record["parameters"]["input_dir"]
+    if fingerprints(input_dir).get("test") != record["input"].get("test"):
+        raise RunError(f"{input_dir}/test is not what this run was scored on: make it again with generate_input.py")
+    gold = load_conversations(input_dir / "test", labelled=True, allow_empty=True)
+    predicted = read_predictions(folder, gold)
+    there = read_json(folder / "metrics.json")
+    computed = {"emotions": {"fine-tuned": emotion_scores(gold, predicted)}, "pairs": {}}
+    for name, labelled in {
+        "fine-tuned emotions + rule": [rule(c) for c in predicted],
+        "**fine-tuned emotions and causes**": predicted,
+        "gold emotions + rule": [rule(c) for c in gold],
+    }.items():
+        computed["pairs"][name] = {
+            "scores": pair_scores(gold, labelled, 2), "per_emotion": per_emotion_pair_scores(gold, labelled)
+        }
+    return dict(_figures(there, json.loads(json.dumps(computed)), ""))
+
+
+def _figures(there, computed, name):
+    """(name, (there, computed)) for every figure in `computed`, dictionaries and lists within each other."""
+    if isinstance(computed, (dict, list)):
+        for key in computed if isinstance(computed, dict) else range(len(computed)):
+            try:
+                below = there[key]
+            except (KeyError, IndexError, TypeError):
+                below = None
+            yield from _figures(below, computed[key], f"{name} / {key}" if name else str(key))
+    else:
+        yield name, (there, computed)
+
+
+def main(argv=None) -> int:
+    """Exit status 0 where every figure is equal, 1 where one differs, 2 where nothing can be compared."""
+    parser = argparse.ArgumentParser(description="Compute the scores of a run again from its predictions.")
+    parser.add_argument("command", choices=["verify"])
+    parser.add_argument("folder", type=Path, help="a folder of results_train")
+    arguments = parser.parse_args(argv)
+    try:
+        figures = verify(arguments.folder)
+    except (RunError, ConversationError, KeyError) as error:
+        print(f"utils.runs: {error}", file=sys.stderr)
+        return 2
+    wrong = {
+        name: (there, computed) for name, (there, computed) in figures.items()
+        if not (isinstance(there, (int, float)) and abs(there - computed) < 1e-9)
+    }
+    for name, (there, computed) in wrong.items():
+        print(f"{name}: {there} in metrics.json, {computed} from the predictions")
+    print(f"{arguments.folder}: {len(figures) - len(wrong)} of {len(figures)} figures are those of the predictions")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Work that was interrupted goes on where it stopped, and ends as if nothing had happened.
+
+    python -m pytest tests/test_resume.py
+"""
+
+import json
+
+import pytest
+import torch
+
+from utils import inference, training
+from utils.conversations import without_labels
+from utils.inference import Journal, predict_causes, predict_emotions
+from utils.modeling import add_lora, load_model
+from utils.training import TrainingSettings, encode_trees, names_of, train
+
+
+class Interruption(BaseException):
+    """Like KeyboardInterrupt: no `except Exception` stops it."""
+
+
+def failing_after(function, calls):
+    """`function`, which raises at the call behind `calls`, and a list that grows with each call."""
+    made = []
+
+    def counted(*args, **kwargs):
+        if len(made) == calls:
+            raise Interruption
+        made.append(1)
+        return function(*args, **kwargs)
+
+    return counted, made
+
+
+def adapted(folder):
+    torch.manual_seed(3)
+    model, tokenizer = load_model(folder)
+    return add_lora(model, r=4, alpha=8, dropout=0.0, targets="all-linear"), tokenizer
+
+
+# ---- inference ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["emotions", "candidates", "list", "published"])
+def test_interrupted_inference_goes_on_behind_the_last_row(
+    tiny_model_folder, conversations, tmp_path, monkeypatch, what
+):
+    model, tokenizer = adapted(tiny_model_folder)
+    recipe = "published" if what == "published" else "one_pass"
+    name = "_generate" if what == "published" else "score_row"
+    compute = getattr(inference, name)
+
+    def predict(journal=None):
+        how = {"journal": journal, "recipe": recipe, "batch_size": 4, "token_budget": 1}
+        if what in ("emotions", "published"):
+            return predict_emotions(model, tokenizer, [without_labels(c) for c in conversations], **how)
+        return predict_causes(model, tokenizer, conversations, form=what, **how)
+
+    undisturbed = predict()
+    counted, made = failing_after(compute, 10**6)
+    monkeypatch.setattr(inference, name, counted)
+    assert predict() == undisturbed
+    rows = len(made)
+    assert rows >= 3
+    for calls in (1, rows - 1):
+        path = tmp_path / f"{what}{calls}" / "unfinished.jsonl"
+        counted, made = failing_after(compute, calls)
+        monkeypatch.setattr(inference, name, counted)
+        with pytest.raises(Interruption):
+            predict(Journal(path))
+        with path.open("a", encoding="utf-8") as file:
+            file.write('\n["0123", [[-0.5, -')  # killed while it wrote
+        counted, made = failing_after(compute, 10**6)
+        monkeypatch.setattr(inference, name, counted)
+        assert predict(Journal(path)) == undisturbed and len(made) == rows - calls
+        assert predict(Journal(path)) == undisturbed and len(made) == rows - calls, "all of it is known now"
+
+
+def test_another_adapter_or_conversation_is_computed_anew(tiny_model_folder, conversations, tmp_path):
+    model, tokenizer = adapted(tiny_model_folder)
+    journal = Journal(tmp_path / "unfinished.jsonl")
+    predict_emotions(model, tokenizer, conversations[:1], journal=journal)
+    assert len(journal.results) == 1
+    predict_emotions(model, tokenizer, conversations[1:2], journal=journal)
+    assert len(journal.results) == 2
+    with torch.no_grad():
+        next(p for n, p in model.named_parameters() if "lora_B" in n).add_(0.1)
+    changed = predict_emotions(model, tokenizer, conversations[:1], journal=journal)
+    assert len(journal.results) == 3 and changed == predict_emotions(model, tokenizer, conversations[:1])
+    assert len([json.loads(line) for line in journal.path.read_text().splitlines() if line]) == 3
+
+
+# ---- training ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("calls", [1, 5, 11])
+def test_interrupted_training_ends_with_the_same_weights(
+    tiny_model_folder, conversations, tmp_path, monkeypatch, calls
+):
+    """Six steps of two rows each, a checkpoint after every step; the second run begins with a fresh adapter, as
+    a new process would."""
+    from utils import emotion
+
+    settings = TrainingSettings(learning_rate=1e-2, epochs=2, gradient_accumulation=2)
+
+    def run(folder):
+        model, tokenizer = adapted(tiny_model_folder)
+        trees = [emotion.tree(c, train=True) for c in conversations]
+        rows = encode_trees(trees, names_of(conversations), tokenizer, 4096, train=True)
+        history = train(model, tokenizer, rows * 2, settings, folder)
+        weights = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        return weights, [one["loss"] for one in history if "loss" in one]
+
+    wanted, losses = run(tmp_path / "undisturbed")
+    compute = training.TreeTrainer.compute_loss
+    counted, made = failing_after(compute, calls)
+    monkeypatch.setattr(training.TreeTrainer, "compute_loss", counted)
+    with pytest.raises(Interruption):
+        run(tmp_path / "mine")
+    counted, made = failing_after(compute, 10**6)
+    monkeypatch.setattr(training.TreeTrainer, "compute_loss", counted)
+    weights, resumed = run(tmp_path / "mine")
+    assert len(made) == 12 - calls // 2 * 2, "finished steps are not done again"
+    assert resumed == losses
+    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
