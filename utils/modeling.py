@@ -105,7 +105,8 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     if precision != "auto" and precision not in PRECISIONS:
         raise ModelError(f"precision is {precision!r}; choose 'auto' or one of {sorted(PRECISIONS)}")
     dtype = PRECISIONS[choose_precision() if precision == "auto" else precision]
-    options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": "sdpa"}
+    # Weights come from safetensors alone: a pickle could run code. Remote code is off by transformers' default.
+    options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": "sdpa", "use_safetensors": True}
     if quantization == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype

@@ -1,0 +1,42 @@
+"""Every name that the code and the notebooks import is there in the installed libraries, also those that only a
+rare path imports.
+
+    python -m pytest tests/test_libraries.py
+"""
+
+import ast
+import importlib
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def sources():
+    """(file, Python source) of all code that users run."""
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("utils/*.py"), *ROOT.glob("benchmarks/*.py")]:
+        yield path.relative_to(ROOT), path.read_text(encoding="utf-8")
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        yield path.relative_to(ROOT), "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+
+
+def imports():
+    """(module, name or None) of every import statement, wherever it stands."""
+    found = set()
+    for _, source in sources():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                found |= {(alias.name, None) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found |= {(node.module, alias.name) for alias in node.names}
+    return sorted(found, key=str)
+
+
+@pytest.mark.parametrize(("module", "name"), imports())
+def test_the_import_works(module, name):
+    found = importlib.import_module(module)
+    if name is not None and not hasattr(found, name):
+        importlib.import_module(f"{module}.{name}")
