@@ -17,6 +17,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Soak tests run only where they are asked for, by `-m soak`."""
+    if "soak" not in config.getoption("-m"):
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder `shared` beside the repository: data that may not ship. Tests that need it are skipped

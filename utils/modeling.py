@@ -169,6 +169,8 @@ def save_adapter(model, folder, base: str):
         )
     for config in model.peft_config.values():
         config.base_model_name_or_path = base
+        if isinstance(config.target_modules, set):  # a set's order changes from process to process
+            config.target_modules = sorted(config.target_modules)
     model.save_pretrained(folder)
 
 
