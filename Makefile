@@ -1,12 +1,13 @@
 # make run    the four notebooks on the sample data, headless, and the scores
 # make test   every test that CI runs
+# make soak   thousands more random inputs than `make test` tries
 # Each sets up .venv on a fresh machine.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint setup clean
+.PHONY: run test soak lint setup clean
 
 run: setup
 	$(BIN)/python generate_input.py
@@ -14,6 +15,9 @@ run: setup
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+soak: setup
+	$(BIN)/python -m pytest -m soak
 
 lint: setup
 	$(BIN)/ruff check .
