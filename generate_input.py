@@ -5,7 +5,7 @@
     python generate_input.py --data NUSTM/ECF                               # from the Hugging Face hub
 
 It writes input/{train,val,test}/conversations.json and, for inference, input/unlabelled/conversations.json.
-All input is checked before the first file is written, so bad input leaves an earlier `input/` as it was.
+All files are written or none, so bad input leaves an earlier `input/` as it was.
 """
 
 import argparse
@@ -22,9 +22,10 @@ from utils.conversations import (
     read_json,
     split_by_file,
     split_conversations,
+    to_json,
     validate_conversations,
     without_labels,
-    write_json,
+    write_texts,
 )
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -186,8 +187,8 @@ def generate(arguments):
     unlabelled = read_unlabelled(data, arguments.unlabelled)
     if unlabelled is not None:
         parts["unlabelled"] = unlabelled
-    for name, conversations in parts.items():
-        write_json(add_video_names(conversations), arguments.out / name / "conversations.json")
+    write_texts({arguments.out / name / "conversations.json": to_json(add_video_names(conversations))
+                 for name, conversations in parts.items()})
     return parts, left_out
 
 
