@@ -149,18 +149,18 @@ def write_json(data, path):
     write_text(to_json(data), path)
 
 
-def load_conversations(path, labelled=None, allow_empty=False):
+def load_conversations(path, labelled=None, allow_empty=False, faults=None):
     """The validated conversations of a file, or of the one obvious file of a folder.
 
     Obvious is `conversations.json`, else the only JSON file, else ECF's `Subtask_2_train.json`.
-    `labelled` and `allow_empty` are those of `validate_conversations`.
+    `labelled`, `allow_empty` and `faults` are those of `validate_conversations`.
 
     Raises ConversationError where no file is obvious, and for what `validate_conversations` refuses.
     """
     path = Path(path)
     if path.is_dir():
         path = _only_file(path)
-    return validate_conversations(read_json(path), path, labelled, allow_empty)
+    return validate_conversations(read_json(path), path, labelled, allow_empty, faults)
 
 
 def _only_file(folder):
@@ -178,14 +178,16 @@ def _only_file(folder):
 # ---- validation --------------------------------------------------------------------------------------------
 
 
-def validate_conversations(data, source="conversations", labelled=None, allow_empty=False):
-    """`data` itself, once it is known to be a list of sound conversations.
+def validate_conversations(data, source="conversations", labelled=None, allow_empty=False, faults=None):
+    """`data`, once it is known to be a list of sound conversations.
 
     source: what messages call the data, usually its file.
     labelled: True requires emotions and pairs; False and None do not. Labels that are there are always
         checked, and a conversation has an emotion on all of its utterances or on none. Emotions without pairs
         (what notebook 2 writes) are sound unless `labelled` is True.
     allow_empty: whether the list may be empty, as a split may be.
+    faults: a list that gets (conversation_ID or None, message) of every conversation that is not sound, which is
+        then left out; one sound conversation must be left.
 
     Raises ConversationError, for the first fault found.
     """
@@ -194,18 +196,25 @@ def validate_conversations(data, source="conversations", labelled=None, allow_em
                                 'Wrap it as [{"conversation_ID": ..., "conversation": [...]}, ...].')
     if not data and not allow_empty:
         raise ConversationError(f"{source}: holds no conversation. Give at least one.")
-    seen = set()
+    sound = {}
     for position, conversation in enumerate(data, 1):
         where = f"{source}, conversation at position {position}"
-        if not isinstance(conversation, dict):
-            raise ConversationError(f"{where}: is {_kind(conversation)}, not an object. "
-                                    'Write {"conversation_ID": ..., "conversation": [...]}.')
-        key = _checked_id(conversation, where)
-        if key in seen:
-            raise _error(where, "conversation_ID", f"{key} is there twice", "Give each conversation its own")
-        seen.add(key)
-        _check_conversation(conversation, f"{source}, conversation {key}", labelled)
-    return data
+        key = None
+        try:
+            key = _checked_id(conversation, where)
+            if key in sound:
+                raise _error(where, "conversation_ID", f"{key} is there twice", "Give each conversation its own")
+            _check_conversation(conversation, f"{source}, conversation {key}", labelled)
+        except ConversationError as error:
+            if faults is None:
+                raise
+            faults.append((key, str(error)))
+        else:
+            sound[key] = conversation
+    if data and not sound:
+        first = faults[-len(data)][1]
+        raise ConversationError(f"{source}: none of {len(data):,} conversations is sound. The first: {first}")
+    return list(sound.values())
 
 
 def _kind(value):
@@ -225,6 +234,9 @@ def is_id(value):
 
 
 def _checked_id(conversation, where):
+    if not isinstance(conversation, dict):
+        raise ConversationError(f"{where}: is {_kind(conversation)}, not an object. "
+                                'Write {"conversation_ID": ..., "conversation": [...]}.')
     mend = "Give the conversation a number or a name"
     if "conversation_ID" not in conversation:
         raise _error(where, "conversation_ID", "it is missing", mend)
@@ -459,11 +471,12 @@ def split_conversations(conversations, fractions, seed):
     return result
 
 
-def split_by_file(conversations, splits, source="splits"):
+def split_by_file(conversations, splits, source="splits", skipped=()):
     """{"train": [...], "val": [...], "test": [...]} after `splits`, lists of ids (val may be "dev").
 
     Ids match whether written as numbers or strings. A missing split is empty, a conversation in no split is
     left out, and each list keeps the order of `conversations`. source: what messages call the splits.
+    skipped: ids, as strings, that the splits may name although there are no such conversations.
 
     Raises ConversationError, naming the ids, where one is in two splits, twice in one, or of no conversation.
     """
@@ -474,7 +487,7 @@ def split_by_file(conversations, splits, source="splits"):
         raise ConversationError(f"{source}: these are not splits (found {found}). "
                                 'Write {"train": [ids], "dev": [ids], "test": [ids]}.')
 
-    known = {str(conversation["conversation_ID"]) for conversation in conversations}
+    known = {str(conversation["conversation_ID"]) for conversation in conversations} | set(skipped)
     split_of = {}
     for name, ids in splits.items():
         if not isinstance(ids, list) or not all(is_id(key) for key in ids):
