@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from conftest import amounts, try_all
 from hypothesis import strategies as st
 
 import generate_input
@@ -44,14 +44,6 @@ GOOD = [
 SPANS = [{**talk, "emotion-cause_pairs": [["3_anger", "1_the kite"]]} for talk in GOOD]
 RANGES = [{**talk, "emotion-cause_pairs": [["3_anger", "1_2_4"]]} for talk in GOOD]
 SPLITS = {"train": [1], "dev": ["two"], "test": []}
-amounts = pytest.mark.parametrize("amount", [1, pytest.param(100, marks=pytest.mark.soak)], ids=["quick", "soak"])
-
-
-def try_all(count, check, *strategies):
-    """Runs `check` on `count` values of each strategy, the same ones every time."""
-    repeatable = settings(max_examples=count, derandomize=True, database=None, deadline=None,
-                          suppress_health_check=list(HealthCheck))
-    repeatable(given(*strategies)(check))()
 
 
 # ---- what must hold ----------------------------------------------------------------------------------------
@@ -239,8 +231,8 @@ def talk(utterances, pairs):
     return {"conversation_ID": 1, "conversation": utterances, "emotion-cause_pairs": pairs}
 
 
-def huge():
-    """Large files, and files that hold nothing."""
+def huge(count):
+    """Large files, some with `count` utterances or conversations, and files that hold nothing."""
     yield from (b"", b" " * 10_000_000, b"\xef\xbb\xbf", b"\x00" * 1000, b"[]", b"{}", b"null", b"[[]]", b'""')
     for opening in (b"[", b'{"a":', b'[{"conversation":', b'"', b"9", b"-", b"\\"):
         yield opening * 100_000
@@ -248,18 +240,19 @@ def huge():
     line = {"utterance_ID": 1, "text": "the kite " * 1_200_000, "speaker": "Bo", "emotion": "joy"}
     yield json.dumps([talk([line], [["1_joy", "1"]])]).encode()
     yield json.dumps([talk([line], [["1_joy", f"1_{'kite the ' * 600_000} kite kite"]])]).encode()
-    many = [{**line, "utterance_ID": i, "text": f"kite {i}"} for i in range(1, 10_001)]
-    yield json.dumps([talk(many, [[f"{i}_joy", f"{i}"] for i in range(1, 10_001)])]).encode()
-    yield json.dumps([talk(many, [[f"{i}_joy", f"{i}_kite"] for i in range(1, 10_001)])]).encode()
-    yield json.dumps([{**GOOD[0], "conversation_ID": i} for i in range(10_000)]).encode()
+    many = [{**line, "utterance_ID": i, "text": f"kite {i}"} for i in range(1, count + 1)]
+    yield json.dumps([talk(many, [[f"{i}_joy", f"{i}"] for i in range(1, count + 1)])]).encode()
+    yield json.dumps([talk(many, [[f"{i}_joy", f"{i}_kite"] for i in range(1, count + 1)])]).encode()
+    yield json.dumps([{**GOOD[0], "conversation_ID": i} for i in range(count)]).encode()
     yield json.dumps([{**GOOD[0], "conversation_ID": "x" * 1_000_000}] * 2).encode()
 
 
 # ---- the tests ---------------------------------------------------------------------------------------------
 
 
-def test_huge_files(place):
-    for content in huge():
+@amounts
+def test_huge_files(place, amount):
+    for content in huge(1000 if amount == 1 else 10_000):
         check_conversations(content, place)
 
 
