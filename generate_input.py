@@ -5,7 +5,7 @@
     python generate_input.py --data NUSTM/ECF                               # from the Hugging Face hub
 
 It writes input/{train,val,test}/conversations.json and, for inference, input/unlabelled/conversations.json.
-All input is checked before the first file is written, so bad input leaves an earlier `input/` as it was.
+All files are written or none, so bad input leaves an earlier `input/` as it was.
 """
 
 import argparse
@@ -22,9 +22,10 @@ from utils.conversations import (
     read_json,
     split_by_file,
     split_conversations,
+    to_json,
     validate_conversations,
     without_labels,
-    write_json,
+    write_texts,
 )
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -63,25 +64,31 @@ def parse_arguments(argv=None):
     parser.add_argument("--unlabelled", metavar="FILE",
                         help="conversations for inference, whose labels are removed if there are any"
                         f" (default: {' or '.join(UNLABELLED_NAMES)} beside the data)")
+    parser.add_argument("--skip-invalid", action="store_true",
+                        help="leave out conversations with a fault and report each, instead of stopping at the first")
     parser.add_argument("--out", type=Path, default=Path("input"), metavar="FOLDER",
                         help="where to write (default: %(default)s)")
     return parser.parse_args(argv)
 
 
-def read_data(name):
+def read_data(name, faults=None):
     """The labelled conversations that `name`, a path or a hub dataset's id, stands for.
+
+    faults: takes those with a fault, here and below (see `validate_conversations`).
 
     Raises ConversationError for data that cannot be had, found or used.
     """
     path = Path(name)
     if path.is_file():
-        return Data(load_conversations(path, labelled=True), path.parent, file=path)
+        return Data(load_conversations(path, labelled=True, faults=faults), path.parent, file=path)
     if path.is_dir():
         # A copy of the hub's dataset has its files further down.
         plain = any(path.glob("*.json"))
-        return Data(load_conversations(path, labelled=True), path) if plain else read_dataset(path)
+        if not plain:
+            return read_dataset(path, faults)
+        return Data(load_conversations(path, labelled=True, faults=faults), path)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.endswith(".json"):
-        return read_dataset(download(name))
+        return read_dataset(download(name), faults)
     raise ConversationError(f"{name}: no such file or folder. Check it, or name a hub dataset (owner/name).")
 
 
@@ -103,25 +110,25 @@ def download(dataset):
         ) from error
 
 
-def read_dataset(folder):
+def read_dataset(folder, faults=None):
     """A dataset's conversations: `Subtask_2_train.json`, wherever it is, or else a split `utterance` folder.
 
     Raises ConversationError where it has neither, and for data that cannot be used.
     """
     whole = sorted(folder.rglob("Subtask_2_train.json"))
     if whole:
-        return Data(load_conversations(whole[0], labelled=True), whole[0].parent, file=whole[0])
+        return Data(load_conversations(whole[0], labelled=True, faults=faults), whole[0].parent, file=whole[0])
     for below in sorted(path for path in folder.rglob("utterance") if path.is_dir()):
         conversations, splits = [], {}
         for name in ("train", "dev", "val", "test"):
             for file in sorted(below.glob(f"*{name}*.json")):
-                part = load_conversations(file, labelled=True)
+                part = load_conversations(file, labelled=True, faults=faults)
                 splits.setdefault(name, []).extend(conversation["conversation_ID"] for conversation in part)
                 conversations += part
         if "train" in splits:
             return Data(validate_conversations(conversations, below, labelled=True), below, splits)
     if any(folder.glob("*.json")):
-        return Data(load_conversations(folder, labelled=True), folder)
+        return Data(load_conversations(folder, labelled=True, faults=faults), folder)
     raise ConversationError(f"{folder}: found neither Subtask_2_train.json nor an utterance folder with "
                             "train.json, dev.json and test.json. Name the file that holds the conversations.")
 
@@ -133,19 +140,22 @@ def beside(name, folder):
     return elsewhere if path.name == name and not path.exists() and elsewhere.exists() else path
 
 
-def split(data, arguments):
-    """{"train": [...], "val": [...], "test": [...]} as the command line asks. Raises ConversationError."""
+def split(data, arguments, skipped=()):
+    """{"train": [...], "val": [...], "test": [...]} as the command line asks; a split file may name `skipped` ids.
+
+    Raises ConversationError.
+    """
     if arguments.all_train:
         return {"train": data.conversations, "val": [], "test": []}
     if arguments.splits:
         path = beside(arguments.splits, data.folder)
-        return split_by_file(data.conversations, read_json(path), path)
+        return split_by_file(data.conversations, read_json(path), path, skipped)
     if data.splits and not arguments.fractions:
         return split_by_file(data.conversations, data.splits, data.folder)
     return split_conversations(data.conversations, arguments.fractions or FRACTIONS, arguments.seed)
 
 
-def read_unlabelled(data, name=None):
+def read_unlabelled(data, name=None, faults=None):
     """The conversations for inference, without labels; None where none are named or found.
 
     Raises ConversationError for a file that cannot be used.
@@ -158,7 +168,8 @@ def read_unlabelled(data, name=None):
         if not found:
             return None
         path = found[0]
-    return [without_labels(conversation) for conversation in load_conversations(path, labelled=False)]
+    found = load_conversations(path, labelled=False, faults=faults)
+    return [without_labels(conversation) for conversation in found]
 
 
 def table(parts):
@@ -176,26 +187,28 @@ def table(parts):
 def generate(arguments):
     """Reads, checks and splits everything, and only then writes.
 
-    Returns ({name: conversations} as written, how many labelled conversations are in no split).
+    Returns ({name: conversations} as written, how many sound labelled conversations are in no split, messages of
+    the conversations that were skipped).
 
     Raises ConversationError for input that cannot be used, and OSError where nothing can be written.
     """
-    data = read_data(arguments.data)
-    parts = split(data, arguments)
+    faults = [] if arguments.skip_invalid else None
+    data = read_data(arguments.data, faults)
+    parts = split(data, arguments, [key for key, _ in faults or []])
     left_out = len(data.conversations) - sum(map(len, parts.values()))
-    unlabelled = read_unlabelled(data, arguments.unlabelled)
+    unlabelled = read_unlabelled(data, arguments.unlabelled, faults)
     if unlabelled is not None:
         parts["unlabelled"] = unlabelled
-    for name, conversations in parts.items():
-        write_json(add_video_names(conversations), arguments.out / name / "conversations.json")
-    return parts, left_out
+    write_texts({arguments.out / name / "conversations.json": to_json(add_video_names(conversations))
+                 for name, conversations in parts.items()})
+    return parts, left_out, [message for _, message in faults or []]
 
 
 def main(argv=None):
     """Runs the command line. Returns the exit status: 0, or 2 for input that cannot be used."""
     arguments = parse_arguments(argv)
     try:
-        parts, left_out = generate(arguments)
+        parts, left_out, skipped = generate(arguments)
     except (ConversationError, OSError) as error:
         print(f"generate_input.py: {error}", file=sys.stderr)
         return 2
@@ -203,6 +216,10 @@ def main(argv=None):
     print(f"written to {arguments.out}/{{{','.join(parts)}}}/conversations.json")
     if left_out:
         print(f"left out: {left_out:,} conversations that are in no split")
+    for message in skipped:
+        print(f"skipped: {message}", file=sys.stderr)
+    if skipped:
+        print(f"skipped: {len(skipped):,} conversations with a fault")
     old = arguments.out / "unlabelled" / "conversations.json"
     if "unlabelled" not in parts and old.exists():
         print(f"note: {old} is from an earlier run and was left as it was")

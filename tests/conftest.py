@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -21,6 +22,17 @@ def pytest_collection_modifyitems(config, items):
     """Soak tests run only where they are asked for, by `-m soak`."""
     if "soak" not in config.getoption("-m"):
         items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+# How much a test of random inputs tries: `amount` times what takes a second or two.
+amounts = pytest.mark.parametrize("amount", [1, pytest.param(20, marks=pytest.mark.soak)], ids=["quick", "soak"])
+
+
+def try_all(count, check, *strategies):
+    """Runs `check` on `count` values of hypothesis's strategies, the same ones every time."""
+    repeatable = settings(max_examples=count, derandomize=True, database=None, deadline=None,
+                          suppress_health_check=list(HealthCheck))
+    repeatable(given(*strategies)(check))()
 
 
 @pytest.fixture(scope="session")

@@ -295,8 +295,8 @@ def test_split_by_file():
 @pytest.mark.parametrize(("splits", "message"), [
     ([1], "these are not splits"),
     ({}, "these are not splits"),
-    ({"train": [1], "extra": [2]}, "found train, extra"),
-    ({"dev": [1], "val": [2]}, "found dev, val"),
+    ({"train": [1], "extra": [2]}, "found 'train', 'extra'"),
+    ({"dev": [1], "val": [2]}, "found 'dev', 'val'"),
     ({"train": 1}, "train: not a list"),
     ({"train": [1.5]}, "train: not a list"),
     ({"train": [1, 2], "test": ["2", 1]}, "test: ids 1, 2 are in another split"),

@@ -130,6 +130,31 @@ def test_bad_input_leaves_earlier_input(data, capsys, arguments):
     assert written() == before
 
 
+def test_skip_invalid(data, capsys):
+    bad = {**talks(21)[0], "emotion-cause_pairs": [["1_joy", "9"]]}
+    write_json([*talks(1, 2), bad, "no conversation", *talks(2, 3, labelled=False)], data / "conversations.json")
+    write_json([*talks(30, labelled=False), {"conversation_ID": 31}], data / "unlabelled.json")
+    write_json({"train": [1, 21], "test": [2]}, data / "splits.json")
+    assert run("--splits", "splits.json") == 2
+    assert run("--splits", "splits.json", "--skip-invalid") == 0
+    assert written() == {"train": [1], "val": [], "test": [2], "unlabelled": [30]}
+    output = capsys.readouterr()
+    assert "skipped: 5 conversations" in output.out
+    faults = [line for line in output.err.splitlines() if line.startswith("skipped: ")]
+    pieces = ("conversation 21", "position 4: is a string", "2 is there twice", "conversation 3", "conversation 31")
+    assert len(faults) == 5 and all(piece in fault for piece, fault in zip(pieces, faults))
+
+    before = written()
+    write_json({"train": [1, 22]}, data / "splits.json")
+    assert run("--splits", "splits.json", "--skip-invalid") == 2  # 22 was never there
+    for name, content in (("conversations.json", "["), ("conversations.json", "[1, 2]"), ("unlabelled.json", "[1]")):
+        write_json(talks(1, 2, 3), data / "conversations.json")
+        (data / name).write_text(content)
+        capsys.readouterr()
+        assert run("--skip-invalid") == 2
+        assert capsys.readouterr().err.count("\n") == 1 and written() == before
+
+
 def test_out_is_a_file(data, capsys):
     Path("taken").write_text("mine")
     assert run("--out", "taken") == 2

@@ -5,6 +5,7 @@ two equal); papermill, a file of configs/ or a person changes them there, and `C
 """
 
 import math
+import re
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from utils.cause import FORMS
+from utils.conversations import shown
 
 CHOICES = {
     "quantization": ("none", "nf4"),
@@ -20,6 +22,9 @@ CHOICES = {
     "cause_form": FORMS,
     "cause_emotions": ("gold", "predicted"),
 }
+
+
+_LONGEST = 20_000  # characters of a parameter file; YAML is read slowly
 
 
 class ConfigError(ValueError):
@@ -90,22 +95,27 @@ class Config:
             if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
                 try:  # YAML reads 1e-3 as a string
                     value = float(value)
-                except ValueError:
+                except (ValueError, OverflowError):
                     pass
                 setattr(self, f.name, value)
             fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
             if f.name == "lora_targets" and isinstance(value, list):
                 fits = bool(value) and all(isinstance(name, str) for name in value)
             if not fits:
-                raise ConfigError(f"parameter {f.name} is {value!r}; it must be of type {kind.__name__}")
+                raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be of type {kind.__name__}")
+            # No file system takes a zero byte, and no file half a character.
+            if isinstance(value, str) and re.search("[\x00\ud800-\udfff]", value):
+                raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be whole characters")
             if f.name in CHOICES and value not in CHOICES[f.name]:
-                raise ConfigError(f"parameter {f.name} is {value!r}; choose one of {', '.join(CHOICES[f.name])}")
+                raise ConfigError(f"parameter {f.name} is {shown(value)}; choose one of {', '.join(CHOICES[f.name])}")
             if kind is float and not math.isfinite(value):
-                raise ConfigError(f"parameter {f.name} is {value!r}; it must be a finite number")
+                raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be a finite number")
             if kind in (int, float) and f.name not in ("seed", "lora_dropout", "warmup_ratio") and value <= 0:
-                raise ConfigError(f"parameter {f.name} is {value!r}; it must be above zero")
+                raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be above zero")
         if not 0 <= self.lora_dropout < 1 or not 0 <= self.warmup_ratio < 1:
             raise ConfigError("parameters lora_dropout and warmup_ratio must lie from 0 to below 1")
+        if not 0 <= self.seed < 2**32:  # what numpy takes
+            raise ConfigError(f"parameter seed is {shown(self.seed)}; it must lie from 0 to below 2**32")
         if not self.run_name or Path(self.run_name).name != self.run_name or self.run_name.startswith("."):
             raise ConfigError(f"parameter run_name is {self.run_name!r}; it must be one plain folder name")
 
@@ -141,15 +151,23 @@ class Config:
 def load_config(path) -> dict:
     """The parameters that a YAML file sets, {name: value}, all of them known and possible.
 
-    Raises ConfigError for a file that is missing or no mapping, and for a mistyped name (with the nearest known one).
+    Raises ConfigError for a file that is missing or no mapping, and for a name that is mistyped (with the nearest known
+    one) or there twice.
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({error})") from error
+        text = path.read_text(encoding="utf-8")
+        if len(text) > _LONGEST:
+            raise ValueError(f"{len(text):,} characters where {_LONGEST:,} are plenty")
+        values = yaml.safe_load(text)
+        names = [key.value for key, _ in yaml.compose(text, yaml.SafeLoader).value] if isinstance(values, dict) else []
+    except Exception as error:  # PyYAML lets ValueError, KeyError, AttributeError and more out of odd values
+        raise ConfigError(f"{path}: cannot be read as YAML ({error!s:.500})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must be a mapping of parameter names to values")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{path}: parameter {shown(name)} is there twice")
     check_names(values, path)
     try:
         Config.of(values)
@@ -165,4 +183,4 @@ def check_names(values: dict, source) -> None:
         if name not in known:
             near = get_close_matches(str(name), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"{source}: unknown parameter {name!r}; {hint}")
+            raise ConfigError(f"{source}: unknown parameter {shown(name)}; {hint}")

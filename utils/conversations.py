@@ -26,6 +26,12 @@ SPLITS = ("train", "val", "test")
 # Nine digits are plenty, and keep int() away from strings of thousands of them.
 _NUMBER = r"[1-9][0-9]{0,8}"
 
+_DEEPEST = 100  # levels of nesting; copying and writing recurse, and Python's stack ends at some hundreds
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel = 2
+shown = _REPR.repr  # a value for messages, which stay short whatever it holds
+
 
 class ConversationError(ValueError):
     """Input that cannot be used: says which file, conversation, utterance and field, and how to mend it."""
@@ -41,7 +47,8 @@ def _error(where, field, problem, mend):
 def read_json(path):
     """What the JSON file at `path` holds. A byte-order mark is accepted.
 
-    Raises ConversationError for a file that is missing, unreadable, empty, not UTF-8 or not JSON.
+    Raises ConversationError for a file that is missing, unreadable, empty, not UTF-8 or not JSON, and for JSON that
+    would not survive: a key twice in one object, NaN, infinity, half characters, nesting without end.
     """
     path = Path(path)
     try:
@@ -55,7 +62,9 @@ def read_json(path):
     if not text.strip():
         raise ConversationError(f"{path}: the file is empty. It must hold JSON; write it again.")
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_finite)
+        if _is_deep(data):
+            raise ValueError(f"nested deeper than {_DEEPEST} levels")
         # JSON can spell half a character (\ud83d alone), which no UTF-8 file and no tokenizer can hold.
         if re.search(r"\\u[dD][89a-fA-F]", text):
             json.dumps(data, ensure_ascii=False).encode("utf-8")
@@ -65,50 +74,93 @@ def read_json(path):
             f"{path}: holds half a character ({half!r}, a lone surrogate). Write the whole one, or remove it."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise ConversationError(f"{path}: not JSON ({error}). Mend the file or write it again.") from error
+        raise ConversationError(
+            f"{path}: not JSON that can be used ({error}). Mend the file or write it again."
+        ) from error
     return data
 
 
-def write_text(text, path):
-    """Writes `text` to `path` as UTF-8, whole or not at all, and creates the folders above it.
+def _object(members):
+    """An object of JSON, whose parser keeps the last of two equal keys and says nothing."""
+    result = dict(members)
+    if len(result) < len(members):
+        twice = Counter(key for key, _ in members).most_common(1)[0][0]
+        raise ValueError(f"the key {shown(twice)} is there twice in one object")
+    return result
 
-    Raises OSError where the file cannot be written; what stood at `path` is then still there.
+
+def _finite(text):
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{shown(text)} is no finite number")
+    return number
+
+
+def _is_deep(data):
+    level = [[data]]
+    for _ in range(_DEEPEST + 1):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)
+                 if isinstance(inner, (dict, list))]
+    return bool(level)
+
+
+def write_texts(texts):
+    """Writes {path: text} as UTF-8, all of them or none, and creates the folders above them.
+
+    Raises OSError where a file cannot be written; what stood at the paths is then still there.
     """
-    path = Path(path).resolve()  # through a link to its file, so that the link survives
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, because a rename is atomic only within one file system. Not by tempfile, whose files
-    # nobody else may read.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    temporaries = {}
     try:
-        with open(temporary, "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for path, text in texts.items():
+            path = Path(path).resolve()  # through a link to its file, so that the link survives
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():  # the rename would find out too late
+                raise IsADirectoryError(f"{path}: a folder stands where a file is to be written")
+            # In the same folder, because a rename is atomic only within one file system. Not by tempfile, whose
+            # files nobody else may read.
+            temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+            temporaries[temporary] = path
+            with open(temporary, "x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        for temporary, path in temporaries.items():
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(text, path):
+    """Writes `text` to `path`, whole or not at all (see `write_texts`)."""
+    write_texts({path: text})
+
+
+def to_json(data):
+    """`data` as readable JSON. Raises TypeError for what JSON cannot hold."""
+    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
 def write_json(data, path):
-    """Writes `data` to `path` as readable JSON, whole or not at all (see `write_text`).
+    """Writes `data` to `path` as readable JSON, whole or not at all (see `write_texts`).
 
     Raises TypeError for what JSON cannot hold, OSError where the file cannot be written.
     """
-    write_text(json.dumps(data, ensure_ascii=False, indent=2) + "\n", path)
+    write_text(to_json(data), path)
 
 
-def load_conversations(path, labelled=None, allow_empty=False):
+def load_conversations(path, labelled=None, allow_empty=False, faults=None):
     """The validated conversations of a file, or of the one obvious file of a folder.
 
     Obvious is `conversations.json`, else the only JSON file, else ECF's `Subtask_2_train.json`.
-    `labelled` and `allow_empty` are those of `validate_conversations`.
+    `labelled`, `allow_empty` and `faults` are those of `validate_conversations`.
 
     Raises ConversationError where no file is obvious, and for what `validate_conversations` refuses.
     """
     path = Path(path)
     if path.is_dir():
         path = _only_file(path)
-    return validate_conversations(read_json(path), path, labelled, allow_empty)
+    return validate_conversations(read_json(path), path, labelled, allow_empty, faults)
 
 
 def _only_file(folder):
@@ -126,14 +178,16 @@ def _only_file(folder):
 # ---- validation --------------------------------------------------------------------------------------------
 
 
-def validate_conversations(data, source="conversations", labelled=None, allow_empty=False):
-    """`data` itself, once it is known to be a list of sound conversations.
+def validate_conversations(data, source="conversations", labelled=None, allow_empty=False, faults=None):
+    """`data`, once it is known to be a list of sound conversations.
 
     source: what messages call the data, usually its file.
     labelled: True requires emotions and pairs; False and None do not. Labels that are there are always
         checked, and a conversation has an emotion on all of its utterances or on none. Emotions without pairs
         (what notebook 2 writes) are sound unless `labelled` is True.
     allow_empty: whether the list may be empty, as a split may be.
+    faults: a list that gets (conversation_ID or None, message) of every conversation that is not sound, which is
+        then left out; one sound conversation must be left.
 
     Raises ConversationError, for the first fault found.
     """
@@ -142,18 +196,25 @@ def validate_conversations(data, source="conversations", labelled=None, allow_em
                                 'Wrap it as [{"conversation_ID": ..., "conversation": [...]}, ...].')
     if not data and not allow_empty:
         raise ConversationError(f"{source}: holds no conversation. Give at least one.")
-    seen = set()
+    sound = {}
     for position, conversation in enumerate(data, 1):
         where = f"{source}, conversation at position {position}"
-        if not isinstance(conversation, dict):
-            raise ConversationError(f"{where}: is {_kind(conversation)}, not an object. "
-                                    'Write {"conversation_ID": ..., "conversation": [...]}.')
-        key = _checked_id(conversation, where)
-        if key in seen:
-            raise _error(where, "conversation_ID", f"{key} is there twice", "Give each conversation its own")
-        seen.add(key)
-        _check_conversation(conversation, f"{source}, conversation {key}", labelled)
-    return data
+        key = None
+        try:
+            key = _checked_id(conversation, where)
+            if key in sound:
+                raise _error(where, "conversation_ID", f"{key} is there twice", "Give each conversation its own")
+            _check_conversation(conversation, f"{source}, conversation {key}", labelled)
+        except ConversationError as error:
+            if faults is None:
+                raise
+            faults.append((key, str(error)))
+        else:
+            sound[key] = conversation
+    if data and not sound:
+        first = faults[-len(data)][1]
+        raise ConversationError(f"{source}: none of {len(data):,} conversations is sound. The first: {first}")
+    return list(sound.values())
 
 
 def _kind(value):
@@ -162,20 +223,26 @@ def _kind(value):
     return kinds.get(type(value), "a number")
 
 
-def _is_id(value):
-    """Whether a value may be a conversation's id: a whole number, or a string that is not blank."""
+def is_id(value):
+    """Whether a value may be a conversation's id: a whole number, or a string that is not blank.
+
+    Ids stand in messages and in names of videos, so they have 100 characters at most, none of them a control.
+    """
     if isinstance(value, str):
-        return bool(value.strip())
-    return isinstance(value, int) and not isinstance(value, bool)
+        return bool(value.strip()) and len(value) <= 100 and not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**99
 
 
 def _checked_id(conversation, where):
+    if not isinstance(conversation, dict):
+        raise ConversationError(f"{where}: is {_kind(conversation)}, not an object. "
+                                'Write {"conversation_ID": ..., "conversation": [...]}.')
     mend = "Give the conversation a number or a name"
     if "conversation_ID" not in conversation:
         raise _error(where, "conversation_ID", "it is missing", mend)
     value = conversation["conversation_ID"]
-    if not _is_id(value):
-        raise _error(where, "conversation_ID", f"{reprlib.repr(value)} is no number and no name", mend)
+    if not is_id(value):
+        raise _error(where, "conversation_ID", f"{shown(value)} is no number and no name", mend)
     return str(value)
 
 
@@ -217,7 +284,7 @@ def _check_utterance(utterance, where):
         raise _error(where, "utterance_ID", "it is missing", mend)
     number = utterance["utterance_ID"]
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise _error(where, "utterance_ID", f"{reprlib.repr(number)} is not a positive whole number", mend)
+        raise _error(where, "utterance_ID", f"{shown(number)} is not a positive whole number", mend)
     return number
 
 
@@ -234,7 +301,7 @@ def _check_words_and_emotion(utterance, where):
     if "emotion" not in utterance:
         return None
     if utterance["emotion"] not in EMOTIONS:
-        raise _error(where, "emotion", f"{reprlib.repr(utterance['emotion'])} is not an emotion of this task",
+        raise _error(where, "emotion", f"{shown(utterance['emotion'])} is not an emotion of this task",
                      f"Write one of {', '.join(EMOTIONS)}, or leave the field out of unlabelled data")
     return utterance["emotion"]
 
@@ -263,11 +330,11 @@ def _parse_pair(pair, where):
     """(emotion utterance, emotion, cause utterance) of a pair in the official form, ["3_surprise", "1"]."""
     whole = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(end, str) for end in pair)
     if whole and re.match(f"{_NUMBER}_", pair[1]):
-        problem = f"the cause {reprlib.repr(pair[1])} is a span of text, so this is a Subtask 1 file"
+        problem = f"the cause {shown(pair[1])} is a span of text, so this is a Subtask 1 file"
         raise _error(where, PAIRS, problem, "Pass the Subtask 2 file, whose causes are utterances")
     ends = whole and re.fullmatch(f"({_NUMBER})_({'|'.join(EMOTIONS)})", pair[0])
     if not ends or not re.fullmatch(_NUMBER, pair[1]):
-        raise _error(where, PAIRS, f"{reprlib.repr(pair)} is not an utterance with its emotion and a cause",
+        raise _error(where, PAIRS, f"{shown(pair)} is not an utterance with its emotion and a cause",
                      f'Write pairs such as ["3_surprise", "1"], with one of {", ".join(EMOTIONS)}')
     return int(ends[1]), ends[2], int(pair[1])
 
@@ -328,7 +395,7 @@ def with_emotions(conversation, emotions):
         raise _error(where, "emotion", problem, "Give one for every utterance")
     for utterance, emotion in zip(utterances, emotions):
         if emotion not in EMOTIONS:
-            problem = f"{reprlib.repr(emotion)} is not an emotion of this task"
+            problem = f"{shown(emotion)} is not an emotion of this task"
             raise _error(f"{where}, utterance {utterance['utterance_ID']}", "emotion", problem,
                          f"Give one of {', '.join(EMOTIONS)}")
         utterance["emotion"] = emotion
@@ -404,25 +471,26 @@ def split_conversations(conversations, fractions, seed):
     return result
 
 
-def split_by_file(conversations, splits, source="splits"):
+def split_by_file(conversations, splits, source="splits", skipped=()):
     """{"train": [...], "val": [...], "test": [...]} after `splits`, lists of ids (val may be "dev").
 
     Ids match whether written as numbers or strings. A missing split is empty, a conversation in no split is
     left out, and each list keeps the order of `conversations`. source: what messages call the splits.
+    skipped: ids, as strings, that the splits may name although there are no such conversations.
 
     Raises ConversationError, naming the ids, where one is in two splits, twice in one, or of no conversation.
     """
     names = {"train": "train", "dev": "val", "val": "val", "test": "test"}
     given = list(splits) if isinstance(splits, dict) else []
     if not given or not names.keys() >= set(given) or {"dev", "val"} <= set(given):
-        found = ", ".join(given) or "none"
+        found = ", ".join(map(shown, given[:9])) or "none"
         raise ConversationError(f"{source}: these are not splits (found {found}). "
                                 'Write {"train": [ids], "dev": [ids], "test": [ids]}.')
 
-    known = {str(conversation["conversation_ID"]) for conversation in conversations}
+    known = {str(conversation["conversation_ID"]) for conversation in conversations} | set(skipped)
     split_of = {}
     for name, ids in splits.items():
-        if not isinstance(ids, list) or not all(_is_id(key) for key in ids):
+        if not isinstance(ids, list) or not all(is_id(key) for key in ids):
             raise ConversationError(f"{source}, {name}: not a list of conversation_IDs. Write such a list.")
         counts = Counter(map(str, ids))
         for faulty, problem in (

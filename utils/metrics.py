@@ -4,13 +4,12 @@
 """
 
 import re
-import reprlib
 import string
 from collections import Counter, defaultdict
 
 import numpy as np
 
-from utils.conversations import EMOTIONS, NEUTRAL, PAIRS
+from utils.conversations import EMOTIONS, NEUTRAL, PAIRS, is_id, shown
 
 EMOTIONAL = tuple(emotion for emotion in EMOTIONS if emotion != NEUTRAL)
 
@@ -149,7 +148,7 @@ def _by_id(conversations, side):
     result = {}
     for position, conversation in enumerate(conversations, 1):
         key = conversation.get("conversation_ID")
-        if isinstance(key, bool) or not isinstance(key, (int, str)):
+        if not is_id(key):
             raise ScoringError(side, f"at position {position}", "it has no conversation_ID, a number or name",
                                "Give it that of gold")
         if str(key) in result:
@@ -174,6 +173,11 @@ def _pairs(key, conversation, subtask, side):
     if not isinstance(written, list):
         problem = f"{PAIRS!r} is not a list" if PAIRS in conversation else f"the key {PAIRS!r} is missing"
         raise ScoringError(side, key, problem, "Write the pairs, or [] where there are none")
+    texts = {}
+    if written and (subtask, side) == (1, "gold"):  # once: a conversation may have thousands of pairs and words
+        for number, utterance in _utterances(key, conversation, side).items():
+            text = utterance.get("text")
+            texts[number] = f" {' '.join(text.split())} " if isinstance(text, str) else ""
     cause_form, example = _CAUSE_FORMS[subtask, side]
     result = set()
     for pair in written:
@@ -181,15 +185,15 @@ def _pairs(key, conversation, subtask, side):
         end = whole and re.fullmatch(f"U?{_NUMBER}_(.*)", pair[0], re.DOTALL)
         cause = whole and re.fullmatch(cause_form, pair[1], re.DOTALL)
         if not end or not cause:
-            raise ScoringError(side, key, f"the pair {reprlib.repr(pair)} is malformed", f"Write {example}")
+            raise ScoringError(side, key, f"the pair {shown(pair)} is malformed", f"Write {example}")
         number, emotion = int(end[1]), end[2]
         if emotion not in EMOTIONS:
-            raise ScoringError(side, key, f"the pair {reprlib.repr(pair)} has an unknown emotion",
+            raise ScoringError(side, key, f"the pair {shown(pair)} has an unknown emotion",
                                f"Write one of {', '.join(EMOTIONS)}")
         span = ()
         if subtask == 1:
             if side == "gold":
-                span = _locate(key, conversation, *cause.groups())
+                span = _locate(key, texts, *cause.groups())
             else:
                 span = int(cause[2]), int(cause[3])
             if span[0] > span[1]:
@@ -199,16 +203,19 @@ def _pairs(key, conversation, subtask, side):
     return result
 
 
-def _locate(key, conversation, number, words):
-    """(start, end) in tokens of a gold cause, the first time that the utterance says it."""
+def _locate(key, texts, number, words):
+    """(start, end) in tokens of a gold cause, the first time that the utterance says it.
+
+    texts: {utterance_ID: its tokens between single spaces}
+    """
     # As in the task: outer punctuation is no part of a span, whether the annotators marked it or not.
     words = words.strip(string.punctuation + string.whitespace).split()
-    tokens = _utterances(key, conversation, "gold").get(int(number), {}).get("text")
-    tokens = tokens.split() if isinstance(tokens, str) else []
-    for start in range(len(tokens) - len(words) + 1):
-        if words and tokens[start : start + len(words)] == words:
-            return start, start + len(words)
-    raise ScoringError("gold", key, f"no such cause in utterance {number}: {reprlib.repr(' '.join(words))}",
+    text = texts.get(int(number), "")
+    at = text.find(f" {' '.join(words)} ") if words else -1
+    if at >= 0:
+        start = text.count(" ", 0, at)
+        return start, start + len(words)
+    raise ScoringError("gold", key, f"no such cause in utterance {number}: {shown(' '.join(words))}",
                        "Write the words as the utterance has them, tokens apart by spaces")
 
 
@@ -261,6 +268,6 @@ def emotion_scores(gold, pred):
 def _emotion_index(key, number, utterance, side):
     emotion = utterance.get("emotion")
     if emotion not in EMOTIONS:
-        problem = f"utterance {number} has no emotion of this task ({reprlib.repr(emotion)})"
+        problem = f"utterance {number} has no emotion of this task ({shown(emotion)})"
         raise ScoringError(side, key, problem, f"Write one of {', '.join(EMOTIONS)}")
     return EMOTIONS.index(emotion)

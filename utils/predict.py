@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.config import Config
+from utils.config import Config, ConfigError
 from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
 from utils.modeling import ModelError, load_adapter, load_model
 from utils.runs import ROOT, RunError
@@ -37,18 +37,23 @@ def find_adapters(root: Path = ROOT) -> tuple[Path, Path]:
 def trained_with(adapter) -> Config:
     """The parameters that the adapter in this folder was trained with, and its run's inference used.
 
-    Raises ModelError for a folder without an adapter's training.json.
+    Raises ModelError for a folder without an adapter's training.json, or without parameters in it.
     """
     path = Path(adapter) / "training.json"
     if not path.is_file():
         raise ModelError(
             f"{adapter}: no finished adapter here (training.json is missing). Give a folder that notebook 1 or 3 wrote"
         )
-    parameters = read_json(path)["parameters"]
-    run = path.parents[2] / "config.json"  # notebook 4 may have read the candidates at another threshold
-    if run.is_file():
-        parameters |= read_json(run).get("4_cause_inference", {}).get("parameters", {})
-    return Config.of(parameters)
+    run = Path(adapter).absolute().parent.parent / "config.json"
+    try:
+        parameters = read_json(path)["parameters"]
+        if run.is_file():  # notebook 4 may have read the candidates at another threshold
+            parameters = parameters | read_json(run).get("4_cause_inference", {}).get("parameters", {})
+        return Config.of(parameters)
+    except (AttributeError, ConfigError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{adapter}: the parameters in {path.name} or {run} cannot be used ({error}). Train it again"
+        ) from error
 
 
 def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None) -> list[dict]:
