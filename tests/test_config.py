@@ -49,6 +49,10 @@ def test_of_takes_parameters_out_of_a_notebooks_globals():
         ("run_name", "a/b", "run_name is 'a/b'; it must be one plain folder name"),
         ("run_name", "..", "run_name"),
         ("run_name", "", "run_name"),
+        ("run_name", "a\0b", "run_name .* whole characters"),
+        ("model", "\ud800", "model .* whole characters"),
+        ("seed", -1, "seed is -1"),
+        ("emotion_learning_rate", 10**400, "type float"),
     ],
 )
 def test_values_that_cannot_be_are_refused(name, value, message):
@@ -74,6 +78,8 @@ def test_load_config(tmp_path):
     assert load_config(path) == {"run_name": "mine", "emotion_epochs": 2, "lora_targets": ["q_proj"]}
     for text, message in (
         ("run_nam: x", "a.yaml: unknown parameter 'run_nam'; did you mean run_name"),
+        ("seed: 1\nseed: 2", "a.yaml: parameter 'seed' is there twice"),
+        ("# long\n" * 5000, "35,000 characters where 20,000 are plenty"),
         ("seed: x", "a.yaml: parameter seed is 'x'"),
         ("- seed", "a.yaml: must be a mapping"),
         ("", "a.yaml: must be a mapping"),

@@ -144,6 +144,10 @@ def test_empty_only_where_allowed(tmp_path):
     (b"9" * 5000, "not JSON"),
     ('["é"]'.encode("latin-1"), "not UTF-8"),
     (rb'["\ud83d"]', "half a character"),
+    (b'[{"id": 1, "text": 2, "text": 2}]', "the key 'text' is there twice"),
+    (b"[NaN]", "'NaN' is no finite number"),
+    (b"[-1e999]", "'-1e999' is no finite number"),
+    (b"[" * 200 + b"]" * 200, "nested deeper than 100 levels"),
 ])  # fmt: skip
 def test_unreadable_files(tmp_path, content, message):
     path = tmp_path / "data.json"

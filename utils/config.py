@@ -104,7 +104,7 @@ class Config:
             if not fits:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be of type {kind.__name__}")
             # No file system takes a zero byte, and no file half a character.
-            if isinstance(value, str) and re.search("[\x00\ud800-\udfff]", value):
+            if isinstance(value, str) and re.search(r"[\x00\ud800-\udfff]", value):
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be whole characters")
             if f.name in CHOICES and value not in CHOICES[f.name]:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; choose one of {', '.join(CHOICES[f.name])}")

@@ -229,7 +229,7 @@ def is_id(value):
     Ids stand in messages and in names of videos, so they have 100 characters at most, none of them a control.
     """
     if isinstance(value, str):
-        return bool(value.strip()) and len(value) <= 100 and not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", value)
+        return bool(value.strip()) and len(value) <= 100 and not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", value)
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**99
 
 
