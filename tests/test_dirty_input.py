@@ -344,11 +344,12 @@ def test_odd_adapters(place, amount, name, monkeypatch):
     for file, data in records.items():
         write_json(data, place / "run" / file)
     adapter = place / "run" / "adapters" / "emotion"
+    monkeypatch.chdir(adapter.parent)  # where "emotion" names the same folder
 
     def check(content):
         (place / "run" / name).write_bytes(content)
         assert status(predict.main, place / "good.json", "--out", place / "pred.json",
-                      "--emotion-adapter", adapter, "--cause-adapter", adapter) == 2
+                      "--emotion-adapter", adapter, "--cause-adapter", "emotion") == 2
 
     try_all(50 * amount, check, edits(records[name]) | damage(json.dumps(records[name]).encode()))
 
