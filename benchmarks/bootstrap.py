@@ -1,0 +1,54 @@
+"""Is a run better at causes than the rule on the same emotions, or by chance? A paired bootstrap over conversations
+(Efron and Tibshirani 1993; Koehn 2004 for paired systems).
+
+    python -m benchmarks.bootstrap smollm2-135m-ecf
+
+Reads results_train/<run>/predictions.jsonl and the gold labels of the run's input; writes benchmarks/bootstrap.json.
+"""
+
+import argparse
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from utils.cause import rule
+from utils.conversations import load_conversations, read_json, write_json
+from utils.metrics import pair_scores
+from utils.runs import ROOT, read_predictions, revision
+
+DRAWS = 1000
+
+
+def weighted_f1(gold, labelled, drawn):
+    """Official weighted F1 of the conversations at the positions `drawn`, with repetition."""
+    gold, labelled = ([{**all_of[i], "conversation_ID": k} for k, i in enumerate(drawn)] for all_of in (gold, labelled))
+    return pair_scores(gold, labelled, 2)["weighted_f1"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", help="run name in results_train/")
+    run = parser.parse_args().run
+    folder = ROOT / "results_train" / run
+    parameters = read_json(folder / "config.json")["4_cause_inference"]["parameters"]
+    gold = load_conversations(ROOT / parameters["input_dir"] / "test", labelled=True)
+    predicted = read_predictions(folder, gold)
+    ruled = [rule(c) for c in predicted]
+
+    rng = np.random.default_rng(0)
+    differences = []
+    for _ in tqdm(range(DRAWS), unit="draw"):
+        drawn = rng.integers(0, len(gold), len(gold))
+        differences.append(weighted_f1(gold, predicted, drawn) - weighted_f1(gold, ruled, drawn))
+    low, high = np.percentile(differences, [2.5, 97.5])
+    result = {
+        "run": run, "revision": revision(), "conversations": len(gold), "draws": DRAWS,
+        "difference": weighted_f1(gold, predicted, range(len(gold))) - weighted_f1(gold, ruled, range(len(gold))),
+        "interval_95": [float(low), float(high)], "share_above_zero": float(np.mean(np.array(differences) > 0)),
+    }
+    write_json(result, ROOT / "benchmarks" / "bootstrap.json")
+    print(result)
+
+
+if __name__ == "__main__":
+    main()
