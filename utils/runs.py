@@ -116,7 +116,7 @@ class Run:
         self.train_dir = self.root / "results_train" / config.run_name
         self.test_dir = self.root / "results_test" / config.run_name
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
-        record = {"parameters": parameters, "input": self._fingerprints()}
+        record = {"parameters": parameters, "input": fingerprints(self.root / config.input_dir)}
         record |= {"revision": revision(), "versions": versions()}
         for folder in (self.train_dir, self.test_dir):
             self._check(folder / "config.json", record)
@@ -124,9 +124,6 @@ class Run:
         for folder in (self.train_dir, self.test_dir):
             path = folder / "config.json"
             write_json({**(read_json(path) if path.is_file() else {}), notebook: record}, path)
-
-    def _fingerprints(self):
-        return fingerprints(self.root / self.config.input_dir)
 
     def _check(self, path, record):
         here = {**record["parameters"], **record["input"]}
