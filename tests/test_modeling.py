@@ -69,11 +69,34 @@ def test_precision_is_found_on_this_machine_and_a_t4_is_not_asked_for_bfloat16(m
     assert choose_precision("cuda") == "float16"
 
 
+def test_a_processor_that_dies_of_bfloat16_computes_in_float32(tiny_model_folder, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(modeling.sys, "executable", shutil.which("false"))  # the trial dies
+    monkeypatch.setattr(modeling, "device", lambda: torch.device("cpu"))
+    modeling.cpu_bfloat16_works.cache_clear()
+    try:
+        assert choose_precision() == "float32"
+        with pytest.raises(ModelError, match="illegal instruction.*Give precision float32"):
+            load_model(tiny_model_folder, precision="bfloat16")
+        assert load_model(tiny_model_folder)[0].dtype == torch.float32
+    finally:
+        modeling.cpu_bfloat16_works.cache_clear()
+
+
+def test_the_trial_of_bfloat16_tells_the_truth():
+    if not modeling.cpu_bfloat16_works():
+        pytest.skip("this processor does not compute in bfloat16")
+    ones = torch.ones(64, 64, dtype=torch.bfloat16)
+    assert ((ones @ ones) == 64).all()
+
+
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_model_computes_in_the_precision_and_learns_in_float32(
     tiny_model_folder, quantization, precision
 ):
+    if precision == "bfloat16" and not modeling.cpu_bfloat16_works():
+        pytest.skip("this processor does not compute in bfloat16")
     model, tokenizer = load_model(tiny_model_folder, quantization, precision)
     dtype = modeling.PRECISIONS[precision]
     layers = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]

@@ -5,11 +5,14 @@
     model = load_adapter(model, "results_train/sample/adapters/emotion", "smollm2-135m-instruct")
 """
 
+import functools
 import hashlib
 import importlib.util
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 # One process drives one accelerator: with two visible and no launcher, SFTTrainer refuses to start (Kaggle's T4s).
@@ -48,8 +51,19 @@ def choose_precision(kind: str | None = None, capability=None, cpu_bfloat16: boo
     if kind == "cpu":
         if cpu_bfloat16 is None:
             cpu_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+            cpu_bfloat16 = cpu_bfloat16 and cpu_bfloat16_works()
         return "bfloat16" if cpu_bfloat16 else "float32"
     return "float32"
+
+
+@functools.cache
+def cpu_bfloat16_works() -> bool:
+    """Whether this CPU computes a bfloat16 product, tried in a process of its own: some virtual machines announce
+    AMX and hide the size of its tiles (CPUID leaf 0x1D), and there torch dies of an illegal instruction."""
+    if not torch.cpu._is_amx_tile_supported():
+        return True
+    trial = "import torch; a = torch.ones(64, 64, dtype=torch.bfloat16); a @ a"
+    return subprocess.run([sys.executable, "-c", trial], capture_output=True).returncode == 0
 
 
 def embedded_model() -> Path:
@@ -105,6 +119,11 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     if precision != "auto" and precision not in PRECISIONS:
         raise ModelError(f"precision is {precision!r}; choose 'auto' or one of {sorted(PRECISIONS)}")
     dtype = PRECISIONS[choose_precision() if precision == "auto" else precision]
+    if dtype == torch.bfloat16 and device().type == "cpu" and not cpu_bfloat16_works():
+        raise ModelError(
+            "bfloat16 dies of an illegal instruction here: the processor announces AMX, and this (virtual) machine "
+            "hides the size of its tiles. Give precision float32, or start with ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16"
+        )
     # Weights come from safetensors alone: a pickle could run code. Remote code is off by transformers' default.
     options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": "sdpa", "use_safetensors": True}
     if quantization == "nf4":
