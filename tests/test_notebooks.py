@@ -32,13 +32,16 @@ def parameters_cell(name):
     return tagged[0]
 
 
-@pytest.fixture(params=NOTEBOOKS)
+ALL = (*NOTEBOOKS, "error_analysis")  # the chain's four, and one that reads what they wrote
+
+
+@pytest.fixture(params=ALL)
 def name(request):
     return request.param
 
 
-def test_there_are_these_four_notebooks_and_no_other():
-    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == sorted(NOTEBOOKS)
+def test_there_are_these_notebooks_and_no_other():
+    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == sorted(ALL)
 
 
 def test_opens_with_what_it_does_needs_and_writes(name):
@@ -72,7 +75,7 @@ def test_every_parameter_belongs_to_a_notebook():
 
 
 def test_bootstrap_cells_are_the_same_everywhere_and_name_the_repositorys_address():
-    bootstrap = {next(c.source for c in code_cells(name) if "REPOSITORY" in c.source) for name in NOTEBOOKS}
+    bootstrap = {next(c.source for c in code_cells(name) if "REPOSITORY" in c.source) for name in ALL}
     assert len(bootstrap) == 1
     address = re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
     assert f'REPOSITORY = "{address}"' in bootstrap.pop()
@@ -152,14 +155,14 @@ def test_the_other_choices_run_too(copy, tiny_model_folder, form):
 @pytest.mark.slow
 def test_each_notebook_passes_nbval(copy, tiny_model_folder):
     """nbval injects no parameters, so the copies' parameters cells name the tiny model; it runs in notebooks/."""
-    for name in NOTEBOOKS:
+    for name in ALL:
         path = copy / "notebooks" / f"{name}.ipynb"
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if "parameters" in cell.metadata.get("tags", []):
                 cell.source += f'\nmodel = r"{tiny_model_folder}"\nrun_name = "nbval"'
         nbformat.write(notebook, path)
-    paths = [copy / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS]
+    paths = [copy / "notebooks" / f"{name}.ipynb" for name in ALL]
     done = run_in(copy / "notebooks", "-m", "pytest", "-p", "no:cacheprovider", "--nbval-lax", *paths)
     assert done.returncode == 0, done.stdout[-3000:]
 

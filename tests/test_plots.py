@@ -4,6 +4,7 @@ import copy
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -51,6 +52,8 @@ FIGURES = {
     "lengths": lambda: plots.token_lengths([10, 20, 20, 4000], budget=100, title="A $title$ of $5"),
     "confusion": lambda: plots.confusion_matrix(np.arange(49).reshape(7, 7)),
     "distances": lambda: plots.cause_distances([CONVERSATION], [CONVERSATION, bare()]),
+    "rates": lambda: plots.rates({"few": 0.5, "$many": 1.0}, {"few": 2, "$many": 1000}, "A title", "words", "right"),
+    "stacked": lambda: plots.stacked(pd.DataFrame({"found": [3, 0], "lost": [1, 2]}, index=[-1, 0]), "A", "b", "c"),
     "conversation": lambda: plots.draw_conversation(CONVERSATION, "A $title$ of $5"),
 }
 
@@ -107,6 +110,17 @@ def test_confusion_matrix_colours_rows_and_prints_counts():
     assert [text.get_text() for text in ax.texts][:3] == ["10", "30", "0"]
     with pytest.raises(ValueError, match="expected"):
         plots.confusion_matrix(np.zeros((6, 6)))
+
+
+def test_rates_are_as_high_as_the_shares_and_name_the_counts():
+    ax = FIGURES["rates"]().axes[0]
+    assert [bar.get_height() for bar in ax.patches] == [0.5, 1.0]
+    assert [text.get_text() for text in ax.texts] == ["2", "1,000"]
+
+
+def test_stacked_bars_stand_on_each_other():
+    bars = [(bar.get_y(), bar.get_height()) for bar in FIGURES["stacked"]().axes[0].patches]
+    assert bars == [(0, 3), (0, 0), (3, 1), (0, 2)]
 
 
 def test_cause_distances_are_positions_with_pooled_tails():

@@ -128,6 +128,34 @@ def confusion_matrix(confusion) -> Figure:
     return fig
 
 
+def rates(shares, counts, title: str, xlabel: str, ylabel: str) -> Figure:
+    """Draw a share for each group as a bar, with how many it was counted on above.
+
+    shares, counts: equally long and with the same keys (dictionaries, or pandas Series), one a group.
+    """
+    groups = [str(group) for group in shares.keys()]
+    fig, ax = _chart(max(4.5, 0.62 * len(groups) + 1.5), 3.2, title, xlabel, ylabel)
+    values = [float(shares[group]) for group in shares.keys()]
+    ax.bar(groups, values, 0.7, color=COLOURS["surprise"])
+    for place, (value, group) in enumerate(zip(values, counts.keys())):
+        ax.text(place, value + 0.01, f"{int(counts[group]):,}", ha="center", va="bottom", color=FAINT, fontsize=8.5)
+    ax.set_ylim(0, 1.08)
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    return fig
+
+
+def stacked(table, title: str, xlabel: str, ylabel: str) -> Figure:
+    """Draw counts as stacked bars: a bar a row of the DataFrame, a colour a column (at most 7)."""
+    fig, ax = _chart(max(5.5, 0.62 * len(table) + 1.5), 3.8, title, xlabel, ylabel)
+    groups, bottom = [str(group) for group in table.index], np.zeros(len(table))
+    colours = [COLOURS[name] for name in ("disgust", "neutral", "anger", "joy", "sadness", "surprise", "fear")]
+    for name, colour in zip(table.columns, colours):
+        ax.bar(groups, table[name], 0.75, bottom=bottom, color=colour, label=name)
+        bottom += table[name].to_numpy()
+    ax.legend(frameon=False, fontsize=9)
+    return fig
+
+
 def cause_distances(gold: list[dict], pred: list[dict] | None = None) -> Figure:
     """Draw how far causes lie from their emotions, as shares of all pairs.
 

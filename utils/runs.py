@@ -283,6 +283,21 @@ def read_predictions(folder: Path, conversations: list[dict]) -> list[dict]:
         raise RunError(f"{path}: cannot be read as predictions for these conversations ({error!r})") from error
 
 
+def gold_of(folder: Path, root: Path = ROOT) -> list[dict]:
+    """The labelled conversations that a run in results_train was scored on.
+
+    Raises RunError for a folder without scores, and where the input is missing or not the run's.
+    """
+    folder = Path(folder)
+    if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
+        raise RunError(f"{folder}: no metrics.json and config.json here; give a folder of results_train")
+    record = read_json(folder / "config.json")["4_cause_inference"]
+    input_dir = root / record["parameters"]["input_dir"]
+    if fingerprints(input_dir).get("test") != record["input"].get("test"):
+        raise RunError(f"{input_dir}/test is not what this run was scored on: make it again with generate_input.py")
+    return load_conversations(input_dir / "test", labelled=True, allow_empty=True)
+
+
 def verify(folder: Path, root: Path = ROOT) -> dict[str, tuple]:
     """Compute the scores of a run again, from its predictions.jsonl and the gold labels of its input, and compare
     them with its metrics.json: {name of a figure: (there, computed)}, for the systems that predictions.jsonl tells of
@@ -294,13 +309,7 @@ def verify(folder: Path, root: Path = ROOT) -> dict[str, tuple]:
     from utils.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
 
     folder = Path(folder)
-    if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
-        raise RunError(f"{folder}: no metrics.json and config.json here; give a folder of results_train")
-    record = read_json(folder / "config.json")["4_cause_inference"]
-    input_dir = root / record["parameters"]["input_dir"]
-    if fingerprints(input_dir).get("test") != record["input"].get("test"):
-        raise RunError(f"{input_dir}/test is not what this run was scored on: make it again with generate_input.py")
-    gold = load_conversations(input_dir / "test", labelled=True, allow_empty=True)
+    gold = gold_of(folder, root)
     predicted = read_predictions(folder, gold)
     there = read_json(folder / "metrics.json")
     computed = {"emotions": {"fine-tuned": emotion_scores(gold, predicted)}, "pairs": {}}

@@ -1,0 +1,77 @@
+"""Tests of utils/analysis.py: every error is put down to what made it."""
+
+import copy
+
+import pandas as pd
+import pytest
+
+from utils.analysis import FATES, binned, ceilings, pair_table, utterance_table
+from utils.metrics import pair_scores
+
+GOLD = {
+    "conversation_ID": 7,
+    "conversation": [
+        {"utterance_ID": 3, "text": "The boat has sunk.", "speaker": "Ana", "emotion": "neutral"},
+        {"utterance_ID": 5, "text": "No!", "speaker": "Ben", "emotion": "sadness"},
+        {"utterance_ID": 6, "text": "You left it open.", "speaker": "Ben", "emotion": "anger"},
+        {"utterance_ID": 9, "text": "Look, it swims!", "speaker": "Ana", "emotion": "joy"},
+    ],
+    "emotion-cause_pairs": [["5_sadness", "3"], ["5_sadness", "5"], ["6_anger", "3"], ["9_joy", "9"], ["9_joy", "5"]],
+}
+
+
+def predicted(emotions, pairs):
+    conversation = copy.deepcopy(GOLD)
+    for u, emotion in zip(conversation["conversation"], emotions):
+        u["emotion"] = emotion
+    return {**conversation, "emotion-cause_pairs": pairs}
+
+
+# sadness is right, with one of its two causes; anger is taken for sadness, joy for neutral, neutral for sadness
+GUESS = predicted(
+    ["sadness", "sadness", "sadness", "neutral"], [["3_sadness", "3"], ["5_sadness", "5"], ["6_sadness", "3"]]
+)
+
+
+def test_an_utterance_knows_what_may_explain_its_error():
+    table = utterance_table([GOLD], [GUESS])
+    assert list(table.right) == [False, True, False, False]
+    assert list(table.speaker) == ["first", "other", "same", "other"]
+    assert list(table.words) == [4, 1, 4, 3] and set(table.length) == {4} and list(table.position) == [0, 1, 2, 3]
+
+
+def test_a_pair_is_found_or_lost_to_one_thing():
+    table = pair_table([GOLD], [GUESS])
+    neutral, other, unnamed = FATES[1:]
+    assert list(table.fate) == [unnamed, "found", other, neutral, neutral]
+    assert list(table.distance) == [-1, 0, -2, -2, 0]
+    assert list(table.speaker) == ["other", "itself", "other", "other", "itself"]
+
+
+def test_a_pair_named_with_another_emotion_is_not_found():
+    guess = predicted(["neutral", "joy", "anger", "joy"], [["5_joy", "3"], ["6_anger", "3"]])
+    assert list(pair_table([GOLD], [guess]).fate[:3]) == [FATES[2], FATES[2], "found"]
+
+
+def test_ceilings_mend_one_kind_of_error_each():
+    scores = ceilings([GOLD], [GUESS])["weighted F1"]
+    assert scores["as predicted"] == pair_scores([GOLD], [GUESS], 2)["weighted_f1"]
+    mended = {
+        "neutral never taken for an emotion": [["5_sadness", "5"], ["6_sadness", "3"]],
+        "emotions named right": [["3_sadness", "3"], ["5_sadness", "5"], ["6_anger", "3"]],
+        "causes right": [["5_sadness", "3"], ["5_sadness", "5"], ["6_sadness", "3"]],
+    }
+    for name, pairs in mended.items():
+        wanted = pair_scores([GOLD], [{**GUESS, "emotion-cause_pairs": pairs}], 2)["weighted_f1"]
+        assert scores[name] == pytest.approx(wanted), name
+    assert (scores[1:] > scores["as predicted"]).all()
+
+
+def test_nothing_to_mend():
+    assert list(ceilings([GOLD], [GOLD])["weighted F1"]) == pytest.approx([1] * 4)
+    assert (pair_table([GOLD], [GOLD]).fate == "found").all() and utterance_table([GOLD], [GOLD]).right.all()
+
+
+def test_bins_are_named_by_what_they_hold():
+    names = binned(pd.Series([0, 1, 2, 3, 4, 90]), [1, 2, 4])
+    assert list(names) == ["up to 1", "up to 1", "2", "3 to 4", "3 to 4", "over 4"]

@@ -1,0 +1,105 @@
+"""Where a run goes wrong: one table row an utterance, one a gold pair, to be grouped by whatever may explain errors.
+
+    gold = load_conversations("input/test", labelled=True)
+    predicted = read_predictions("results_train/sample", gold)
+    utterance_table(gold, predicted)    pair_table(gold, predicted)    ceilings(gold, predicted)
+
+No text is in the tables. notebooks/error_analysis.ipynb draws them.
+"""
+
+import math
+
+import pandas as pd
+
+from utils.cause import with_gold_causes
+from utils.conversations import NEUTRAL, pairs, with_pairs
+from utils.metrics import pair_scores
+
+FATES = ("found", "emotion taken for neutral", "emotion taken for another", "cause not named")
+
+
+def utterance_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
+    """One row an utterance: gold and predicted emotion, and what may explain an error.
+
+    gold, predicted: the same conversations in the same order, with `emotion`. Columns: conversation_ID, position (from
+    0), emotion, predicted, right, words, length (utterances in its conversation), speaker (what the previous
+    utterance's is: "first", "same", "other").
+    """
+    rows = []
+    for true, guess in zip(gold, predicted, strict=True):
+        utterances = true["conversation"]
+        for i, (u, g) in enumerate(zip(utterances, guess["conversation"], strict=True)):
+            same = i and utterances[i - 1]["speaker"] == u["speaker"]
+            rows.append({
+                "conversation_ID": true["conversation_ID"], "position": i,
+                "emotion": u["emotion"], "predicted": g["emotion"], "right": u["emotion"] == g["emotion"],
+                "words": len(u["text"].split()), "length": len(utterances),
+                "speaker": "same" if same else "other" if i else "first",
+            })
+    return pd.DataFrame(rows)
+
+
+def pair_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
+    """One row a gold pair: whether it was found, and if not, what lost it.
+
+    gold, predicted: the same conversations in the same order, with `emotion` and `emotion-cause_pairs`. Columns:
+    conversation_ID, emotion, distance (cause's position minus the emotion's), speaker ("itself", "same", "other"),
+    length (utterances in the conversation), fate (one of FATES).
+    """
+    rows = []
+    for true, guess in zip(gold, predicted, strict=True):
+        place = {u["utterance_ID"]: i for i, u in enumerate(true["conversation"])}
+        named = {u["utterance_ID"]: u["emotion"] for u in guess["conversation"]}
+        speakers = {u["utterance_ID"]: u["speaker"] for u in true["conversation"]}
+        found = set(pairs(guess))
+        for number, emotion, cause in pairs(true):
+            fate = "found" if (number, emotion, cause) in found else "cause not named"
+            if named[number] != emotion:
+                fate = "emotion taken for neutral" if named[number] == NEUTRAL else "emotion taken for another"
+            same = "same" if speakers[number] == speakers[cause] else "other"
+            rows.append({
+                "conversation_ID": true["conversation_ID"], "emotion": emotion,
+                "distance": place[cause] - place[number], "speaker": "itself" if cause == number else same,
+                "length": len(true["conversation"]), "fate": fate,
+            })
+    return pd.DataFrame(rows)
+
+
+def binned(values: pd.Series, ends: list[int]) -> pd.Series:
+    """Whole numbers in named groups: "up to 2", "3 to 5", ..., "over 20" for the ends [2, ..., 20]."""
+    middle = [str(b) if a + 1 == b else f"{a + 1} to {b}" for a, b in zip(ends, ends[1:])]
+    return pd.cut(values, [-math.inf, *ends, math.inf], labels=[f"up to {ends[0]}", *middle, f"over {ends[-1]}"])
+
+
+def ceilings(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
+    """Official weighted F1 of the pairs as they are, and if one kind of error were mended: what is worth work.
+
+    Rows: "as predicted"; "neutral never taken for an emotion" (pairs of truly neutral utterances taken out); "emotions
+    named right" (where an emotion was seen, it is called by its gold name); "causes right" (the predicted emotions
+    with the gold causes of their utterances).
+    """
+    truths = [{u["utterance_ID"]: u["emotion"] for u in c["conversation"]} for c in gold]
+    mended = {
+        "as predicted": predicted,
+        "neutral never taken for an emotion": [
+            with_pairs(c, [p for p in pairs(c) if truth[p[0]] != NEUTRAL]) for c, truth in zip(predicted, truths)
+        ],
+        "emotions named right": [
+            with_pairs(_named(c, truth), [(i, _name(truth[i], e), cause) for i, e, cause in pairs(c)])
+            for c, truth in zip(predicted, truths)
+        ],
+        "causes right": [with_gold_causes(c, true) for c, true in zip(predicted, gold)],
+    }
+    return pd.DataFrame(
+        {name: {"weighted F1": pair_scores(gold, one, 2)["weighted_f1"]} for name, one in mended.items()}
+    ).T
+
+
+def _name(truth, guess):
+    return guess if NEUTRAL in (truth, guess) else truth
+
+
+def _named(conversation, truth):
+    return {**conversation, "conversation": [
+        {**u, "emotion": _name(truth[u["utterance_ID"]], u["emotion"])} for u in conversation["conversation"]
+    ]}
