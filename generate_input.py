@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from utils.command import command
 from utils.conversations import (
     ConversationError,
     add_video_names,
@@ -204,6 +205,7 @@ def generate(arguments):
     return parts, left_out, [message for _, message in faults or []]
 
 
+@command("generate_input.py")
 def main(argv=None):
     """Runs the command line. Returns the exit status: 0, or 2 for input that cannot be used."""
     arguments = parse_arguments(argv)

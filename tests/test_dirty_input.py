@@ -16,7 +16,7 @@ from conftest import amounts, try_all
 from hypothesis import strategies as st
 
 import generate_input
-from utils import predict, score
+from utils import modeling, predict, score
 from utils.config import Config, ConfigError, load_config
 from utils.conversations import (
     ConversationError,
@@ -338,7 +338,7 @@ def test_odd_adapters(place, amount, name, monkeypatch):
         raise ModelError("no model in this test")
 
     monkeypatch.undo()
-    monkeypatch.setattr(predict, "load_model", no_model)
+    monkeypatch.setattr(modeling, "load_model", no_model)
     parameters = {"parameters": {"seed": 1, "lora_targets": ["q_proj"]}}
     records = {"adapters/emotion/training.json": parameters, "config.json": {"4_cause_inference": parameters}}
     for file, data in records.items():

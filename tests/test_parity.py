@@ -357,7 +357,8 @@ def test_published_generation_begins_with_the_likeliest_token(adapted, tokenizer
     prompts = [prompt for c in conversations[:2] for prompt, _, _ in published(c)][:-1] + [
         "short <|im_end|><|im_start|>"
     ]
-    written = generate_published(model, tokenizer, prompts, new_tokens=1, batch_size=3, progress="test")
+    named = [(f"prompt {number}", prompt) for number, prompt in enumerate(prompts)]
+    written = generate_published(model, tokenizer, named, new_tokens=1, batch_size=3, progress="test")
     with torch.no_grad():
         logits = [
             model(input_ids=torch.tensor([tokens_of(tokenizer, [p])], device=model.device)).logits[0, -1]

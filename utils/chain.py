@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from utils.command import command
 from utils.config import Config, ConfigError, check_names, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +62,10 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
             stdout_file=sys.stdout,
         )
     except DeadKernelError as error:
-        raise ChainError(f"notebook {notebook}: its kernel died, most often because memory ran out") from error
+        raise ChainError(
+            f"notebook {notebook}: its kernel died, most often because memory ran out. The same command goes on; where "
+            "it dies again, give a smaller token_budget, quantization nf4 or a smaller model, and another run_name"
+        ) from error
     except PapermillExecutionError as error:
         cause = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
         raise ChainError(
@@ -91,8 +95,9 @@ def parse_value(name: str, text: str):
         raise ConfigError(f"parameter {name} is {text!r}, which cannot be read as YAML") from error
 
 
+@command("utils.chain")
 def main(argv=None) -> int:
-    """Exit status 0, or 2 with one message for a wrong parameter or a notebook that failed."""
+    """Exit status 0, or 2 with one message for a wrong parameter, a notebook that failed or a disk that is full."""
     parser = argparse.ArgumentParser(description="Run the four notebooks in order.")
     parser.add_argument("config", help="parameter file, such as configs/sample.yaml")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
@@ -104,7 +109,7 @@ def main(argv=None) -> int:
         parameters = load_config(arguments.config)
         parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
         folder = run_chain(parameters, arguments.config)
-    except (ConfigError, ChainError) as error:
+    except (ConfigError, ChainError, OSError) as error:
         print(f"utils.chain: {error}", file=sys.stderr)
         return 2
     from utils.runs import results_table

@@ -7,6 +7,7 @@ A conversation stays the plain dictionary that the file holds, so fields that no
 input raises `ConversationError`, whose one message says where the fault is and how to mend it.
 """
 
+import contextlib
 import copy
 import json
 import math
@@ -104,8 +105,19 @@ def _is_deep(data):
     return bool(level)
 
 
+@contextlib.contextmanager
+def naming(path):
+    """A full disk's OSError names no file; here it names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_texts(texts):
-    """Writes {path: text} as UTF-8, all of them or none, and creates the folders above them.
+    """Writes {path: text, or bytes} as UTF-8, all of them or none, and creates the folders above them.
 
     Raises OSError where a file cannot be written; what stood at the paths is then still there.
     """
@@ -120,8 +132,8 @@ def write_texts(texts):
             # files nobody else may read.
             temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
             temporaries[temporary] = path
-            with open(temporary, "x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with naming(path), open(temporary, "xb") as file:
+                file.write(text if isinstance(text, bytes) else text.encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())
         for temporary, path in temporaries.items():

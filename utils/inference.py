@@ -15,7 +15,8 @@ import torch
 from tqdm.auto import tqdm
 
 from utils import cause, emotion
-from utils.conversations import NEUTRAL, with_emotions, with_pairs
+from utils.conversations import NEUTRAL, naming, with_emotions, with_pairs
+from utils.memory import InParts
 from utils.prefix_tree import Node, Row, model_inputs, pack, plan_rows
 from utils.training import encode_trees, names_of
 
@@ -30,7 +31,7 @@ class Journal:
 
     def __init__(self, path: Path):
         self.path, self.results = Path(path), {}
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else ():
+        for line in self.path.read_text("utf-8", "replace").splitlines() if self.path.is_file() else ():
             try:
                 self.results.update([json.loads(line)])
             except ValueError:  # an empty line, or one that an interruption cut off
@@ -42,7 +43,8 @@ class Journal:
         if key not in self.results:
             self.results[key] = compute()
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:  # the line break first: the last line may be cut off
+            # The line break first: the last line may be cut off.
+            with naming(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(f"\n{json.dumps([key, self.results[key]])}")
         return self.results[key]
 
@@ -81,16 +83,22 @@ def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_bud
                 progress: str | None = None, journal: Journal | None = None) -> list[list[list[float]]]:
     """For each tree, for each of its questions, the log-probability of each allowed answer.
 
-    Short trees share a row of up to `token_budget` tokens. Raises TrainingError for a tree longer than
-    `max_row_tokens`.
+    Short trees share a row of up to `token_budget` tokens, or of fewer where memory runs out. Raises TrainingError
+    for a tree longer than `max_row_tokens`, DoesNotFit for one that memory does not suffice for.
     """
     rows = encode_trees(trees, names, tokenizer, max_row_tokens, train=False)
-    results = [None] * len(rows)
+    results, in_parts = [None] * len(rows), InParts()
     origin = fingerprint(model) if journal else ""
+
+    def score(group):
+        group = [rows[i] for i in group], [names[i] for i in group]
+        found = in_parts(lambda row: score_row(model, row), group[0], pack, [len(row) for row in group[0]], group[1])
+        return [question for scores in found for question in scores]
+
     with tqdm(total=len(rows), desc=progress, disable=progress is None, unit="conversation") as bar:
         for group in plan_rows([len(row) for row in rows], token_budget):
-            row = pack([rows[i] for i in group])
-            scores = iter(_remembered(journal, (origin, row), lambda row=row: score_row(model, row)))
+            known = (origin, pack([rows[i] for i in group]))
+            scores = iter(_remembered(journal, known, lambda group=group: score(group)))
             for i in group:
                 results[i] = [next(scores) for _ in rows[i].answers]
             bar.update(len(group))
@@ -149,15 +157,23 @@ def _search_lists(model, tokenizer, conversations, names, token_budget, max_row_
 # ---- the published recipe ------------------------------------------------------------------------------------
 
 
-def generate_published(model, tokenizer, prompts: list[str], new_tokens: int, batch_size: int, progress: str,
-                       journal: Journal | None = None):
-    """What `generate` writes behind each prompt, greedily, in left-padded batches."""
-    texts, origin = [], fingerprint(model) if journal else ""
+def generate_published(model, tokenizer, prompts: list[tuple[str, str]], new_tokens: int, batch_size: int,
+                       progress: str, journal: Journal | None = None):
+    """What `generate` writes behind each prompt, greedily, in left-padded batches. `prompts` are (name, text).
+
+    Raises DoesNotFit for a prompt that memory does not suffice for.
+    """
+    texts, origin, in_parts = [], fingerprint(model) if journal else "", InParts()
+
+    def generate(names, batch):
+        tokens = [len(tokenizer(prompt).input_ids) for prompt in batch]
+        found = in_parts(lambda some: _generate(model, tokenizer, some, new_tokens), batch, list, tokens, names)
+        return [text for part in found for text in part]
+
     for start in tqdm(range(0, len(prompts), batch_size), desc=progress, unit="batch"):
-        batch = prompts[start : start + batch_size]
-        texts += _remembered(
-            journal, (origin, batch, new_tokens), lambda batch=batch: _generate(model, tokenizer, batch, new_tokens)
-        )
+        names, batch = map(list, zip(*prompts[start : start + batch_size]))
+        known = (origin, batch, new_tokens)
+        texts += _remembered(journal, known, lambda names=names, batch=batch: generate(names, batch))
     return texts
 
 
@@ -175,7 +191,8 @@ def _generate(model, tokenizer, prompts, new_tokens):
 
 
 def _generate_emotions(model, tokenizer, conversations, batch_size, journal):
-    prompts = [prompt for c in conversations for prompt, _ in emotion.published_prompts(c)]
+    prompts = [(name, text) for c, name in zip(conversations, names_of(conversations))
+               for text, _ in emotion.published_prompts(c)]
     new_tokens = PUBLISHED_NEW_TOKENS["emotion"]
     texts = generate_published(model, tokenizer, prompts, new_tokens, batch_size, "emotions", journal)
     labels = [emotion.parse_published(text) for text in texts]
@@ -191,7 +208,8 @@ def _generate_emotions(model, tokenizer, conversations, batch_size, journal):
 
 
 def _generate_causes(model, tokenizer, conversations, batch_size, journal):
-    prompts = [prompt for c in conversations for prompt, _ in cause.published_prompts(c)]
+    prompts = [(name, text) for c, name in zip(conversations, names_of(conversations))
+               for text, _ in cause.published_prompts(c)]
     new_tokens = PUBLISHED_NEW_TOKENS["cause"]
     texts = iter(generate_published(model, tokenizer, prompts, new_tokens, batch_size, "causes", journal))
     paired, tables, unparsed = [], [], 0

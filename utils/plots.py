@@ -4,6 +4,7 @@ Every function returns a matplotlib Figure: leave it as the last line of a noteb
 it to `save` to keep it as a PNG.
 """
 
+import io
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatc
 from matplotlib.path import Path as Curve
 from matplotlib.textpath import text_to_path
 
-from utils.conversations import EMOTIONS, pairs
+from utils.conversations import EMOTIONS, pairs, write_texts
 
 # The Okabe-Ito palette: its colours stay apart for all common kinds of colour blindness.
 COLOURS = {
@@ -54,9 +55,10 @@ def _chart(width: float, height: float, title: str, xlabel: str, ylabel: str):
 def save(fig: Figure, path) -> Path:
     """Write the figure as a PNG and return its path. The same figure gives the same bytes on every run."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain = {"Software": None}  # otherwise the file carries the matplotlib version
-    fig.savefig(path, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", metadata=plain)
+    picture = io.BytesIO()
+    fig.savefig(picture, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", metadata=plain)
+    write_texts({path: picture.getvalue()})
     return path
 
 

@@ -2,18 +2,18 @@
 
     python -m utils.predict CONVERSATIONS.json --out PRED.json [--emotion-adapter DIR --cause-adapter DIR]
 
-In Python: `predict(conversations, emotion_adapter, cause_adapter)`.
+In Python: `predict(conversations, emotion_adapter, cause_adapter)`. Until PRED.json is written, finished work stands
+beside it in PRED.json.unfinished.jsonl, from which the same command goes on.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from utils.command import command
 from utils.config import Config, ConfigError
 from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
-from utils.modeling import ModelError, load_adapter, load_model
 from utils.runs import ROOT, RunError
-from utils.training import TrainingError
 
 
 def find_adapters(root: Path = ROOT) -> tuple[Path, Path]:
@@ -39,6 +39,8 @@ def trained_with(adapter) -> Config:
 
     Raises ModelError for a folder without an adapter's training.json, or without parameters in it.
     """
+    from utils.modeling import ModelError
+
     path = Path(adapter) / "training.json"
     if not path.is_file():
         raise ModelError(
@@ -56,13 +58,16 @@ def trained_with(adapter) -> Config:
         ) from error
 
 
-def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None) -> list[dict]:
+def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None, journal=None) -> list[dict]:
     """The conversations with `emotion` and `emotion-cause_pairs` filled in; labels that they carry are not read.
 
     The adapters are folders that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
+    journal: an utils.inference.Journal, from which an interrupted prediction goes on.
+
     Raises RunError, ModelError, or TrainingError for a conversation that is too long.
     """
     from utils.inference import predict_causes, predict_emotions
+    from utils.modeling import load_adapter, load_model
 
     if emotion_adapter is None or cause_adapter is None:
         found = find_adapters()
@@ -72,7 +77,7 @@ def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None)
 
     model, tokenizer = load_model(*_base(emotion_config))
     model = load_adapter(model, emotion_adapter, emotion_config.model)
-    labelled, _ = predict_emotions(model, tokenizer, conversations, **emotion_config.inference())
+    labelled, _ = predict_emotions(model, tokenizer, conversations, journal=journal, **emotion_config.inference())
 
     if _base(cause_config) == _base(emotion_config):
         model = model.unload()  # the base model without its adapter: a large one is read once
@@ -80,7 +85,8 @@ def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None)
         model, tokenizer = load_model(*_base(cause_config))
     model = load_adapter(model, cause_adapter, cause_config.model)
     paired, _ = predict_causes(
-        model, tokenizer, labelled, cause_config.cause_form, cause_config.cause_threshold, **cause_config.inference()
+        model, tokenizer, labelled, cause_config.cause_form, cause_config.cause_threshold, journal=journal,
+        **cause_config.inference(),
     )
     return paired
 
@@ -89,6 +95,7 @@ def _base(config):
     return config.model, config.quantization, config.precision
 
 
+@command("utils.predict")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for input, adapters or models that cannot be used."""
     parser = argparse.ArgumentParser(description="Label conversations with emotions and their causes.")
@@ -97,11 +104,18 @@ def main(argv=None) -> int:
     parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
     parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
     arguments = parser.parse_args(argv)
+    from utils.inference import Journal
+    from utils.memory import DoesNotFit
+    from utils.modeling import ModelError
+    from utils.training import TrainingError
+
     try:
         conversations = load_conversations(arguments.conversations)
-        paired = predict(conversations, arguments.emotion_adapter, arguments.cause_adapter)
+        journal = Journal(f"{arguments.out}.unfinished.jsonl")
+        paired = predict(conversations, arguments.emotion_adapter, arguments.cause_adapter, journal)
         write_json(paired, arguments.out)
-    except (ConversationError, ModelError, RunError, TrainingError, OSError) as error:
+        journal.path.unlink(missing_ok=True)
+    except (ConversationError, DoesNotFit, ModelError, RunError, TrainingError, OSError) as error:
         print(f"utils.predict: {error}", file=sys.stderr)
         return 2
     print(f"{len(paired)} conversations labelled: {arguments.out}")

@@ -15,8 +15,6 @@ the whole mask follows from one number a token: the index of its last descendant
 
 from dataclasses import dataclass, field
 
-import torch
-
 IGNORE = -100  # what torch's cross entropy leaves out
 
 
@@ -198,9 +196,11 @@ def plan_rows(lengths: list[int], token_budget: int) -> list[list[int]]:
     return rows
 
 
-def mask(last: torch.Tensor) -> torch.Tensor:
-    """The tree mask. `last`: (batch, length) index of each token's last descendant. Returns booleans
+def mask(last):
+    """The tree mask. `last`: tensor (batch, length), index of each token's last descendant. Returns booleans
     (batch, 1, length, length): query i sees key j where j <= i <= last[j]."""
+    import torch  # here and below: commands read trees of text long before they need tensors, or without
+
     index = torch.arange(last.shape[1], device=last.device)
     earlier = index[None, :] <= index[:, None]
     return (earlier & (index[:, None] <= last[:, None, :]))[:, None]
@@ -212,6 +212,8 @@ def model_inputs(row: Row, targets: list[tuple[int, int]], device="cpu") -> dict
     Only the positions that predict something go through the language-model head (`logits_to_keep`), and
     `shift_labels` holds, already shifted, what each of them must predict: (1, number of targets).
     """
+    import torch
+
     indices = torch.tensor([index for index, _ in targets], dtype=torch.long, device=device)
     tokens = torch.tensor([[token for _, token in targets]], dtype=torch.long, device=device)
     last = torch.tensor([row.last], device=device)

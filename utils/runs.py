@@ -20,6 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from utils.command import command
 from utils.config import Config
 from utils.conversations import (
     ConversationError,
@@ -173,9 +174,13 @@ class Run:
         """Mark the adapter as finished: every parameter, the code's revision and the trainer's log stand in its
         training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         record = {"parameters": self.config.as_dict(), "revision": revision(), "history": history}
-        write_json(record, folder / "training.json")
+        write_json(record, folder / "training.json")  # first: on a full disk the checkpoints are still needed
+        self.drop_checkpoints(task)
+
+    def drop_checkpoints(self, task: str):
+        """Remove what only an unfinished training needs."""
+        shutil.rmtree(self.adapter(task) / "checkpoints", ignore_errors=True)
 
     def history(self, task: str) -> list[dict] | None:
         """The trainer's log of a finished adapter, or None where it has not been trained."""
@@ -337,6 +342,7 @@ def _figures(there, computed, name):
         yield name, (there, computed)
 
 
+@command("utils.runs")
 def main(argv=None) -> int:
     """Exit status 0 where every figure is equal, 1 where one differs, 2 where nothing can be compared."""
     parser = argparse.ArgumentParser(description="Compute the scores of a run again from its predictions.")
@@ -345,7 +351,7 @@ def main(argv=None) -> int:
     arguments = parser.parse_args(argv)
     try:
         figures = verify(arguments.folder)
-    except (RunError, ConversationError, KeyError) as error:
+    except (RunError, ConversationError, OSError, KeyError) as error:
         print(f"utils.runs: {error}", file=sys.stderr)
         return 2
     wrong = {

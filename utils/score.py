@@ -7,10 +7,12 @@ import argparse
 import json
 import sys
 
+from utils.command import command
 from utils.conversations import ConversationError, read_json
 from utils.metrics import ScoringError, pair_scores, per_emotion_pair_scores
 
 
+@command("utils.score")
 def main(argv=None):
     """Prints the scores and returns 0; prints why they cannot be had to stderr and returns 2."""
     parser = argparse.ArgumentParser(prog="python -m utils.score", description=__doc__.splitlines()[0])

@@ -6,14 +6,17 @@
 """
 
 import random
+from contextlib import contextmanager
 from pathlib import Path
 
 from datasets import Dataset
+from safetensors import SafetensorError
 from transformers import Trainer, set_seed
 from trl import SFTConfig, SFTTrainer
 
 from utils import cause, emotion
 from utils.config import TrainingSettings
+from utils.memory import DoesNotFit, InParts
 from utils.modeling import add_lora, load_adapter, make_trainable_float32, save_adapter
 from utils.prefix_tree import Node, Row, TreeEncoder, model_inputs, pack, plan_rows
 
@@ -58,8 +61,66 @@ class TreeCollator:
         return model_inputs(row, row.targets)
 
 
-class TreeTrainer(SFTTrainer):
-    """SFTTrainer on tree rows: the model computes its own loss on the needed positions only.
+def split_batch(inputs: dict) -> list[dict]:
+    """A batch's independent parts: the trees of a packed row, or the sequences of the published recipe's batch."""
+    mask = inputs["attention_mask"]
+    if mask.dim() == 2:
+        return [{name: value[i : i + 1] for name, value in inputs.items()} for i in range(len(mask))]
+    starts = (inputs["position_ids"][0] == 0).nonzero().flatten().tolist()  # a tree begins at position 0
+    parts, kept = [], inputs["logits_to_keep"]
+    for start, end in zip(starts, [*starts[1:], mask.shape[-1]]):
+        mine = (start <= kept) & (kept < end)
+        part = {name: inputs[name][:, start:end] for name in ("input_ids", "position_ids")}
+        part |= {name: inputs[name][:, mine] for name in ("labels", "shift_labels")}
+        parts.append({
+            **part, "attention_mask": mask[:, :, start:end, start:end], "logits_to_keep": kept[mine] - start
+        })
+    return parts
+
+
+class PatientTrainer(SFTTrainer):
+    """SFTTrainer that does a batch in parts where memory does not suffice: the same loss and gradients, to rounding,
+    because every part's loss is divided by the number of targets in the whole step."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._in_parts = InParts()
+
+    def _results(self, step, inputs, parts, undo=lambda: None):
+        """[step(inputs)], or the step of each part."""
+        tokens = [part["input_ids"].numel() for part in parts]
+        names = [f"a row of {count} tokens" for count in tokens]
+        return self._in_parts(
+            step, parts, lambda some: inputs if len(some) == len(parts) else some[0], tokens, names, undo
+        )
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        parts, step, gradients = split_batch(inputs), super().training_step, []
+        if len(parts) > 1:  # memory may run out in the middle of a backward pass
+            trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            gradients = [(p, None if p.grad is None else p.grad.clone()) for p in trained]
+
+        def undo():
+            for parameter, gradient in gradients:
+                parameter.grad = gradient
+
+        return sum(self._results(lambda part: step(model, part, num_items_in_batch), inputs, parts, undo))
+
+    def _save_checkpoint(self, model, trial):
+        with _said_where(self.args.output_dir):
+            super()._save_checkpoint(model, trial)
+
+    def prediction_step(self, model, inputs, *how, **more):
+        parts, step = split_batch(inputs), super().prediction_step
+        results = self._results(lambda part: step(model, part, *how, **more), inputs, parts)
+        if len(results) == 1:
+            return results[0]
+        counts = [(part["labels"] != -100).sum().item() for part in parts]
+        return sum(loss * count for (loss, _, _), count in zip(results, counts)) / sum(counts), None, None
+
+
+class TreeTrainer(PatientTrainer):
+    """PatientTrainer on tree rows: the model computes its own loss on the needed positions only.
 
     SFTTrainer's fused head would send every position of a row through the language-model head on a CPU.
     """
@@ -109,7 +170,7 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
         use_cpu=model.device.type == "cpu",
         dataloader_pin_memory=model.device.type == "cuda",
     )
-    trainer = (TreeTrainer if trees else SFTTrainer)(
+    trainer = (TreeTrainer if trees else PatientTrainer)(
         model=model,
         args=arguments,
         processing_class=tokenizer,
@@ -124,9 +185,23 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
     return trainer.state.log_history
 
 
+@contextmanager
+def _said_where(folder):
+    """The libraries' errors for weights that cannot be written say neither where nor what to do."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise TrainingError(
+            f"{folder} cannot be written ({str(error).splitlines()[0]}). Make room there; the same command goes on"
+        ) from error
+
+
 def _last_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint that was written whole: trainer_state.json is its last file."""
-    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    """The last checkpoint that was written whole: trainer_state.json is its last file, and ends with a brace."""
+    whole = [
+        path.parent for path in folder.glob("checkpoint-*/trainer_state.json")
+        if path.read_text(encoding="utf-8").endswith("}\n")
+    ]
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
@@ -177,10 +252,12 @@ def _training_rows(task, conversations, tokenizer, config):
 def fit(run, task: str, model, tokenizer, conversations: list[dict], validation: list[dict] = ()):
     """The run's adapter of `task`, trained on `conversations` unless it is finished already; (model, history).
 
-    An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from.
+    An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from
+    or no room to write, DoesNotFit where memory does not suffice for a conversation.
     """
     config, folder, finished = run.config, run.adapter(task), run.history(task)
     if finished is not None:
+        run.drop_checkpoints(task)  # an interruption may have left them
         print(f"{folder} holds the finished adapter of this run; remove the folder to train it again.")
         return load_adapter(model, folder, config.model), finished
     rows = examples(task, conversations, tokenizer, config)
@@ -191,7 +268,14 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
         model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
     )
     held_out = examples(task, validation, tokenizer, config) if validation else None
-    history = train(model, tokenizer, rows, config.training(task), folder, held_out, config.recipe)
-    save_adapter(model, folder, config.model)
+    try:
+        history = train(model, tokenizer, rows, config.training(task), folder, held_out, config.recipe)
+    except DoesNotFit as error:  # the trainer knows rows, not conversations
+        everyone = [*conversations, *validation]
+        lengths = tree_lengths(task, everyone, tokenizer, config) if config.recipe == "one_pass" else []
+        named = [name for name, length in zip(names_of(everyone), lengths) if length == error.tokens]
+        raise DoesNotFit(" or ".join(named) or "a prompt", error.tokens) from error
+    with _said_where(folder):
+        save_adapter(model, folder, config.model)
     run.finish_adapter(task, history)
     return model.eval(), history
