@@ -248,3 +248,10 @@ def test_a_forward_in_evaluation_mode_leaves_the_gradients_of_nf4_as_they_are(
 
     (loss, fresh), (again, used) = loss_and_gradients(False), loss_and_gradients(True)
     assert loss == again and all(torch.equal(fresh[name], used[name]) and fresh[name].any() for name in fresh)
+
+
+def test_compiling_without_a_compiler_is_refused(tiny_model_folder, monkeypatch):
+    model, _ = modeling.load_model(tiny_model_folder)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(modeling.ModelError, match="no-such-compiler.*compile"):
+        modeling.compile_layers(model)

@@ -19,7 +19,7 @@ import torch
 from utils import cause, emotion
 from utils.conversations import causes_of, pairs
 from utils.inference import generate_published, predict_causes, score_row, score_trees
-from utils.modeling import add_lora, load_model
+from utils.modeling import add_lora, compile_layers, load_model
 from utils.prefix_tree import Node, Question, TreeEncoder, encode, model_inputs, pack, paths
 from utils.training import TrainingSettings, train
 
@@ -193,11 +193,13 @@ def adapted(tiny_model_folder):
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one", "packed"])
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("variant", ["none", "nf4", "checkpointing"])
+@pytest.mark.parametrize("variant", ["none", "nf4", "checkpointing", "fused attention"])
 def test_a_tree_equals_one_sequence_a_question(adapted, tokenizer, conversations, task, count, variant):
     model = adapted("nf4" if variant == "nf4" else "none")
 
     def prepare():
+        if variant == "fused attention":  # a GPU's
+            model.set_attn_implementation("sdpa")
         if variant == "checkpointing":  # works in training mode only
             model.gradient_checkpointing_enable()
             model.train()
@@ -207,7 +209,24 @@ def test_a_tree_equals_one_sequence_a_question(adapted, tokenizer, conversations
         differences = measure_parity(model, tokenizer, task, conversations[:count], prepare)
     finally:
         model.gradient_checkpointing_disable()
+        model.set_attn_implementation("plain")
     assert max(differences) < TOLERANCE, dict(zip(("loss", "gradients", "log-probabilities"), differences))
+
+
+@pytest.mark.slow
+def test_a_compiled_model_is_the_same_function(tiny_model_folder, tokenizer, conversations):
+    model = with_adapter(tiny_model_folder)
+    differences = measure_parity(model, tokenizer, "emotion", conversations, lambda: compile_layers(model))
+    assert max(differences) < TOLERANCE
+    assert {name for name, _ in model.named_parameters()} == {
+        name for name, _ in with_adapter(tiny_model_folder).named_parameters()
+    }
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["one", "packed"])
+def test_long_rows_leave_the_plain_products(adapted, tokenizer, conversations, count, monkeypatch):
+    monkeypatch.setattr("utils.modeling.PLAIN_UP_TO", 8)
+    assert max(measure_parity(adapted("none"), tokenizer, "emotion", conversations[:count])) < TOLERANCE
 
 
 def test_labels_are_several_tokens_long(tokenizer):

@@ -22,9 +22,19 @@ if "LOCAL_RANK" not in os.environ:
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 EMBEDDED = "smollm2-135m-instruct"
+PLAIN_UP_TO = 768  # tokens of a row whose attention is computed in plain products
 PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
@@ -105,6 +115,33 @@ def load_tokenizer(model: str):
     return tokenizer
 
 
+def plain_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
+    """Attention in plain products, for transformers' AttentionInterface. On a CPU, for rows of some hundred tokens, it
+    is faster than torch's fused one, to which all else is left: long rows, where the
+    table of weights would fill the memory, and calls without a tree mask.
+
+    query: (batch, heads, length, width); key, value: (batch, key heads, length, width); attention_mask: booleans,
+    (batch, 1, length, length), as prefix_tree.mask makes them. Returns (batch, length, heads, width), and
+    None for the weights.
+    """
+    batch, heads, length, width = query.shape
+    if attention_mask is None or attention_mask.dtype != torch.bool or length != key.shape[2] or length > PLAIN_UP_TO:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    grouped = query.reshape(batch, key.shape[1], -1, width)  # the heads that share a key stand behind each other
+    weights = (grouped @ key.transpose(2, 3)).reshape(batch, heads, length, length) * scaling
+    weights = weights.masked_fill(~attention_mask, torch.finfo(weights.dtype).min)
+    weights = weights.softmax(-1, dtype=torch.float32).to(value.dtype)
+    found = weights.reshape(batch, key.shape[1], -1, length) @ value
+    return found.reshape(batch, heads, length, width).transpose(1, 2).contiguous(), None
+
+
+# How transformers finds it; a mask that is none of ours is made as for torch's fused attention.
+AttentionInterface.register("plain", plain_attention)
+AttentionMaskInterface.register("plain", sdpa_mask)
+
+
 def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str = "auto"):
     """(model, tokenizer) in evaluation mode on this machine's device.
 
@@ -125,7 +162,8 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
             "hides the size of its tiles. Give precision float32, or start with ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16"
         )
     # Weights come from safetensors alone: a pickle could run code. Remote code is off by transformers' default.
-    options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": "sdpa", "use_safetensors": True}
+    attention = "plain" if device().type == "cpu" else "sdpa"  # GPUs have fast fused kernels
+    options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": attention, "use_safetensors": True}
     if quantization == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
@@ -166,6 +204,20 @@ def add_lora(model, r: int, alpha: int, dropout: float, targets, gradient_checkp
     model = get_peft_model(model, config)
     make_trainable_float32(model)
     return model
+
+
+def compile_layers(model):
+    """torch.compile for each layer of a Llama-like model, in place: the layers are alike, so one compilation serves
+    all, for rows of any length. Weights and their names stay as they are.
+
+    Raises ModelError on a CPU without a C++ compiler.
+    """
+    compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+    if device().type == "cpu" and shutil.which(compiler) is None:
+        raise ModelError(f"compile needs a C++ compiler, and {compiler} is not here: install it, or set compile false")
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.compile(dynamic=True)
 
 
 def make_trainable_float32(model):

@@ -17,7 +17,7 @@ from trl import SFTConfig, SFTTrainer
 from utils import cause, emotion
 from utils.config import TrainingSettings
 from utils.memory import DoesNotFit, InParts
-from utils.modeling import add_lora, load_adapter, make_trainable_float32, save_adapter
+from utils.modeling import add_lora, compile_layers, load_adapter, make_trainable_float32, save_adapter
 from utils.prefix_tree import Node, Row, TreeEncoder, model_inputs, pack, plan_rows
 
 
@@ -179,6 +179,8 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
         data_collator=TreeCollator() if trees else None,
     )
     make_trainable_float32(model)
+    if settings.compile:
+        compile_layers(model)
     trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
     if validation:
         trainer.evaluate()

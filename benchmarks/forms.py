@@ -1,0 +1,116 @@
+"""One trial: an adapter for one task and one form of its questions, trained on `train`, scored on `dev`.
+
+    python -m benchmarks.forms emotion twice --epochs 2 --out FOLDER
+
+Prints what it measures, and writes FOLDER/scores.json (parameters, scores, every answer's log-probabilities) and the
+adapter beside it. LOG.md quotes these trials; what won stands in utils/emotion.py and utils/cause.py.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+from transformers import AttentionInterface, set_seed
+
+from utils import cause, emotion
+from utils.config import Config, TrainingSettings
+from utils.conversations import load_conversations
+from utils.inference import score_trees
+from utils.metrics import emotion_scores, pair_scores
+from utils.modeling import add_lora, load_model, save_adapter
+from utils.prefix_tree import Node, Question, chain
+from utils.training import encode_trees, names_of, pack_rows, train
+
+
+def emotion_tree(form: str, conversation: dict, training: bool) -> Node:
+    """behind: the question behind each line; twice: behind each line of a second reading; repeated: each line again in
+    a branch of its own behind the whole conversation."""
+    if form == "behind":
+        return emotion.tree(conversation, training)
+    utterances = conversation["conversation"]
+    lines = [emotion.line(u) for u in utterances]
+    questions = [
+        Node(" Emotion:", Question(emotion.ANSWERS, f" {u['emotion']}" if training else None)) for u in utterances
+    ]
+    if form == "twice":
+        return chain(emotion.INSTRUCTION, lines + lines, {len(lines) + k: [q] for k, q in enumerate(questions)})
+    branches = [Node(f"\n{line}", children=[q]) for line, q in zip(lines, questions)]
+    return chain(emotion.INSTRUCTION, lines, {len(lines) - 1: branches})
+
+
+def tree_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
+    """Attention in plain products: on a CPU and for rows this short faster than torch's fused one."""
+    batch, heads, length, width = query.shape
+    groups = query.reshape(batch, key.shape[1], -1, width)  # query heads that share a key stand behind each other
+    weights = (groups @ key.transpose(2, 3)).reshape(batch, heads, length, length) * scaling
+    weights = weights.masked_fill(~attention_mask, torch.finfo(weights.dtype).min)
+    weights = weights.softmax(-1, dtype=torch.float32).to(query.dtype)
+    output = weights.reshape(batch, key.shape[1], -1, length) @ value
+    return output.reshape(batch, heads, length, width).transpose(1, 2).contiguous(), None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=("emotion", "cause"))
+    parser.add_argument("form", choices=("behind", "twice", "repeated"))
+    parser.add_argument("--data", default="input/ecf")
+    parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--alpha", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--accumulate", type=int, default=3)
+    parser.add_argument("--budget", type=int, default=512)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--limit", type=int, default=None)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--out", required=True)
+    a = parser.parse_args()
+    folder = Path(a.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    splits = {name: load_conversations(Path(a.data) / name) for name in ("train", "val")}
+    if a.task == "emotion":
+        def tree(c, training):
+            return emotion_tree(a.form, c, training)
+    else:
+        def tree(c, training):
+            return cause.candidates_tree(c, training)
+    model, tokenizer = load_model()
+    set_seed(a.seed)
+    model = add_lora(model, a.rank, a.alpha or a.rank, 0.0, "all-linear")
+    taught = splits["train"][: a.limit]
+    rows = encode_trees([tree(c, True) for c in taught], names_of(taught), tokenizer, 8192, True)
+    rows = pack_rows([row for row in rows if row.targets], a.budget, a.seed)
+    tokens = sum(map(len, rows))
+    print(f"{tokens} tokens an epoch in {len(rows)} rows, {model.dtype}", flush=True)
+    settings = TrainingSettings(a.rate, a.epochs, gradient_accumulation=a.accumulate, seed=a.seed,
+                                precision=Config().training("emotion").precision)
+    if a.compile:
+        AttentionInterface.register("tree", tree_attention)
+        model.set_attn_implementation("tree")
+        for layer in model.base_model.model.model.layers:
+            layer.compile(dynamic=True)
+    start = time.time()
+    train(model, tokenizer, rows, settings, folder)
+    took = time.time() - start
+    print(f"{tokens * a.epochs / took:.0f} tokens/s", flush=True)
+    save_adapter(model, folder / "adapter", "smollm2-135m-instruct")
+    model.eval()
+    gold = splits["val"]
+    scores = score_trees(model, tokenizer, [tree(c, False) for c in gold], names_of(gold), 512, 8192)
+    result = {"arguments": vars(a), "seconds": took, "tokens": tokens}
+    if a.task == "emotion":
+        labelled = [emotion.read(c, s)[0] for c, s in zip(gold, scores)]
+        result |= {"dev": emotion_scores(gold, labelled)}
+        print({k: v for k, v in result["dev"].items() if isinstance(v, float)})
+    else:
+        for t in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
+            paired = [cause.read_candidates(c, s, t)[0] for c, s in zip(gold, scores)]
+            print(t, pair_scores(gold, paired)["weighted_f1"])
+    result["scores"] = {c["conversation_ID"]: s for c, s in zip(gold, scores)}
+    (folder / "scores.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
