@@ -1,11 +1,10 @@
-"""What a machine and 4-bit weights change: log-probabilities and labels of the embedded model, with 1 and 2 threads,
-without and with NF4, on 8 sample conversations.
+"""What threads and 4-bit weights change: the embedded model's log-probabilities and labels, with 1 and 2 threads,
+without and with NF4, on the emotions of 8 sample conversations.
 
-    python -m benchmarks.four_bit        # writes benchmarks/four_bit.json; two minutes on two CPU cores
+    python -m benchmarks.four_bit        # writes benchmarks/four_bit.json; a minute on two CPU cores
 
-Every figure compares two computations of the same scores: the largest difference between two log-probabilities, and
-how many emotions (of all utterances) and causes (of all candidates, a cause from the default threshold on) change.
-Where there is a GPU, it is compared with the CPU.
+Every line compares two computations of the same scores: the largest difference between two log-probabilities, and how
+many utterances get another emotion. Where there is a GPU, it is compared with the CPU (not run yet).
 """
 
 import platform
@@ -14,56 +13,36 @@ from pathlib import Path
 
 import torch
 
-from utils import cause, emotion, modeling
+from utils import emotion, modeling
 from utils.config import Config
-from utils.conversations import load_conversations, pairs, write_json
+from utils.conversations import load_conversations, write_json
 from utils.inference import score_trees
 from utils.runs import ROOT, revision, versions
 from utils.training import names_of
 
 
 def scores(conversations, quantization, place, threads):
-    """{"emotions": ..., "causes": ...}: the log-probabilities of every answer of every question."""
+    """Of each conversation, utterance and emotion, the log-probability."""
     torch.set_num_threads(threads)
     modeling.device = lambda: torch.device(place)
     model, tokenizer = modeling.load_model(quantization=quantization, precision="float32")
-    trees = {
-        "emotions": [emotion.tree(c) for c in conversations],
-        "causes": [cause.candidates_tree(c) for c in conversations],
-    }
-    config = Config()
-    return {
-        task: score_trees(model, tokenizer, some, names_of(conversations), config.token_budget, config.max_row_tokens)
-        for task, some in trees.items()
-    }
+    trees = [emotion.tree(c) for c in conversations]
+    return score_trees(model, tokenizer, trees, names_of(conversations), Config().token_budget, 4096)
 
 
 def labels(conversations, scored):
-    """Every decision: the emotion of each utterance, and whether each candidate is a cause."""
-    emotions, causes = [], []
-    for c, one, other in zip(conversations, scored["emotions"], scored["causes"]):
-        emotions += [u["emotion"] for u in emotion.read(c, one)[0]["conversation"]]
-        paired, table = cause.read_candidates(c, other, Config().cause_threshold)
-        named = {(i, k) for i, _, k in pairs(paired)}
-        causes += [(i, k) in named for i, candidates in table.items() for k in candidates]
-    return {"emotions": emotions, "causes": causes}
-
-
-def flat(nested):
-    return [number for part in nested for number in flat(part)] if isinstance(nested, list) else [nested]
+    """The emotion of every utterance."""
+    return [u["emotion"] for c, one in zip(conversations, scored) for u in emotion.read(c, one)[0]["conversation"]]
 
 
 def compared(conversations, one, other):
     """The figures of one line of the result."""
-    figures, before, after = {}, labels(conversations, one), labels(conversations, other)
-    for task in one:
-        differences = [abs(a - b) for a, b in zip(flat(one[task]), flat(other[task]), strict=True)]
-        figures[task] = {
-            "largest_difference": max(differences), "log_probabilities": len(differences),
-            "changed_labels": sum(a != b for a, b in zip(before[task], after[task], strict=True)),
-            "labels": len(before[task]),
-        }
-    return figures
+    pairs = [(a, b) for c, d in zip(one, other) for u, v in zip(c, d) for a, b in zip(u, v)]
+    before, after = labels(conversations, one), labels(conversations, other)
+    return {
+        "log_probabilities": len(pairs), "largest_difference": max(abs(a - b) for a, b in pairs),
+        "labels": len(before), "changed_labels": sum(a != b for a, b in zip(before, after)),
+    }
 
 
 def main():
@@ -86,9 +65,8 @@ def main():
     write_json({"command": "python -m benchmarks.four_bit", "revision": revision(), "versions": versions(),
                 "machine": machine, "precision": "float32", "figures": result},
                Path(__file__).with_suffix(".json"))
-    for name, figures in result.items():
-        for task, one in figures.items():
-            print(f"{name:<32}{task:<10}{one['largest_difference']:<10.2g}{one['changed_labels']} of {one['labels']}")
+    for name, one in result.items():
+        print(f"{name:<34}{one['largest_difference']:<10.2g}{one['changed_labels']} of {one['labels']}")
 
 
 if __name__ == "__main__":
