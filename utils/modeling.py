@@ -109,7 +109,7 @@ def embedded_model() -> Path:
 
 def load_tokenizer(model: str):
     """The tokenizer of a model given by name (see load_model), with a padding token."""
-    tokenizer = AutoTokenizer.from_pretrained(embedded_model() if model == EMBEDDED else model)
+    tokenizer = AutoTokenizer.from_pretrained(embedded_model() if model == EMBEDDED else model, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -161,9 +161,11 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
             "bfloat16 dies of an illegal instruction here: the processor announces AMX, and this (virtual) machine "
             "hides the size of its tiles. Give precision float32, or start with ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16"
         )
-    # Weights come from safetensors alone: a pickle could run code. Remote code is off by transformers' default.
+    # Weights come from safetensors alone, and code from nowhere: a pickle could run some, and so could a model's folder
+    # (left open, transformers would ask).
     attention = "plain" if device().type == "cpu" else "sdpa"  # GPUs have fast fused kernels
-    options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": attention, "use_safetensors": True}
+    options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": attention}
+    options |= {"use_safetensors": True, "trust_remote_code": False}
     if quantization == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
