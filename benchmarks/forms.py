@@ -11,8 +11,7 @@ import json
 import time
 from pathlib import Path
 
-import torch
-from transformers import AttentionInterface, set_seed
+from transformers import set_seed
 
 from utils import cause, emotion
 from utils.config import Config, TrainingSettings
@@ -27,28 +26,17 @@ from utils.training import encode_trees, names_of, pack_rows, train
 def emotion_tree(form: str, conversation: dict, training: bool) -> Node:
     """behind: the question behind each line; twice: behind each line of a second reading; repeated: each line again in
     a branch of its own behind the whole conversation."""
-    if form == "behind":
+    if form == "twice":
         return emotion.tree(conversation, training)
     utterances = conversation["conversation"]
     lines = [emotion.line(u) for u in utterances]
     questions = [
         Node(" Emotion:", Question(emotion.ANSWERS, f" {u['emotion']}" if training else None)) for u in utterances
     ]
-    if form == "twice":
-        return chain(emotion.INSTRUCTION, lines + lines, {len(lines) + k: [q] for k, q in enumerate(questions)})
+    if form == "behind":
+        return chain(emotion.INSTRUCTION, lines, {k: [q] for k, q in enumerate(questions)})
     branches = [Node(f"\n{line}", children=[q]) for line, q in zip(lines, questions)]
     return chain(emotion.INSTRUCTION, lines, {len(lines) - 1: branches})
-
-
-def tree_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
-    """Attention in plain products: on a CPU and for rows this short faster than torch's fused one."""
-    batch, heads, length, width = query.shape
-    groups = query.reshape(batch, key.shape[1], -1, width)  # query heads that share a key stand behind each other
-    weights = (groups @ key.transpose(2, 3)).reshape(batch, heads, length, length) * scaling
-    weights = weights.masked_fill(~attention_mask, torch.finfo(weights.dtype).min)
-    weights = weights.softmax(-1, dtype=torch.float32).to(query.dtype)
-    output = weights.reshape(batch, key.shape[1], -1, length) @ value
-    return output.reshape(batch, heads, length, width).transpose(1, 2).contiguous(), None
 
 
 def main():
@@ -85,12 +73,7 @@ def main():
     tokens = sum(map(len, rows))
     print(f"{tokens} tokens an epoch in {len(rows)} rows, {model.dtype}", flush=True)
     settings = TrainingSettings(a.rate, a.epochs, gradient_accumulation=a.accumulate, seed=a.seed,
-                                precision=Config().training("emotion").precision)
-    if a.compile:
-        AttentionInterface.register("tree", tree_attention)
-        model.set_attn_implementation("tree")
-        for layer in model.base_model.model.model.layers:
-            layer.compile(dynamic=True)
+                                compile=a.compile, precision=Config().training("emotion").precision)
     start = time.time()
     train(model, tokenizer, rows, settings, folder)
     took = time.time() - start
@@ -107,7 +90,7 @@ def main():
     else:
         for t in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
             paired = [cause.read_candidates(c, s, t)[0] for c, s in zip(gold, scores)]
-            print(t, pair_scores(gold, paired)["weighted_f1"])
+            print(t, pair_scores(gold, paired, 2)["weighted_f1"])
     result["scores"] = {c["conversation_ID"]: s for c, s in zip(gold, scores)}
     (folder / "scores.json").write_text(json.dumps(result))
 

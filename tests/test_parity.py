@@ -38,7 +38,7 @@ def questions_of(task, conversation):
         lines = [f"\n{u['speaker']}: {u['text']}" for u in utterances]
         for i, u in enumerate(utterances):
             result.append(
-                ([emotion.INSTRUCTION, *lines[: i + 1], " Emotion:"], emotion.ANSWERS, f" {u['emotion']}")
+                ([emotion.INSTRUCTION, *lines, *lines[: i + 1], " Emotion:"], emotion.ANSWERS, f" {u['emotion']}")
             )
         return result
     ids, gold = [u["utterance_ID"] for u in utterances], causes_of(conversation)

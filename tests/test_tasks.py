@@ -62,7 +62,7 @@ FIVE = conversation(["a", "b", "c", "d", "e"], ["joy", "neutral", "anger", "fear
 # ---- emotions ----------------------------------------------------------------------------------------------
 
 
-def test_an_emotion_question_for_every_utterance_behind_its_line():
+def test_an_emotion_question_for_every_utterance_behind_its_line_in_a_second_reading():
     tree = emotion.tree(FIVE, train=True)
     assert [question.gold for question in questions(tree)] == [
         " joy",
@@ -72,8 +72,10 @@ def test_an_emotion_question_for_every_utterance_behind_its_line():
         " neutral",
     ]
     assert all(question.answers == emotion.ANSWERS for question in questions(tree))
-    assert "".join(node.text for node in nodes(tree)) == emotion.INSTRUCTION + "".join(
-        f"\n{speaker}: {text} Emotion:" for speaker, text in zip("ABAAB", "abcde")
+    assert "".join(node.text for node in nodes(tree)) == "".join(
+        [emotion.INSTRUCTION]
+        + [f"\n{speaker}: {text}" for speaker, text in zip("ABAAB", "abcde")]
+        + [f"\n{speaker}: {text} Emotion:" for speaker, text in zip("ABAAB", "abcde")]
     )
     assert {question.gold for question in questions(emotion.tree(FIVE))} == {None}
 

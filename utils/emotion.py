@@ -24,16 +24,18 @@ def line(utterance: dict, emotion: str | None = None) -> str:
 
 
 def tree(conversation: dict, train: bool = False) -> Node:
-    """The conversation line by line, and behind each line, as a branch, the question for its emotion.
+    """The conversation line by line, then once more, and behind each line of the second reading, as a branch, the
+    question for its emotion.
 
-    A question branches off where its utterance ends, so it sees the conversation up to there at the cost of two
-    tokens, where a question behind the whole conversation has to repeat the utterance (LOG.md). With `train` the
-    gold emotions are the targets, and every utterance must carry one.
+    So a question has just read its utterance, and what came after it before that. It beats a single reading trained
+    for as many tokens, and an utterance repeated in its branch (LOG.md). With `train` the gold emotions are the
+    targets, and every utterance must carry one.
     """
     utterances = conversation["conversation"]
+    lines = [line(u) for u in utterances]
     gold = [f" {u['emotion']}" if train else None for u in utterances]
-    questions = {k: [Node(" Emotion:", Question(ANSWERS, answer))] for k, answer in enumerate(gold)}
-    return chain(INSTRUCTION, [line(u) for u in utterances], questions)
+    questions = {len(lines) + k: [Node(" Emotion:", Question(ANSWERS, answer))] for k, answer in enumerate(gold)}
+    return chain(INSTRUCTION, lines + lines, questions)
 
 
 def probabilities(scores: list[float]) -> list[float]:
