@@ -18,7 +18,7 @@ from utils.inference import predict_causes, predict_emotions
 from utils.metrics import emotion_scores, pair_scores
 from utils.modeling import load_adapter, load_model
 from utils.predict import trained_with
-from utils.runs import ROOT, revision
+from utils.runs import ROOT, emotion_prior, revision
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
@@ -46,7 +46,8 @@ def main():
 
     model, tokenizer, config = load(adapters[runs[0]] / "emotion")
     gold = load_conversations(ROOT / config.input_dir / "val", labelled=True)
-    predicted, _ = predict_emotions(model, tokenizer, gold, **config.inference())
+    prior = emotion_prior(adapters[runs[0]] / "emotion", config.logit_adjustment)
+    predicted, _ = predict_emotions(model, tokenizer, gold, prior=prior, **config.inference())
     emotions = {"gold emotions": gold, "predicted emotions": predicted}
     result = {"revision": revision(), "split": f"{config.input_dir}/val", "emotions": emotion_scores(gold, predicted)}
 

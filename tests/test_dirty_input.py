@@ -19,6 +19,7 @@ import generate_input
 from utils import modeling, predict, score
 from utils.config import Config, ConfigError, load_config
 from utils.conversations import (
+    EMOTIONS,
     ConversationError,
     add_video_names,
     load_conversations,
@@ -340,7 +341,8 @@ def test_odd_adapters(place, amount, name, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(modeling, "load_model", no_model)
     parameters = {"parameters": {"seed": 1, "lora_targets": ["q_proj"]}}
-    records = {"adapters/emotion/training.json": parameters, "config.json": {"4_cause_inference": parameters}}
+    seen = {"emotions": dict.fromkeys(EMOTIONS, 5)}
+    records = {"adapters/emotion/training.json": parameters | seen, "config.json": {"4_cause_inference": parameters}}
     for file, data in records.items():
         write_json(data, place / "run" / file)
     adapter = place / "run" / "adapters" / "emotion"

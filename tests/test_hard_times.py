@@ -169,9 +169,9 @@ def test_a_record_that_cannot_be_written_keeps_the_checkpoints(tiny_model_folder
     checkpoint = run.adapter("emotion") / "checkpoints" / "checkpoint-3"
     checkpoint.mkdir(parents=True)
     with full_disk(100), pytest.raises(OSError, match="training.json"):
-        run.finish_adapter("emotion", [{"loss": 1.0, "step": 1}] * 50)
+        run.finish_adapter("emotion", [{"loss": 1.0, "step": 1}] * 50, {})
     assert checkpoint.is_dir() and run.history("emotion") is None
-    run.finish_adapter("emotion", [])
+    run.finish_adapter("emotion", [], {})
     assert not checkpoint.exists()
 
 
@@ -322,7 +322,7 @@ def test_the_chain_stopped_while_it_trains_leaves_no_kernel_behind(copy, tiny_mo
         process.wait()
     said = (copy / "said").read_text()
     assert process.returncode == 130, said[-2000:]
-    assert said.splitlines()[-1] == f"utils.chain: {STOPPED}" and "Traceback" not in said
+    assert said.splitlines()[-1] == f"utils.chain: {STOPPED}" and "Traceback" not in said, said
     # The run's lock is free, so no kernel trains on; what it wrote is whole.
     names = list(json.loads((run / "config.json").read_text())["1_emotion_recognition_training"]["parameters"])
     again = Run(Config(run_name="stopped", model=tiny_model_folder, emotion_epochs=500.0, emotion_learning_rate=1e-3),

@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,9 @@ import pytest
 import generate_input
 from utils.cause import rule
 from utils.config import Config, ConfigError
-from utils.conversations import ConversationError, read_json, with_pairs, without_labels, write_json
+from utils.conversations import EMOTIONS, ConversationError, read_json, with_pairs, without_labels, write_json
 from utils.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
-from utils.runs import Run, RunError, main, revision, verify, versions, write_predictions
+from utils.runs import Run, RunError, emotion_prior, main, revision, verify, versions, write_predictions
 from utils.runs import open_run as open_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,11 +135,22 @@ def test_unlabelled_training_data_are_refused(tmp_path, conversations):
     assert len(open_run(tmp_path).conversations("train", labelled=False)) == len(conversations)
 
 
+def test_the_prior_of_an_adapter_comes_from_what_its_training_saw(tmp_path):
+    run = open_run(tmp_path)
+    seen = dict.fromkeys(EMOTIONS, 2)
+    run.finish_adapter("emotion", [], seen)
+    assert emotion_prior(run.adapter("emotion"), 0.5) == pytest.approx([0.5 * math.log(1 / 7)] * 7)
+    for wrong in ({**seen, "joy": "2"}, {"joy": 2}, None):
+        run.finish_adapter("emotion", [], wrong)
+        with pytest.raises(RunError, match="training.json.*emotions.*train the adapter again"):
+            emotion_prior(run.adapter("emotion"), 0.5)
+
+
 def test_an_adapter_is_finished_once_its_log_is_written(tmp_path):
     run = open_run(tmp_path)
     assert run.history("emotion") is None
     (run.adapter("emotion") / "checkpoints" / "checkpoint-1").mkdir(parents=True)
-    run.finish_adapter("emotion", [{"loss": 1.5, "step": 1}])
+    run.finish_adapter("emotion", [{"loss": 1.5, "step": 1}], {"joy": 3})
     record = read_json(run.adapter("emotion") / "training.json")
     assert record["parameters"] == run.config.as_dict() and record["revision"] == revision()
     assert (

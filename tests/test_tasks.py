@@ -92,6 +92,20 @@ def test_read_takes_the_likeliest_emotion_and_its_probabilities_sum_to_one():
     assert labelled["note"] == "kept" and labelled["conversation"][1]["video_caption"] == "seen 2"
 
 
+def test_logit_adjustment_divides_probabilities_by_shares_to_its_power():
+    seen = emotion.counts([FIVE]) | {"sadness": 5}
+    assert seen == {"anger": 1, "disgust": 0, "fear": 1, "joy": 1, "neutral": 2, "sadness": 5, "surprise": 0}
+    shares = {label: max(seen[label], 1) / 12 for label in EMOTIONS}  # what was never seen counts as seen once
+    scores = [[math.log((i + k) % 7 + 1) for i in range(7)] for k in range(5)]
+    for strength in (0, 0.4, 1):
+        labelled, table = emotion.read(FIVE, scores, emotion.prior_scores(seen, strength))
+        for k, (u, one) in enumerate(zip(labelled["conversation"], table)):
+            by_hand = [((i + k) % 7 + 1) / shares[label] ** strength for i, label in enumerate(EMOTIONS)]
+            assert one == pytest.approx([value / sum(by_hand) for value in by_hand])
+            assert u["emotion"] == EMOTIONS[by_hand.index(max(by_hand))]
+    assert emotion.read(FIVE, scores, emotion.prior_scores(seen, 0)) == emotion.read(FIVE, scores)
+
+
 def test_majority():
     assert emotion.majority([FIVE]) == "neutral" and emotion.majority([]) == "neutral"
     assert emotion.majority([conversation("ab", ["fear", "fear"]), FIVE]) == "fear"

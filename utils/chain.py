@@ -60,6 +60,7 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
             kernel_name="python3",
             progress_bar=True,
             stdout_file=sys.stdout,
+            shutdown_kernel="immediate",  # files are whole at any moment, and asked politely it may print a traceback
         )
     except DeadKernelError as error:
         raise ChainError(

@@ -22,6 +22,7 @@ CHOICES = {
     "cause_form": FORMS,
     "cause_emotions": ("gold", "predicted"),
 }
+MAY_BE_ZERO = ("seed", "lora_dropout", "warmup_ratio", "logit_adjustment")
 
 
 _LONGEST = 20_000  # characters of a parameter file; YAML is read slowly
@@ -76,6 +77,7 @@ class Config:
     optimizer: str = "adamw_torch"  # "paged_adamw_32bit" on GPUs that are nearly full
     gradient_checkpointing: bool = False  # trades a third more time for activation memory
     compile: bool = False  # torch.compile the layers: a quarter faster on a CPU after a minute; needs a C++ compiler
+    logit_adjustment: float = 0.4  # taken off a label: this times the log of its share in training (dev, LOG.md)
     cause_form: str = "candidates"  # a probability for each candidate; "list" is the published answer
     cause_emotions: str = "gold"  # what cause training reads; "predicted": notebook 2's labels of the training split
     cause_threshold: float = 0.25  # a candidate this probable is a cause; best on ECF's dev split (LOG.md)
@@ -112,8 +114,10 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; choose one of {', '.join(CHOICES[f.name])}")
             if kind is float and not math.isfinite(value):
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be a finite number")
-            if kind in (int, float) and f.name not in ("seed", "lora_dropout", "warmup_ratio") and value <= 0:
+            if kind in (int, float) and f.name not in MAY_BE_ZERO and value <= 0:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be above zero")
+        if self.logit_adjustment < 0:
+            raise ConfigError(f"parameter logit_adjustment is {self.logit_adjustment}; it must not be below zero")
         if not 0 <= self.lora_dropout < 1 or not 0 <= self.warmup_ratio < 1:
             raise ConfigError("parameters lora_dropout and warmup_ratio must lie from 0 to below 1")
         if not 0 <= self.seed < 2**32:  # what numpy takes

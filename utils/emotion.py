@@ -45,10 +45,25 @@ def probabilities(scores: list[float]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def read(conversation: dict, scores: list[list[float]]) -> tuple[dict, list[list[float]]]:
-    """`scores`: for each utterance the log-probability of each of the 7 labels. Returns the conversation with the
-    likeliest `emotion` on every utterance, and the probabilities (utterances x 7, in the order of LABELS)."""
-    table = [probabilities(one) for one in scores]
+def counts(conversations: list[dict]) -> dict[str, int]:
+    """How many utterances carry each of LABELS."""
+    emotions = [u["emotion"] for c in conversations for u in c["conversation"]]
+    return {label: emotions.count(label) for label in LABELS}
+
+
+def prior_scores(counted: dict[str, int], adjustment: float) -> list[float]:
+    """For each of LABELS, `adjustment` times the logarithm of its share among the training utterances (`counted`, as
+    `counts` returns it): the post-hoc logit adjustment of Menon et al. (ICLR 2021), their tau. Taken off the
+    log-probabilities it has rare emotions named more often. A label never seen counts as seen once."""
+    total = sum(max(counted[label], 1) for label in LABELS)
+    return [adjustment * math.log(max(counted[label], 1) / total) for label in LABELS]
+
+
+def read(conversation: dict, scores: list[list[float]], prior=(0,) * 7) -> tuple[dict, list[list[float]]]:
+    """`scores`: for each utterance the log-probability of each of the 7 labels; `prior`: what is taken off them, from
+    `prior_scores`. Returns the conversation with the then likeliest `emotion` on every utterance, and the
+    probabilities (utterances x 7, in the order of LABELS)."""
+    table = [probabilities([score - off for score, off in zip(one, prior, strict=True)]) for one in scores]
     emotions = [LABELS[max(range(len(LABELS)), key=one.__getitem__)] for one in table]
     return with_emotions(conversation, emotions), table
 
@@ -84,5 +99,5 @@ def parse_published(text: str) -> str | None:
 
 def majority(conversations: list[dict]) -> str:
     """The commonest emotion of labelled conversations; neutral where there are none."""
-    emotions = [u["emotion"] for c in conversations for u in c["conversation"]]
-    return max(LABELS, key=emotions.count) if emotions else NEUTRAL
+    counted = counts(conversations)
+    return max(LABELS, key=counted.get) if any(counted.values()) else NEUTRAL

@@ -106,16 +106,18 @@ def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_bud
 
 
 def predict_emotions(model, tokenizer, conversations: list[dict], recipe: str = "one_pass", token_budget: int = 256,
-                     max_row_tokens: int = 4096, batch_size: int = 8, journal: Journal | None = None):
+                     max_row_tokens: int = 4096, batch_size: int = 8, journal: Journal | None = None,
+                     prior=(0,) * 7):
     """(conversations with `emotion` filled in, probabilities: for each conversation utterances x 7, in the order
-    of EMOTIONS). In the published recipe the probability of the parsed label is one."""
+    of EMOTIONS). prior: what is taken off the log-probabilities (emotion.prior_scores). In the published recipe the
+    probability of the parsed label is one."""
     model.eval()
     if recipe == "published":
         return _generate_emotions(model, tokenizer, conversations, batch_size, journal)
     trees = [emotion.tree(c) for c in conversations]
     names = names_of(conversations)
     scores = score_trees(model, tokenizer, trees, names, token_budget, max_row_tokens, "emotions", journal)
-    read = [emotion.read(c, s) for c, s in zip(conversations, scores)]
+    read = [emotion.read(c, s, prior) for c, s in zip(conversations, scores)]
     return [labelled for labelled, _ in read], [table for _, table in read]
 
 

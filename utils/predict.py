@@ -13,7 +13,7 @@ from pathlib import Path
 from utils.command import command
 from utils.config import Config, ConfigError
 from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
-from utils.runs import ROOT, RunError
+from utils.runs import ROOT, RunError, emotion_prior
 
 
 def find_adapters(root: Path = ROOT) -> tuple[Path, Path]:
@@ -49,8 +49,9 @@ def trained_with(adapter) -> Config:
     run = Path(adapter).absolute().parent.parent / "config.json"
     try:
         parameters = read_json(path)["parameters"]
-        if run.is_file():  # notebook 4 may have read the candidates at another threshold
-            parameters = parameters | read_json(run).get("4_cause_inference", {}).get("parameters", {})
+        if run.is_file():  # its inference may have used another logit_adjustment and cause_threshold
+            for notebook in ("2_emotion_inference", "4_cause_inference"):
+                parameters = parameters | read_json(run).get(notebook, {}).get("parameters", {})
         return Config.of(parameters)
     except (AttributeError, ConfigError, KeyError, TypeError) as error:
         raise ModelError(
@@ -73,11 +74,14 @@ def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None,
         found = find_adapters()
         emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
     emotion_config, cause_config = trained_with(emotion_adapter), trained_with(cause_adapter)
+    prior = emotion_prior(emotion_adapter, emotion_config.logit_adjustment)
     conversations = [without_labels(c) for c in conversations]
 
     model, tokenizer = load_model(*_base(emotion_config))
     model = load_adapter(model, emotion_adapter, emotion_config.model)
-    labelled, _ = predict_emotions(model, tokenizer, conversations, journal=journal, **emotion_config.inference())
+    labelled, _ = predict_emotions(
+        model, tokenizer, conversations, journal=journal, prior=prior, **emotion_config.inference()
+    )
 
     if _base(cause_config) == _base(emotion_config):
         model = model.unload()  # the base model without its adapter: a large one is read once

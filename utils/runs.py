@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from utils.command import command
 from utils.config import Config
 from utils.conversations import (
+    EMOTIONS,
     ConversationError,
     load_conversations,
     pairs,
@@ -32,6 +33,7 @@ from utils.conversations import (
     write_json,
     write_text,
 )
+from utils.emotion import prior_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
@@ -59,6 +61,18 @@ def revision() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+changes" if changed else "")
+
+
+def emotion_prior(adapter: Path, adjustment: float) -> list[float]:
+    """What utils.emotion.read takes off the seven log-probabilities of this emotion adapter (emotion.prior_scores).
+
+    Raises RunError where the adapter's training.json does not say how often training saw each emotion.
+    """
+    path = Path(adapter) / "training.json"
+    seen = read_json(path).get("emotions")
+    if not isinstance(seen, dict) or not all(isinstance(seen.get(label), int) for label in EMOTIONS):
+        raise RunError(f'{path} lacks "emotions", how often training saw each of the seven: train the adapter again')
+    return prior_scores(seen, adjustment)
 
 
 def versions() -> dict[str, str]:
@@ -170,11 +184,11 @@ class Run:
             raise RunError(f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first")
         return folder
 
-    def finish_adapter(self, task: str, history: list[dict]):
-        """Mark the adapter as finished: every parameter, the code's revision and the trainer's log stand in its
-        training.json. Its checkpoints are removed."""
+    def finish_adapter(self, task: str, history: list[dict], emotions: dict[str, int]):
+        """Mark the adapter as finished: every parameter, the code's revision, how often training saw each emotion
+        (`emotions`) and the trainer's log stand in its training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
-        record = {"parameters": self.config.as_dict(), "revision": revision(), "history": history}
+        record = {"parameters": self.config.as_dict(), "revision": revision(), "emotions": emotions, "history": history}
         write_json(record, folder / "training.json")  # first: on a full disk the checkpoints are still needed
         self.drop_checkpoints(task)
 

@@ -279,5 +279,5 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
         raise DoesNotFit(" or ".join(named) or "a prompt", error.tokens) from error
     with _said_where(folder):
         save_adapter(model, folder, config.model)
-    run.finish_adapter(task, history)
+    run.finish_adapter(task, history, emotion.counts(conversations))
     return model.eval(), history
