@@ -64,6 +64,7 @@ def random_nf4(shape: dict, tokenizer):
         device_map={"": device()}, quantization_config=nf4(dtype), attn_implementation="sdpa",
     )
     keep_4bit_layers_trainable(model)
+    model.name_or_path = ""  # peft would look for "None" on the hub
     return model
 
 

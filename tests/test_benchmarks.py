@@ -250,7 +250,8 @@ def test_the_gpus_table_runs_with_a_random_nf4_model(tokenizer, conversations):
     assert model.is_loaded_in_4bit
     model = add_lora(model, 4, 8, 0.0, "all-linear")
     config = replace(CONFIG, precision="auto", quantization="nf4")
-    found = gpu.compare(model, tokenizer, [Published(config), OnePass(config)], conversations[:1], conversations[:1], 1)
+    short = [beginning(conversations[0], 3)]
+    found = gpu.compare(model, tokenizer, [Published(config), OnePass(config)], short, short, 1)
     assert {phase: {task: list(rows) for task, rows in tasks.items()} for phase, tasks in found.items()} == {
         phase: {task: ["published recipe", "one pass"] for task in ("emotion", "cause")}
         for phase in ("training", "inference")}
