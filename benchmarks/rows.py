@@ -37,8 +37,8 @@ class Published:
 
     name = "published recipe"
     computes = (
-        "a prompt a question, each with the whole conversation in the ancestor's verbose form. Training: stock "
-        f"SFTTrainer, padded batches of {PUBLISHED_BATCH}, loss on every token. Inference: `generate`, up to "
+        "a prompt a question, each with the whole conversation in the ancestor's verbose form. Training: SFTTrainer, "
+        f"padded batches of {PUBLISHED_BATCH}, loss on every token. Inference: `generate`, up to "
         f"{PUBLISHED_NEW_TOKENS['emotion']} (emotions) and {PUBLISHED_NEW_TOKENS['cause']} (causes) new tokens, in "
         "which the label is looked for; an adapter that was not trained in this form writes all of them"
     )

@@ -208,6 +208,12 @@ def test_adapters_are_scored(command, tiny_model_folder, tmp_path, model):
     assert result["accuracy"]["emotion"]["one pass"]["conversations"] == 3
 
 
+def test_what_cannot_be_used_ends_in_one_message(command, tmp_path, capsys):
+    assert speed.main([*command, "--adapters", str(tmp_path / "nothing")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("benchmarks.speed: ") and "nothing" in line
+
+
 def test_memory_is_that_of_a_process_of_its_own(command, monkeypatch, capsys):
     assert speed.main([*command, "--alone", "training", "emotion", "one pass"]) == 0
     assert int(capsys.readouterr().out.split()[-1]) > 2**27  # torch alone takes as much

@@ -218,15 +218,19 @@ def add_lora(model, r: int, alpha: int, dropout: float, targets, gradient_checkp
     return model
 
 
+def compiler() -> str:
+    """The C++ compiler that torch.compile uses on a CPU, by its command."""
+    return os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+
+
 def compile_layers(model):
     """torch.compile for each layer of a Llama-like model, in place: the layers are alike, so one compilation serves
     all, for rows of any length. Weights and their names stay as they are.
 
     Raises ModelError on a CPU without a C++ compiler.
     """
-    compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
-    if device().type == "cpu" and shutil.which(compiler) is None:
-        raise ModelError(f"compile needs a C++ compiler, and {compiler} is not here: install it, or set compile false")
+    if device().type == "cpu" and shutil.which(compiler()) is None:
+        raise ModelError(f"compile needs a C++ compiler, and {compiler()} is missing: install it, or set compile false")
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module.compile(dynamic=True)
