@@ -86,11 +86,13 @@ def test_two_processes_train_and_predict_what_one_does(tiny_model_folder, conver
 
 @pytest.mark.slow
 def test_every_process_gets_all_results_of_the_work_that_they_share(tmp_path):
+    # a file each: what two processes print may mingle
     (tmp_path / "share.py").write_text(
+        "from pathlib import Path\n"
         "from utils.processes import divided, processes\n"
         "done = []\n"
         "results = divided(list(range(5)), lambda task: done.append(task) or task * task)\n"
-        "print('process', processes().process_index, results, done)\n", encoding="utf-8")
-    lines = started(tmp_path / "share.py", folder=tmp_path, together=True).splitlines()
-    assert sorted(line for line in lines if line.startswith("process")) == [
-        "process 0 [0, 1, 4, 9, 16] [0, 2, 4]", "process 1 [0, 1, 4, 9, 16] [1, 3]"]
+        "Path(f'process {processes().process_index}').write_text(f'{results} {done}')\n", encoding="utf-8")
+    started(tmp_path / "share.py", folder=tmp_path, together=True)
+    assert {path.name: path.read_text("utf-8") for path in tmp_path.glob("process *")} == {
+        "process 0": "[0, 1, 4, 9, 16] [0, 2, 4]", "process 1": "[0, 1, 4, 9, 16] [1, 3]"}

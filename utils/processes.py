@@ -28,7 +28,9 @@ def divided(tasks: list, compute, progress: str | None = None, unit: str = "it")
     """
     here = processes()
     share = tasks[here.process_index :: here.num_processes]
-    done = [compute(task) for task in tqdm(share, desc=progress, disable=progress is None, unit=unit)]
+    # closed at once when `compute` fails: the error's message comes after the bar, not before it
+    with tqdm(share, desc=progress, disable=progress is None, unit=unit) as bar:
+        done = [compute(task) for task in bar]
     if here.num_processes == 1:
         return done
     results = [None] * len(tasks)
