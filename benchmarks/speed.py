@@ -12,6 +12,7 @@ without an adapter trained in its form has none. Anything else that runs on the 
 """
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -238,8 +239,11 @@ def measure_accuracy(bench) -> dict:
     return found
 
 
-def alone(bench, phase: str, task: str, name: str) -> int:
-    """Peak memory of this process after one piece of work: the model loaded, a row's step, or its labelling."""
+def alone(bench, phase: str, task: str, name: str):
+    """What `apart` asks this process for: the growth, or its peak memory after one piece of work: the model loaded, a
+    row's step, or its labelling."""
+    if phase == "growth":
+        return measure_growth(bench)
     if phase == "model":
         bench.labeller(bench.inference[-1], task)
     elif phase == "training":
@@ -250,20 +254,22 @@ def alone(bench, phase: str, task: str, name: str) -> int:
     return peak_memory()
 
 
+def apart(command: list[str], phase: str, task: str = "", name: str = ""):
+    """What `alone` finds in a process of its own, whose memory nothing else has filled before."""
+    run = [sys.executable, "-m", "benchmarks.speed", *command, "--alone", phase, task, name]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(run)}: {done.stderr[-2000:]}")
+    found = done.stdout.splitlines()[-1]
+    print(f"{phase} {task} {name}: {found[:80]}", flush=True)
+    return json.loads(found)
+
+
 def measure_memory(bench, command: list[str]) -> dict:
     """{phase: {task: {row: bytes}}}, each by a process of its own; "model": with the model and an adapter alone."""
-
-    def measured(*what):
-        run = [sys.executable, "-m", "benchmarks.speed", *command, "--alone", *what]
-        done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(run)}: {done.stderr[-2000:]}")
-        print(f"memory, {', '.join(what)}: {done.stdout.split()[-1]} bytes", flush=True)
-        return int(done.stdout.split()[-1])
-
-    found = {"model": measured("model", "emotion", "")}
+    found = {"model": apart(command, "model", "emotion")}
     for phase, rows in (("training", bench.training), ("inference", bench.inference)):
-        found[phase] = {task: {row.name: measured(phase, task, row.name) for row in rows} for task in TASKS}
+        found[phase] = {task: {row.name: apart(command, phase, task, row.name) for row in rows} for task in TASKS}
     return found
 
 
@@ -353,7 +359,7 @@ def run(command: list[str], arguments) -> int:
         embedded_model()  # the conversion, once, is not in anybody's time or memory
     bench = Bench(arguments)
     if arguments.alone:
-        print(alone(bench, *arguments.alone))
+        print(json.dumps(alone(bench, *arguments.alone)))
         return 0
     start, load = now(), os.getloadavg()[0]
     if load > 0.5:
@@ -371,7 +377,7 @@ def run(command: list[str], arguments) -> int:
     }
     measures = {"memory": lambda: measure_memory(bench, command), "training": lambda: measure_training(bench),
                 "inference": lambda: measure_inference(bench), "accuracy": lambda: measure_accuracy(bench),
-                "limit": lambda: measure_limit(bench), "growth": lambda: measure_growth(bench)}
+                "limit": lambda: measure_limit(bench), "growth": lambda: apart(command, "growth")}
     if arguments.profile:
         measures["profile"] = lambda: operations(bench)
     for part in (part for part in measures if part in (*arguments.parts, "profile")):
