@@ -9,12 +9,17 @@ PYTHON ?= python3
 VENV ?= .venv
 LATEST ?= .venv-latest
 BIN := $(VENV)/bin
+SHIPPED := results_train/smollm2-135m-ecf/adapters
 
 .PHONY: run test bench soak test-latest lint setup clean
 
 run: setup
 	$(BIN)/python generate_input.py
 	$(BIN)/python -m utils.chain configs/sample.yaml
+	@printf '\nthe same conversations, labelled by the adapters that ship with the repository (trained on ECF):\n'
+	$(BIN)/python -m utils.predict input/test --out results_test/sample/shipped.json \
+		--emotion-adapter $(SHIPPED)/emotion --cause-adapter $(SHIPPED)/cause
+	$(BIN)/python -m utils.score --subtask 2 --gold input/test/conversations.json --pred results_test/sample/shipped.json
 
 test: setup lint
 	$(BIN)/python -m pytest

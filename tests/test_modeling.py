@@ -10,6 +10,7 @@ import shutil
 import bitsandbytes
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from utils import emotion, modeling
 from utils.inference import score_trees
@@ -212,6 +213,19 @@ def test_a_saved_adapter_scores_as_the_trained_one(tiny_model_folder, tmp_path, 
     loaded = load_adapter(fresh, tmp_path, tiny_model_folder)
     assert not loaded.training
     assert score_trees(loaded, tokenizer, trees, names, 512, 4096) == trained != base
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_an_adapter_is_saved_in_its_models_type(tiny_model_folder, tmp_path, precision):
+    model = with_lora(load_model(tiny_model_folder, precision="float32")[0].to(getattr(torch, precision)))
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert {p.dtype for p in trained.values()} == {torch.float32}
+    save_adapter(model, tmp_path, tiny_model_folder)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert {p.dtype for p in saved.values()} == {getattr(torch, precision)}
+    assert {name.replace(".default", ""): p.to(model.dtype).tolist() for name, p in trained.items()} == {
+        name: p.tolist() for name, p in saved.items()
+    }
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])

@@ -57,6 +57,18 @@ def test_table_of_subtask_2(arguments, capsys):
     assert ["joy", "1.0000", "1.0000", "1.0000", "1"] in [line.split() for line in lines]
 
 
+def test_emotions_of_utterances_are_scored_where_both_files_have_them(arguments, capsys):
+    def told(emotions):
+        utterances = [{"utterance_ID": k, "text": "Oh !", "emotion": one} for k, one in enumerate(emotions, 1)]
+        return [PRED[0] | {"conversation": utterances}]
+
+    assert main(arguments(2, told(["joy", "anger", "joy"]), told(["joy", "joy", "joy"]))) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "Utterances' emotions: accuracy 0.6667, weighted F1 0.5333, macro F1 0.1143"
+    assert main(arguments(2, told(["joy"]), PRED)) == 0
+    assert "Utterances" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("gold, pred, faulty, message", [
     (GOLD, None, "pred.json", "no such file"),
     ("", PRED, "gold.json", "empty"),

@@ -244,7 +244,7 @@ def make_trainable_float32(model):
 
 
 def save_adapter(model, folder, base: str):
-    """Write the adapter and the name of its base model to `folder` (safetensors).
+    """Write the adapter, in the model's own type, and the name of its base model to `folder` (safetensors).
 
     Raises ModelError where nothing was learnt (all of the adapter's output weights are zero): an adapter saved
     empty is an old and common fault.
@@ -258,7 +258,9 @@ def save_adapter(model, folder, base: str):
         config.base_model_name_or_path = base
         if isinstance(config.target_modules, set):  # a set's order changes from process to process
             config.target_modules = sorted(config.target_modules)
-    model.save_pretrained(folder)
+    # Training holds the weights in float32; in bfloat16 they are half as large.
+    weights = {name: p.detach().to(model.dtype) for name, p in model.named_parameters() if "lora_" in name}
+    model.save_pretrained(folder, state_dict=weights)
 
 
 def adapter_in_compute_type(model):

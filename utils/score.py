@@ -1,6 +1,8 @@
 """Scores a file of predicted pairs by the official SemEval-2024 Task 3 metrics.
 
     python -m utils.score --subtask {1,2} --gold GOLD.json --pred PRED.json [--json]
+
+Where every utterance of both files carries an emotion, their scores follow (not part of the task's metric).
 """
 
 import argparse
@@ -9,7 +11,7 @@ import sys
 
 from utils.command import command
 from utils.conversations import ConversationError, read_json
-from utils.metrics import ScoringError, pair_scores, per_emotion_pair_scores
+from utils.metrics import ScoringError, emotion_scores, pair_scores, per_emotion_pair_scores
 
 
 @command("utils.score")
@@ -40,6 +42,12 @@ def main(argv=None):
         emotions = per_emotion_pair_scores(gold, pred)
         rows = [(emotion, *figures.values()) for emotion, figures in emotions.items()]
         print("\n" + _table("Emotion", rows, support=True))
+        try:
+            found = emotion_scores(gold, pred)
+        except ScoringError:  # the official files' utterances carry none
+            return 0
+        names = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
+        print("\nUtterances' emotions: " + ", ".join(f"{name} {found[key]:.4f}" for key, name in names.items()))
     return 0
 
 
