@@ -27,7 +27,7 @@ import torch
 from transformers import set_seed
 
 from benchmarks.limit import growth_figure, measure_growth, measure_limit, operations
-from benchmarks.measure import Clock, now, peak_memory, summary
+from benchmarks.measure import Clock, memory_watched, now, peak_memory, summary
 from benchmarks.rows import Compiled, DoneWell, LlamaCpp, OnePass, Published
 from utils import cause
 from utils.config import Config, load_config
@@ -240,18 +240,22 @@ def measure_accuracy(bench) -> dict:
 
 
 def alone(bench, phase: str, task: str, name: str):
-    """What `apart` asks this process for: the growth, or its peak memory after one piece of work: the model loaded, a
-    row's step, or its labelling."""
+    """What `apart` asks this process for: the growth; or its peak memory in one piece of work, a row's step or its
+    labelling, the model being loaded already; or what it holds with a model loaded alone."""
     if phase == "growth":
         return measure_growth(bench)
-    if phase == "model":
-        bench.labeller(bench.inference[-1], task)
-    elif phase == "training":
-        row = next(row for row in bench.training if row.name == name)
-        bench.train_step(row, bench.learner(row), task, bench.step)
-    else:
-        bench.label(next(row for row in bench.inference if row.name == name), task, bench.asked)
-    return peak_memory()
+    rows = bench.training if phase == "training" else bench.inference
+    row = next((row for row in rows if row.name == name), bench.inference[-1])
+    model = bench.learner(row) if phase == "training" else None
+    if phase != "training" and not isinstance(row, LlamaCpp):
+        bench.labeller(row, task)
+    found = {}
+    with memory_watched(found):
+        if phase == "training":
+            bench.train_step(row, model, task, bench.step)
+        elif phase == "inference":
+            bench.label(row, task, bench.asked)
+    return found["peak_memory"] or peak_memory()
 
 
 def apart(command: list[str], phase: str, task: str = "", name: str = ""):
@@ -266,7 +270,8 @@ def apart(command: list[str], phase: str, task: str = "", name: str = ""):
 
 
 def measure_memory(bench, command: list[str]) -> dict:
-    """{phase: {task: {row: bytes}}}, each by a process of its own; "model": with the model and an adapter alone."""
+    """{phase: {task: {row: bytes}}}, each by a process of its own; "model": what one holds with a model loaded. Loading
+    itself, for a moment, takes more than that, and is not in it."""
     found = {"model": apart(command, "model", "emotion")}
     for phase, rows in (("training", bench.training), ("inference", bench.inference)):
         found[phase] = {task: {row.name: apart(command, phase, task, row.name) for row in rows} for task in TASKS}
