@@ -12,6 +12,7 @@ without an adapter trained in its form has none. Anything else that runs on the 
 """
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -26,7 +27,7 @@ import torch
 from transformers import set_seed
 
 from benchmarks.limit import growth_figure, measure_growth, measure_limit, operations
-from benchmarks.measure import Clock, now, peak_memory, summary
+from benchmarks.measure import Clock, memory_watched, now, peak_memory, summary
 from benchmarks.rows import Compiled, DoneWell, LlamaCpp, OnePass, Published
 from utils import cause
 from utils.config import Config, load_config
@@ -238,32 +239,42 @@ def measure_accuracy(bench) -> dict:
     return found
 
 
-def alone(bench, phase: str, task: str, name: str) -> int:
-    """Peak memory of this process after one piece of work: the model loaded, a row's step, or its labelling."""
-    if phase == "model":
-        bench.labeller(bench.inference[-1], task)
-    elif phase == "training":
-        row = next(row for row in bench.training if row.name == name)
-        bench.train_step(row, bench.learner(row), task, bench.step)
-    else:
-        bench.label(next(row for row in bench.inference if row.name == name), task, bench.asked)
-    return peak_memory()
+def alone(bench, phase: str, task: str, name: str):
+    """What `apart` asks this process for: the growth; or its peak memory in one piece of work, a row's step or its
+    labelling, the model being loaded already; or what it holds with a model loaded alone."""
+    if phase == "growth":
+        return measure_growth(bench)
+    rows = bench.training if phase == "training" else bench.inference
+    row = next((row for row in rows if row.name == name), bench.inference[-1])
+    model = bench.learner(row) if phase == "training" else None
+    if phase != "training" and not isinstance(row, LlamaCpp):
+        bench.labeller(row, task)
+    found = {}
+    with memory_watched(found):
+        if phase == "training":
+            bench.train_step(row, model, task, bench.step)
+        elif phase == "inference":
+            bench.label(row, task, bench.asked)
+    return found["peak_memory"] or peak_memory()
+
+
+def apart(command: list[str], phase: str, task: str = "", name: str = ""):
+    """What `alone` finds in a process of its own, whose memory nothing else has filled before."""
+    run = [sys.executable, "-m", "benchmarks.speed", *command, "--alone", phase, task, name]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(run)}: {done.stderr[-2000:]}")
+    found = done.stdout.splitlines()[-1]
+    print(f"{phase} {task} {name}: {found[:80]}", flush=True)
+    return json.loads(found)
 
 
 def measure_memory(bench, command: list[str]) -> dict:
-    """{phase: {task: {row: bytes}}}, each by a process of its own; "model": with the model and an adapter alone."""
-
-    def measured(*what):
-        run = [sys.executable, "-m", "benchmarks.speed", *command, "--alone", *what]
-        done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(run)}: {done.stderr[-2000:]}")
-        print(f"memory, {', '.join(what)}: {done.stdout.split()[-1]} bytes", flush=True)
-        return int(done.stdout.split()[-1])
-
-    found = {"model": measured("model", "emotion", "")}
+    """{phase: {task: {row: bytes}}}, each by a process of its own; "model": what one holds with a model loaded. Loading
+    itself, for a moment, takes more than that, and is not in it."""
+    found = {"model": apart(command, "model", "emotion")}
     for phase, rows in (("training", bench.training), ("inference", bench.inference)):
-        found[phase] = {task: {row.name: measured(phase, task, row.name) for row in rows} for task in TASKS}
+        found[phase] = {task: {row.name: apart(command, phase, task, row.name) for row in rows} for task in TASKS}
     return found
 
 
@@ -353,7 +364,7 @@ def run(command: list[str], arguments) -> int:
         embedded_model()  # the conversion, once, is not in anybody's time or memory
     bench = Bench(arguments)
     if arguments.alone:
-        print(alone(bench, *arguments.alone))
+        print(json.dumps(alone(bench, *arguments.alone)))
         return 0
     start, load = now(), os.getloadavg()[0]
     if load > 0.5:
@@ -371,7 +382,7 @@ def run(command: list[str], arguments) -> int:
     }
     measures = {"memory": lambda: measure_memory(bench, command), "training": lambda: measure_training(bench),
                 "inference": lambda: measure_inference(bench), "accuracy": lambda: measure_accuracy(bench),
-                "limit": lambda: measure_limit(bench), "growth": lambda: measure_growth(bench)}
+                "limit": lambda: measure_limit(bench), "growth": lambda: apart(command, "growth")}
     if arguments.profile:
         measures["profile"] = lambda: operations(bench)
     for part in (part for part in measures if part in (*arguments.parts, "profile")):

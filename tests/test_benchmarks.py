@@ -214,7 +214,7 @@ def test_what_cannot_be_used_ends_in_one_message(command, tmp_path, capsys):
     assert line.startswith("benchmarks.speed: ") and "nothing" in line
 
 
-def test_memory_is_that_of_a_process_of_its_own(command, monkeypatch, capsys):
+def test_memory_is_that_of_a_process_of_its_own(command, monkeypatch, capsys, tmp_path):
     assert speed.main([*command, "--alone", "training", "emotion", "one pass"]) == 0
     assert int(capsys.readouterr().out.split()[-1]) > 2**27  # torch alone takes as much
     asked = []
@@ -226,6 +226,8 @@ def test_memory_is_that_of_a_process_of_its_own(command, monkeypatch, capsys):
     assert speed.main([*command, "--parts", "memory"]) == 0
     alone = [tuple(one[1:]) for one in asked if one[0] == "--alone"]
     assert ("inference", "cause", "one pass") in alone and len(set(alone)) == len(alone) == 1 + 2 * 3 + 2 * 3
+    result = json.loads((tmp_path / "out" / "speed.json").read_text("utf-8"))
+    assert set(result["memory"]["training"]["cause"].values()) == {12345}
 
 
 def test_growth_is_measured_and_drawn(command):
