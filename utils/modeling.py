@@ -33,6 +33,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from utils.hub import why
+
 EMBEDDED = "smollm2-135m-instruct"
 PLAIN_UP_TO = 768  # tokens of a row whose attention is computed in plain products
 PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -176,10 +178,9 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     except (OSError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
-        reason = str(error).splitlines()[0]
         raise ModelError(
-            f"model {model!r} cannot be loaded ({reason}). Give '{EMBEDDED}', a folder that holds config.json, or a "
-            "hub id; a gated model needs HF_TOKEN, and a hub id needs a network"
+            f"model {model!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder that holds "
+            "config.json, or a hub id"
         ) from error
     keep_4bit_layers_trainable(loaded)
     return loaded.eval(), tokenizer
