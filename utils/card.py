@@ -79,9 +79,8 @@ def card(adapter, merged: str | None = None) -> str:
     if task not in TRAINED_BY or not all(p.is_file() for p in (adapter / "training.json", run / "config.json")):
         raise RunError(f"{adapter}: no finished adapter of a run (results_train/RUN/adapters/emotion or cause)")
     record, notebooks = read_json(adapter / "training.json"), read_json(run / "config.json")
-    if TRAINED_BY[task] not in notebooks:
-        raise RunError(f"{run / 'config.json'} does not say how notebook {TRAINED_BY[task]} was run: train it again")
-    made = notebooks[TRAINED_BY[task]]
+    # A run's notebooks share their input; of the parameters each records those that it uses.
+    made = notebooks.get(TRAINED_BY[task]) or {**next(iter(notebooks.values())), "parameters": record["parameters"]}
     parameters = made["parameters"]
     config = Config.of({**record["parameters"], **parameters})
     data = KNOWN.get(made["input"].get("train"), UNKNOWN)

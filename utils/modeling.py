@@ -250,8 +250,9 @@ def save_adapter(model, folder, base: str):
     model.save_pretrained(folder, state_dict=weights)
 
 
-def load_adapter(model, folder, base: str):
-    """`model` with the adapter in `folder`, in evaluation mode.
+def load_adapter(model, folder, base: str, name: str = "default"):
+    """`model` with the adapter in `folder`, in evaluation mode. A model that has one already gets it beside that, under
+    `name`, and uses the new one until `set_adapter` says otherwise.
 
     Raises ModelError for a folder that is missing, empty or damaged, or an adapter made for another base model.
     """
@@ -273,7 +274,12 @@ def load_adapter(model, folder, base: str):
             f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
         )
     try:
-        return PeftModel.from_pretrained(model, folder).eval()
+        if isinstance(model, PeftModel):
+            model.load_adapter(str(folder), name)
+            model.set_adapter(name)
+        else:
+            model = PeftModel.from_pretrained(model, folder, adapter_name=name)
+        return model.eval()
     except (RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: the adapter is damaged or does not fit the base model {base!r} ({error})"
