@@ -1,5 +1,6 @@
 # make run    the four notebooks on the sample data, headless, and the scores
 # make test   every test that CI runs
+# make bench  speed and memory beside the published recipe and stock tools; 20 minutes, and nothing else running
 # make soak   50 interruptions, thousands of strange inputs
 # make test-latest   the quick tests with the newest versions of everything but torch
 # Each sets up .venv on a fresh machine, test-latest one of its own.
@@ -8,15 +9,23 @@ PYTHON ?= python3
 VENV ?= .venv
 LATEST ?= .venv-latest
 BIN := $(VENV)/bin
+SHIPPED := results_train/smollm2-135m-ecf/adapters
 
-.PHONY: run test soak test-latest lint setup clean
+.PHONY: run test bench soak test-latest lint setup clean
 
 run: setup
 	$(BIN)/python generate_input.py
 	$(BIN)/python -m utils.chain configs/sample.yaml
+	@printf '\nthe same conversations, labelled by the adapters that ship with the repository (trained on ECF):\n'
+	$(BIN)/python -m utils.predict input/test --out results_test/sample/shipped.json \
+		--emotion-adapter $(SHIPPED)/emotion --cause-adapter $(SHIPPED)/cause
+	$(BIN)/python -m utils.score --subtask 2 --gold input/test/conversations.json --pred results_test/sample/shipped.json
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+bench: setup
+	TQDM_DISABLE=1 $(BIN)/python -m benchmarks.speed
 
 soak: setup
 	$(BIN)/python -m pytest -m soak -s

@@ -20,7 +20,8 @@ from utils.inference import score_trees
 from utils.metrics import emotion_scores, pair_scores
 from utils.modeling import add_lora, load_model, save_adapter
 from utils.prefix_tree import Node, Question, chain
-from utils.training import encode_trees, names_of, pack_rows, train
+from utils.rows import encode_trees, names_of, pack_rows
+from utils.training import train
 
 
 def emotion_tree(form: str, conversation: dict, training: bool) -> Node:

@@ -17,8 +17,8 @@ from utils import emotion, modeling
 from utils.config import Config
 from utils.conversations import load_conversations, write_json
 from utils.inference import score_trees
+from utils.rows import names_of
 from utils.runs import ROOT, revision, versions
-from utils.training import names_of
 
 
 def scores(conversations, quantization, place, threads):

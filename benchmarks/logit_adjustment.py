@@ -14,8 +14,8 @@ from utils.inference import score_trees
 from utils.metrics import emotion_scores, pair_scores
 from utils.modeling import load_adapter, load_model
 from utils.predict import trained_with
+from utils.rows import names_of
 from utils.runs import ROOT, revision
-from utils.training import names_of
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0)
 

@@ -2,9 +2,9 @@
 
     python -m pytest tests/test_embedded_model.py
 
-Float32 rounding adds up over 30 layers, so TOLERANCE is ten times that of the 2 layers in test_parity.py,
-where the sequences are written out (measured: 3e-7 for losses, 1e-5 for gradients, 8e-7 for
-log-probabilities).
+Float32 rounding adds up over 30 layers, so TOLERANCE is a hundred times that of the 2 layers in test_parity.py,
+where the sequences are written out (measured on two machines: up to 3e-7 for losses, 1e-5 and 2e-4 for
+gradients, 2e-6 for log-probabilities).
 """
 
 import pytest

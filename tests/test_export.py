@@ -20,7 +20,7 @@ from utils.export import CUTS, ExportError, export, gguf_scores, load_gguf, main
 from utils.inference import score_trees
 from utils.modeling import load_adapter, load_model, save_adapter
 from utils.runs import RunError
-from utils.training import encode_trees, names_of
+from utils.rows import encode_trees, names_of
 
 
 def make_adapter(root, base, quantization="none"):

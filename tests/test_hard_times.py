@@ -28,8 +28,9 @@ from utils.conversations import without_labels, write_json, write_texts
 from utils.inference import Journal, predict_emotions
 from utils.modeling import load_model
 from utils.plots import loss_curve, save
+from utils.rows import TrainingError
 from utils.runs import Run
-from utils.training import TrainingError, fit
+from utils.training import fit
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -6,6 +6,8 @@ rare path imports.
 
 import ast
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -40,3 +42,10 @@ def test_the_import_works(module, name):
     found = importlib.import_module(module)
     if name is not None and not hasattr(found, name):
         importlib.import_module(f"{module}.{name}")
+
+
+def test_inference_loads_no_trainer():
+    """trl and datasets are a seventh of the seconds that the imports take."""
+    code = "import sys, utils.inference, utils.predict; print(sorted({'trl', 'datasets'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-2] == "[]"

@@ -21,8 +21,9 @@ from utils.inference import Journal, predict_causes, predict_emotions
 from utils.memory import DoesNotFit, out_of_memory
 from utils.modeling import add_lora, load_model
 from utils.prefix_tree import model_inputs, pack
+from utils.rows import TrainingError, encode_trees, names_of
 from utils.runs import Run
-from utils.training import TrainingError, encode_trees, fit, names_of, split_batch, train
+from utils.training import fit, split_batch, train
 
 ERRORS = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),

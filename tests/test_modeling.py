@@ -228,6 +228,21 @@ def test_an_adapter_is_saved_in_its_models_type(tiny_model_folder, tmp_path, pre
     }
 
 
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_a_loaded_adapter_computes_in_the_models_type(tiny_model_folder, saved, conversations, quantization):
+    if not modeling.cpu_bfloat16_works():
+        pytest.skip("this processor does not compute in bfloat16")
+    loaded = load_adapter(load_model(tiny_model_folder, quantization, "bfloat16")[0], saved, tiny_model_folder)
+    assert {p.dtype for name, p in loaded.named_parameters() if "lora_" in name} == {torch.bfloat16}
+    tree, tokenizer = emotion.tree(conversations[0]), load_model(tiny_model_folder)[1]
+    scores = torch.tensor(score_trees(loaded, tokenizer, [tree], ["a"], 512, 4096)[0])
+    for name, parameter in loaded.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.float()
+    exact = torch.tensor(score_trees(loaded, tokenizer, [tree], ["a"], 512, 4096)[0])
+    assert (scores - exact).abs().max() < 0.05 * exact.abs().max()
+
+
 # ---- NF4 on a CPU ------------------------------------------------------------------------------------------
 
 

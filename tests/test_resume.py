@@ -12,7 +12,8 @@ from utils import inference, training
 from utils.conversations import without_labels
 from utils.inference import Journal, predict_causes, predict_emotions
 from utils.modeling import add_lora, load_model
-from utils.training import TrainingSettings, encode_trees, names_of, train
+from utils.rows import encode_trees, names_of
+from utils.training import TrainingSettings, train
 
 
 class Interruption(BaseException):

@@ -155,7 +155,7 @@ def build(predictor):
     import gradio as gr
 
     from utils.memory import DoesNotFit
-    from utils.training import TrainingError
+    from utils.rows import TrainingError
 
     def problem(error):
         return f"<p id=problem>{escape(str(error))}</p>"

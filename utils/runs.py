@@ -12,6 +12,7 @@ results_test/<run_name>/ inference on unlabelled ones. Nothing is written outsid
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -105,7 +106,10 @@ _held = {}  # this process's locks: a notebook may open its run again
 
 
 def _hold(folder: Path):
-    """Keep other processes out of a run folder as long as this one lives. Raises RunError where one is in."""
+    """Keep other processes out of a run folder as long as this one lives. Raises RunError where one is in. Processes
+    that were started together are held by the first of them."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     folder.mkdir(parents=True, exist_ok=True)
     lock = _held.setdefault(folder, FileLock(folder / ".lock"))
     try:

@@ -5,7 +5,6 @@
     model, history = fit(run, "emotion", model, tokenizer, conversations)     # both, resumed where interrupted
 """
 
-import random
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,36 +18,9 @@ from utils.card import write_cards
 from utils.config import TrainingSettings
 from utils.memory import DoesNotFit, InParts
 from utils.modeling import add_lora, compile_layers, load_adapter, make_trainable_float32, save_adapter
-from utils.prefix_tree import Node, Row, TreeEncoder, model_inputs, pack, plan_rows
-
-
-class TrainingError(ValueError):
-    """Data that cannot be trained on: the message says which and what to do."""
-
-
-def encode_trees(trees: list[Node], names: list[str], tokenizer, max_row_tokens: int, train: bool) -> list[Row]:
-    """The row of each tree.
-
-    Raises TrainingError for a tree of more than `max_row_tokens` tokens, naming it (`names`): nothing is cut.
-    """
-    encode = TreeEncoder(tokenizer)
-    rows = []
-    for tree, name in zip(trees, names, strict=True):
-        row = encode(tree, train)
-        if len(row) > max_row_tokens:
-            raise TrainingError(
-                f"{name}: {len(row)} tokens with its questions, and a row holds at most {max_row_tokens}. "
-                f"Raise the parameter max_row_tokens to {len(row)} or more, or leave the conversation out"
-            )
-        rows.append(row)
-    return rows
-
-
-def pack_rows(rows: list[Row], token_budget: int, seed: int) -> list[Row]:
-    """Rows packed behind each other up to `token_budget` tokens, in a seeded order."""
-    packed = [pack([rows[i] for i in group]) for group in plan_rows([len(r) for r in rows], token_budget)]
-    random.Random(seed).shuffle(packed)
-    return packed
+from utils.prefix_tree import Row, model_inputs, pack
+from utils.processes import processes
+from utils.rows import TrainingError, encode_trees, names_of, pack_rows
 
 
 class TreeCollator:
@@ -87,6 +59,10 @@ class PatientTrainer(SFTTrainer):
         super().__init__(*args, **kwargs)
         self._in_parts = InParts()
 
+    def _parts(self, inputs):
+        """The batch's parts; of several processes all must do as many steps, so there it stays whole."""
+        return split_batch(inputs) if self.args.world_size == 1 else [inputs]
+
     def _results(self, step, inputs, parts, undo=lambda: None):
         """[step(inputs)], or the step of each part."""
         tokens = [part["input_ids"].numel() for part in parts]
@@ -96,7 +72,7 @@ class PatientTrainer(SFTTrainer):
         )
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        parts, step, gradients = split_batch(inputs), super().training_step, []
+        parts, step, gradients = self._parts(inputs), super().training_step, []
         if len(parts) > 1:  # memory may run out in the middle of a backward pass
             trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
             gradients = [(p, None if p.grad is None else p.grad.clone()) for p in trained]
@@ -112,7 +88,7 @@ class PatientTrainer(SFTTrainer):
             super()._save_checkpoint(model, trial)
 
     def prediction_step(self, model, inputs, *how, **more):
-        parts, step = split_batch(inputs), super().prediction_step
+        parts, step = self._parts(inputs), super().prediction_step
         results = self._results(lambda part: step(model, part, *how, **more), inputs, parts)
         if len(results) == 1:
             return results[0]
@@ -131,13 +107,15 @@ class TreeTrainer(PatientTrainer):
         return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
 
 
-def train(model, tokenizer, examples, settings: TrainingSettings, folder, validation=None, recipe="one_pass"):
+def train(model, tokenizer, examples, settings: TrainingSettings, folder, validation=None, recipe="one_pass",
+          callbacks=()):
     """Fine-tune the adapter of `model` in place; returns the trainer's log history (a list of dictionaries).
 
     examples    one_pass: packed rows; published: (prompt, completion) pairs, one sequence each, loss on every token
     validation  the same, for one evaluation at the end; or None
     folder      checkpoints go to `folder`/checkpoints, after each tenth of the run; a run that was interrupted
                 goes on from the last one
+    callbacks   the trainer's, such as a benchmark's clock
     """
     checkpoints = Path(folder) / "checkpoints"
     trees = recipe == "one_pass"
@@ -178,6 +156,7 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
         train_dataset=_dataset(examples, tokenizer, trees),
         eval_dataset=_dataset(validation, tokenizer, trees) if validation else None,
         data_collator=TreeCollator() if trees else None,
+        callbacks=list(callbacks),
     )
     make_trainable_float32(model)
     if settings.compile:
@@ -218,11 +197,6 @@ def _dataset(examples, tokenizer, trees):
 
 
 # ---- one run's adapter -----------------------------------------------------------------------------------------
-
-
-def names_of(conversations: list[dict]) -> list[str]:
-    """What messages call the conversations."""
-    return [f"conversation {c['conversation_ID']}" for c in conversations]
 
 
 def examples(task: str, conversations: list[dict], tokenizer, config) -> list:
@@ -277,9 +251,12 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
         everyone = [*conversations, *validation]
         lengths = tree_lengths(task, everyone, tokenizer, config) if config.recipe == "one_pass" else []
         named = [name for name, length in zip(names_of(everyone), lengths) if length == error.tokens]
-        raise DoesNotFit(" or ".join(named) or "a prompt", error.tokens) from error
-    with _said_where(folder):
-        save_adapter(model, folder, config.model)
-    run.finish_adapter(task, history, emotion.counts(conversations))
-    write_cards(run.train_dir)
+        several = "a prompt" if config.recipe == "published" else "a row (a smaller token_budget makes smaller rows)"
+        raise DoesNotFit(" or ".join(named) or several, error.tokens) from error
+    if processes().is_main_process:
+        with _said_where(folder):
+            save_adapter(model, folder, config.model)
+        run.finish_adapter(task, history, emotion.counts(conversations))
+        write_cards(run.train_dir)
+    processes().wait_for_everyone()
     return model.eval(), history

@@ -1,0 +1,390 @@
+"""Speed and memory of this repository's one pass a conversation beside the published recipe and what else there is.
+
+    make bench                                       # all of it, at most 20 minutes on two quiet cores
+    python -m benchmarks.speed --parts limit growth  # some of it
+    python -m benchmarks.speed --adapters DIR --published-adapters DIR --gguf EMOTION.gguf CAUSE.gguf
+
+Writes speed.json, speed.md (tables) and speed.png (growth) beside this file, or to --out. The rows are those of
+benchmarks/rows.py: the same model, conversations and process, taking turns; medians with the lowest and the highest.
+Peak memory is that of a process of its own for each row. An epoch is extrapolated: the seconds of a step times the
+epoch's tokens divided by the step's, both counted in the row's own form. Accuracy is that of the adapters given; a row
+without an adapter trained in its form has none. Anything else that runs on the machine spoils the figures.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from transformers import set_seed
+
+from benchmarks.limit import growth_figure, measure_growth, measure_limit, operations
+from benchmarks.measure import Clock, now, peak_memory, summary
+from benchmarks.rows import Compiled, DoneWell, LlamaCpp, OnePass, Published
+from utils import cause
+from utils.config import Config, load_config
+from utils.conversations import ConversationError, load_conversations, write_json, write_text
+from utils.metrics import emotion_scores, pair_scores
+from utils.modeling import (
+    ModelError,
+    adapter_in_compute_type,
+    add_lora,
+    compile_layers,
+    compiler,
+    device,
+    embedded_gguf,
+    embedded_model,
+    load_adapter,
+    load_model,
+    load_tokenizer,
+)
+from utils.plots import save
+from utils.predict import trained_with
+from utils.runs import ROOT, RunError, emotion_prior, revision, versions
+
+PARTS = ("memory", "training", "inference", "accuracy", "limit", "growth")
+TASKS = ("emotion", "cause")
+SHIPPED = ROOT / "results_train" / "smollm2-135m-ecf" / "adapters"
+
+
+# ---- what is measured ------------------------------------------------------------------------------------------
+
+
+def spread(conversations: list[dict], count: int) -> list[dict]:
+    """`count` of the conversations with an emotion in them, evenly over their lengths in utterances."""
+    asked = sorted((c for c in conversations if cause.emotional(c)), key=lambda c: len(c["conversation"]))
+    count = min(count, len(asked))
+    return [asked[int((k + 0.5) * len(asked) / count)] for k in range(count)]
+
+
+def conversations_in(data: Path) -> tuple[list[dict], list[dict]]:
+    """(conversations to train on, conversations to label): of a folder of splits; without it the sample data, twice."""
+    if (data / "train").is_dir():
+        return tuple(load_conversations(data / split, labelled=True) for split in ("train", "test"))
+    sample = load_conversations(ROOT / "data" / "sample", labelled=True)
+    return sample, sample
+
+
+class Bench:
+    """The model, the conversations and the rows that are compared, from the command's arguments."""
+
+    def __init__(self, arguments):
+        self.arguments = arguments
+        shipped = SHIPPED if all((SHIPPED / task / "adapter_config.json").is_file() for task in TASKS) else None
+        self.adapters = arguments.adapters or (shipped if arguments.model is None else None)
+        config = Config.of(load_config(ROOT / "configs" / "smollm2-135m.yaml"))
+        prior = (0,) * 7
+        if self.adapters:
+            prior = emotion_prior(self.adapters / "emotion", trained_with(self.adapters / "emotion").logit_adjustment)
+            config = trained_with(self.adapters / "cause")
+        self.config = replace(config, model=arguments.model or config.model)
+        self.tokenizer = load_tokenizer(self.config.model)
+        self.taught, self.tested = conversations_in(arguments.data)
+        self.step, self.asked = spread(self.taught, arguments.step), spread(self.tested, arguments.conversations)
+        self.training = [Published(config), DoneWell(config), OnePass(config), Compiled(config)]
+        self.inference = [Published(config), DoneWell(config), OnePass(config, prior)]
+        if device().type == "cpu" and shutil.which(compiler()) is None:
+            self.training.pop()
+        self.without_llama = self._add_llama(arguments, config, prior)
+        self._labellers = {}
+
+    def _add_llama(self, arguments, config, prior):
+        """Puts llama.cpp among the rows; or says why not."""
+        if not LlamaCpp.available():
+            return "llama.cpp was not run: `pip install llama-cpp-python` (PyPI has its source; the build needs cmake)"
+        if arguments.gguf is None and config.model != Config.model:
+            return "llama.cpp was not run: --gguf names no file of this model"
+        files = dict(zip(TASKS, arguments.gguf or [embedded_gguf()] * 2))
+        engine_of = cache(lambda task: LlamaCpp.engine(files[task], config.max_row_tokens))
+        self.inference.insert(2, LlamaCpp(config, prior, engine_of))
+        return None
+
+    def learner(self, row):
+        """A model with a fresh adapter, for one row to train."""
+        model, _ = load_model(self.config.model, self.config.quantization, self.config.precision)
+        set_seed(self.config.seed)
+        c = self.config
+        model = add_lora(model, c.lora_r, c.lora_alpha, c.lora_dropout, c.lora_targets, c.gradient_checkpointing)
+        if row.attention:
+            model.set_attn_implementation(row.attention)
+        if getattr(row, "compiled", False):
+            compile_layers(model)
+        return model
+
+    def adapter_of(self, row, task) -> Path | None:
+        """The folder of the adapter that this row labels with, where one was trained in its form."""
+        if isinstance(row, Published):
+            return self.arguments.published_adapters and self.arguments.published_adapters / task
+        if isinstance(row, DoneWell) and task == "cause":
+            return None  # it asks for lists, and the adapter answers yes or no
+        return self.adapters and self.adapters / task
+
+    def labeller(self, row, task):
+        """The model that this row labels with: with its adapter, or a fresh one that takes as long."""
+        folder = self.adapter_of(row, task)
+        if folder not in self._labellers:
+            model, _ = load_model(self.config.model, self.config.quantization, self.config.precision)
+            own = model.config._attn_implementation
+            if folder:
+                model = load_adapter(model, folder, self.config.model)
+            else:
+                c = self.config
+                model = add_lora(model, c.lora_r, c.lora_alpha, 0.0, c.lora_targets).eval()
+                model = adapter_in_compute_type(model)
+            self._labellers[folder] = model, own
+        model, own = self._labellers[folder]
+        model.set_attn_implementation(row.attention or own)
+        return model
+
+    def train_step(self, row, model, task, conversations) -> float:
+        """Seconds of one optimizer step on the conversations."""
+        clock = Clock()
+        with tempfile.TemporaryDirectory() as folder:
+            row.train(model, self.tokenizer, task, conversations, folder, clock)
+        return clock.seconds
+
+    def label(self, row, task, conversations):
+        """(seconds, labelled conversations)"""
+        model = None if isinstance(row, LlamaCpp) else self.labeller(row, task)
+        start = now()
+        labelled = row.label(model, self.tokenizer, task, conversations)
+        return now() - start, labelled
+
+
+# ---- the parts -------------------------------------------------------------------------------------------------
+
+
+def measure_training(bench) -> dict:
+    """{task: {row: seconds and tokens}}"""
+    models, short, found = {}, bench.step[:1], {}
+    for task in TASKS:
+        seconds, first = {row.name: [] for row in bench.training}, {}
+        for row in bench.training:
+            if row.name not in models:
+                models[row.name] = bench.learner(row)
+            start = now()
+            bench.train_step(row, models[row.name], task, short)  # the first one pays for what is made once
+            first[row.name] = now() - start
+        for _ in range(bench.arguments.repeats):
+            for row in bench.training:
+                seconds[row.name].append(bench.train_step(row, models[row.name], task, bench.step))
+                print(f"training, {task}, {row.name}: {seconds[row.name][-1]:.2f} s", flush=True)
+        found[task] = {}
+        for row in bench.training:
+            tokens, in_loss = row.training_tokens(bench.tokenizer, task, bench.step)
+            epoch, _ = row.training_tokens(bench.tokenizer, task, bench.taught)
+            one = {"seconds": summary(seconds[row.name]), "tokens": tokens, "tokens_in_loss": in_loss}
+            one["epoch"] = {"tokens": epoch, "seconds": one["seconds"]["median"] * epoch / tokens}
+            found[task][row.name] = {**one, "first_seconds": first[row.name]}
+    return found
+
+
+def same_labels(task, one, other) -> list[int]:
+    """[how many labels are equal, of how many]: emotions of utterances, or whole sets of causes of conversations."""
+    if task == "emotion":
+        pairs = [(u["emotion"], v["emotion"]) for c, d in zip(one, other)
+                 for u, v in zip(c["conversation"], d["conversation"])]
+    else:
+        pairs = [(c["emotion-cause_pairs"], d["emotion-cause_pairs"]) for c, d in zip(one, other)]
+    return [sum(a == b for a, b in pairs), len(pairs)]
+
+
+def measure_inference(bench) -> dict:
+    """{task: {row: seconds, tokens, and how many labels are those of the one pass}}"""
+    found = {}
+    for task in TASKS:
+        seconds, labelled = {row.name: [] for row in bench.inference}, {}
+        for row in bench.inference:
+            bench.label(row, task, bench.asked[:1])
+        for _ in range(bench.arguments.repeats):
+            for row in bench.inference:
+                took, labelled[row.name] = bench.label(row, task, bench.asked)
+                seconds[row.name].append(took)
+                print(f"inference, {task}, {row.name}: {took:.2f} s", flush=True)
+        found[task] = {}
+        for row in bench.inference:
+            found[task][row.name] = {
+                "seconds": summary(seconds[row.name]),
+                "tokens": row.inference_tokens(bench.tokenizer, task, bench.asked),
+                "labels_of_the_one_pass": same_labels(task, labelled[row.name], labelled[OnePass.name]),
+            }
+    return found
+
+
+def measure_accuracy(bench) -> dict:
+    """{task: {row: score}} for the rows that have an adapter trained in their form: accuracy of emotions; weighted F1
+    of pairs, on gold emotions. Stock tools on the one pass' prompts are left out: it would take minutes to count again
+    what `labels_of_the_one_pass` counts."""
+    scored, found = bench.tested[: bench.arguments.scored], {task: {} for task in TASKS}
+    for task in TASKS:
+        for row in bench.inference:
+            given = bench.arguments.gguf if isinstance(row, LlamaCpp) else bench.adapter_of(row, task)
+            if not given or isinstance(row, DoneWell):
+                continue
+            _, labelled = bench.label(row, task, scored)
+            if task == "emotion":
+                score = {"accuracy": emotion_scores(scored, labelled)["accuracy"]}
+            else:
+                score = {"weighted_f1": pair_scores(scored, labelled, 2)["weighted_f1"]}
+            found[task][row.name] = {**score, "conversations": len(scored)}
+            print(f"accuracy, {task}, {row.name}: {found[task][row.name]}", flush=True)
+    return found
+
+
+def alone(bench, phase: str, task: str, name: str) -> int:
+    """Peak memory of this process after one piece of work: the model loaded, a row's step, or its labelling."""
+    if phase == "model":
+        bench.labeller(bench.inference[-1], task)
+    elif phase == "training":
+        row = next(row for row in bench.training if row.name == name)
+        bench.train_step(row, bench.learner(row), task, bench.step)
+    else:
+        bench.label(next(row for row in bench.inference if row.name == name), task, bench.asked)
+    return peak_memory()
+
+
+def measure_memory(bench, command: list[str]) -> dict:
+    """{phase: {task: {row: bytes}}}, each by a process of its own; "model": with the model and an adapter alone."""
+
+    def measured(*what):
+        run = [sys.executable, "-m", "benchmarks.speed", *command, "--alone", *what]
+        done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(run)}: {done.stderr[-2000:]}")
+        print(f"memory, {', '.join(what)}: {done.stdout.split()[-1]} bytes", flush=True)
+        return int(done.stdout.split()[-1])
+
+    found = {"model": measured("model", "emotion", "")}
+    for phase, rows in (("training", bench.training), ("inference", bench.inference)):
+        found[phase] = {task: {row.name: measured(phase, task, row.name) for row in rows} for task in TASKS}
+    return found
+
+
+# ---- what is written -------------------------------------------------------------------------------------------
+
+
+def tables(result: dict) -> str:
+    """The tables as Markdown: a line a row, ratios to the published recipe."""
+    lines = []
+    for phase in ("training", "inference"):
+        for task in TASKS if phase in result else ():
+            rows = result[phase][task]
+            base = rows[Published.name]["seconds"]["median"]
+            loss = ("in the loss", "an epoch") if phase == "training" else ("accuracy", "as the one pass")
+            lines += [f"\n**{phase.capitalize()}, {task}s**\n",
+                      f"| row | seconds (lowest to highest) | times faster | tokens | {loss[0]} | {loss[1]} | memory |",
+                      "|---|---|---|---|---|---|---|"]
+            for name, row in rows.items():
+                took = row["seconds"]
+                cells = [name, f"{took['median']:.2f} ({took['lowest']:.2f} to {took['highest']:.2f})",
+                         f"{base / took['median']:.1f}", f"{row['tokens']:,}"]
+                if phase == "training":
+                    cells += [f"{row['tokens_in_loss']:,}", f"{row['epoch']['seconds'] / 60:.0f} min"]
+                else:
+                    score = result.get("accuracy", {}).get(task, {}).get(name)
+                    cells += [f"{next(iter(score.values())):.3f}" if score else "not measured",
+                              "{} of {}".format(*row["labels_of_the_one_pass"])]
+                peak = result.get("memory", {}).get(phase, {}).get(task, {}).get(name)
+                lines.append("| " + " | ".join([*cells, f"{peak / 2**30:.2f} GiB" if peak else ""]) + " |")
+    lines += ["", *(f"- {name}: {what}." for name, what in result["rows"].items())]
+    for task in TASKS if Compiled.name in result.get("training", {}).get("emotion", {}) else ():
+        first = result["training"][task][Compiled.name]["first_seconds"]
+        lines.append(f"- {Compiled.name}: the first step on {task}s, with what had to be compiled, took {first:.0f} s.")
+    if result["not_run"]:
+        lines.append(f"- {result['not_run']}.")
+    if "limit" in result:
+        limit = result["limit"]
+        plain = limit["beside a plain pass"]
+        whole, bare = (plain[name]["median"] for name in ("plain pass", "plain pass, last position's logits alone"))
+        took = plain["emotions of a conversation"]["median"]
+        lines += [
+            "", f"Of the {limit['products']['multiply_adds_a_second'] / 1e9:.0f} billion multiply-adds a second that "
+            f"the layers' products reach alone, training reaches {limit['training']['share_of_rate']:.0%} and "
+            f"inference {limit['inference']['share_of_rate']:.0%}. The emotions of a conversation of "
+            f"{plain['tokens']} tokens take {took / whole:.2f} times a plain pass over as many, {took / bare:.2f} "
+            "times one without the logits."]
+    if "growth" in result:
+        costs = result["growth"]["mask_costs_from_tokens"]
+        reached = f"from {costs:.0f} tokens on" if costs else "not within the lengths tried"
+        lines += ["", f"The dense mask is the larger part of a conversation's time {reached}. ![growth](speed.png)"]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def parsed(command: list[str]):
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--data", type=Path, default=ROOT / "input" / "ecf", help="splits; default input/ecf, else the "
+                        "sample data")
+    parser.add_argument("--model", help="a folder or hub id; default: the embedded model")
+    parser.add_argument("--adapters", type=Path, metavar="DIR", help="holds emotion/ and cause/ of a one-pass run")
+    parser.add_argument("--published-adapters", type=Path, metavar="DIR", help="the same of a published-recipe run")
+    parser.add_argument("--gguf", type=Path, nargs=2, metavar="FILE", help="GGUF with the merged adapters")
+    parser.add_argument("--step", type=int, default=2, help="conversations a training step")
+    parser.add_argument("--conversations", type=int, default=4, help="conversations labelled against the clock")
+    parser.add_argument("--scored", type=int, default=100, help="conversations that accuracy is measured on")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="also the dearest operations of training and inference")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)
+    return parser.parse_args(command)
+
+
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for conversations, adapters or a model that cannot be used."""
+    command = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return run(command, parsed(command))
+    except (ConversationError, ModelError, RunError, OSError) as error:
+        print(f"benchmarks.speed: {error}", file=sys.stderr)
+        return 2
+
+
+def run(command: list[str], arguments) -> int:
+    """Measures the parts that are asked for, one after the other, and writes what there is behind each."""
+    if arguments.model is None:
+        embedded_model()  # the conversion, once, is not in anybody's time or memory
+    bench = Bench(arguments)
+    if arguments.alone:
+        print(alone(bench, *arguments.alone))
+        return 0
+    start, load = now(), os.getloadavg()[0]
+    if load > 0.5:
+        print(f"Something else runs on this machine (load {load:.1f}): these figures will be worth little.", flush=True)
+    result = {
+        "command": " ".join(["python -m benchmarks.speed", *command]), "revision": revision(),
+        "versions": versions(), "rows": {row.name: row.computes for row in [*bench.training, *bench.inference]},
+        "not_run": bench.without_llama,
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": load,
+                    "threads": torch.get_num_threads(), "precision": bench.config.training("emotion").precision},
+        "conversations": {"step": [c["conversation_ID"] for c in bench.step], "epoch": len(bench.taught),
+                          "labelled": [c["conversation_ID"] for c in bench.asked]},
+        "adapters": bench.adapters and str(bench.adapters.relative_to(ROOT) if bench.adapters.is_relative_to(ROOT)
+                                           else bench.adapters.name),
+    }
+    measures = {"memory": lambda: measure_memory(bench, command), "training": lambda: measure_training(bench),
+                "inference": lambda: measure_inference(bench), "accuracy": lambda: measure_accuracy(bench),
+                "limit": lambda: measure_limit(bench), "growth": lambda: measure_growth(bench)}
+    if arguments.profile:
+        measures["profile"] = lambda: operations(bench)
+    for part in (part for part in measures if part in (*arguments.parts, "profile")):
+        result[part] = measures[part]()
+        result["seconds"] = now() - start
+        print(f"{part}: done after {result['seconds']:.0f} s", flush=True)
+        write_json(result, arguments.out / "speed.json")  # an interruption loses a part, not all
+        write_text(tables(result), arguments.out / "speed.md")
+    if "growth" in result:
+        save(growth_figure(result["growth"]), arguments.out / "speed.png")
+    print(f"{tables(result)}\nwritten to {arguments.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Several processes at one piece of work: one a GPU, or on CPUs, started by `accelerate launch` or `torchrun`.
+
+    results = divided(tasks, compute)      # in every process the same list
+    if processes().is_main_process: ...    # files are written by one
+
+A single process, in a notebook or a command, is the case of one.
+"""
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from tqdm.auto import tqdm
+
+from utils.modeling import device
+
+
+def processes() -> PartialState:
+    """This process among those that were started together: its number, theirs, and how to wait for them.
+
+    The device must be said: without it, accelerate takes processes on CPUs for strangers, each the only one.
+    """
+    return PartialState(cpu=device().type == "cpu")
+
+
+def divided(tasks: list, compute, progress: str | None = None, unit: str = "it") -> list:
+    """[compute(task) for task in tasks], every process doing its share of the tasks and getting all results.
+
+    progress  what the bar over this process's share is called; None: no bar
+    """
+    here = processes()
+    share = tasks[here.process_index :: here.num_processes]
+    done = [compute(task) for task in tqdm(share, desc=progress, disable=progress is None, unit=unit)]
+    if here.num_processes == 1:
+        return done
+    results = [None] * len(tasks)
+    for number, part in enumerate(gather_object([done])):
+        results[number :: here.num_processes] = part
+    return results
