@@ -19,8 +19,8 @@ from utils.conversations import write_json
 from utils.export import CUTS, ExportError, export, gguf_scores, load_gguf, main, merge, write_gguf
 from utils.inference import score_trees
 from utils.modeling import load_adapter, load_model, save_adapter
-from utils.runs import RunError
 from utils.rows import encode_trees, names_of
+from utils.runs import RunError
 
 
 def make_adapter(root, base, quantization="none"):
