@@ -188,9 +188,10 @@ def test_a_run_on_hostile_names_stays_in_its_folders_and_tells_no_secret(tiny_mo
         for c, name in zip([*conversations, conversations[0]], names)
     ]
     repository = tmp_path / "deep" / "repository"
-    for folder in ("utils", "notebooks"):
+    for folder in ("utils", "notebooks", "configs"):
         shutil.copytree(ROOT / folder, repository / folder)
-    shutil.copy(ROOT / "generate_input.py", repository)
+    for file in ("generate_input.py", "pyproject.toml"):
+        shutil.copy(ROOT / file, repository)
     write_json(evil, repository / "evil.json")
     environment = {**os.environ, **SECRETS, "OMP_NUM_THREADS": "1", "HOME": str(tmp_path / "home"),
                    "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1", "MPLCONFIGDIR": str(tmp_path / "home")}

@@ -40,9 +40,10 @@ for path in sorted(Path("notebooks").glob("[0-9]*.ipynb")):
 
 def repository(folder, conversations):
     """What a run needs, in `folder`: the code, and `conversations` as its input."""
-    for part in ("utils", "notebooks"):
+    for part in ("utils", "notebooks", "configs"):
         shutil.copytree(ROOT / part, folder / part)
-    shutil.copy(ROOT / "generate_input.py", folder)
+    for part in ("generate_input.py", "pyproject.toml"):
+        shutil.copy(ROOT / part, folder)
     for split in ("train", "val", "test"):
         write_json(conversations, folder / "input" / split / "conversations.json")
     write_json([without_labels(c) for c in conversations], folder / "input" / "unlabelled" / "conversations.json")

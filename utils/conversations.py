@@ -60,6 +60,11 @@ def read_json(path):
         raise ConversationError(f"{path}: cannot be read ({error.strerror}). Give another file.") from error
     except UnicodeDecodeError as error:
         raise ConversationError(f"{path}: not UTF-8 (byte {error.start}). Save the file as UTF-8.") from error
+    return parse_json(text, path)
+
+
+def parse_json(text, path):
+    """What the JSON `text` holds, under the same conditions; `path` is what messages call it."""
     if not text.strip():
         raise ConversationError(f"{path}: the file is empty. It must hold JSON; write it again.")
     try:

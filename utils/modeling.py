@@ -33,6 +33,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from utils.hub import why
+
 EMBEDDED = "smollm2-135m-instruct"
 PLAIN_UP_TO = 768  # tokens of a row whose attention is computed in plain products
 PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -186,10 +188,9 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     except (OSError, ValueError) as error:
         if isinstance(error, ModelError):
             raise
-        reason = str(error).splitlines()[0]
         raise ModelError(
-            f"model {model!r} cannot be loaded ({reason}). Give '{EMBEDDED}', a folder that holds config.json, or a "
-            "hub id; a gated model needs HF_TOKEN, and a hub id needs a network"
+            f"model {model!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder that holds "
+            "config.json, or a hub id"
         ) from error
     keep_4bit_layers_trainable(loaded)
     return loaded.eval(), tokenizer
@@ -272,8 +273,9 @@ def adapter_in_compute_type(model):
     return model
 
 
-def load_adapter(model, folder, base: str):
-    """`model` with the adapter in `folder`, for inference: in evaluation mode and in the model's own type.
+def load_adapter(model, folder, base: str, name: str = "default"):
+    """`model` with the adapter in `folder`, for inference: in evaluation mode and in the model's own type. A model that
+    has one already gets it beside that, under `name`, and uses the new one until `set_adapter` says otherwise.
 
     Raises ModelError for a folder that is missing, empty or damaged, or an adapter made for another base model.
     """
@@ -295,7 +297,12 @@ def load_adapter(model, folder, base: str):
             f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
         )
     try:
-        return adapter_in_compute_type(PeftModel.from_pretrained(model, folder)).eval()
+        if isinstance(model, PeftModel):
+            model.load_adapter(str(folder), name)
+            model.set_adapter(name)
+        else:
+            model = PeftModel.from_pretrained(model, folder, adapter_name=name)
+        return adapter_in_compute_type(model).eval()
     except (RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: the adapter is damaged or does not fit the base model {base!r} ({error})"

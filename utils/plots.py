@@ -62,6 +62,17 @@ def save(fig: Figure, path) -> Path:
     return path
 
 
+def svg(fig: Figure) -> str:
+    """The figure as an SVG element for an HTML page. Its texts stay texts, escaped; the same figure gives the same
+    characters on every run."""
+    picture = io.StringIO()
+    # Without the salt, every run has other ids.
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "conversation"}):
+        fig.savefig(picture, format="svg", metadata={"Date": None, "Creator": None})
+    text = picture.getvalue()
+    return text[text.index("<svg") :]
+
+
 def loss_curve(history: list[dict]) -> Figure:
     """Draw the training loss over the steps, raw and smoothed, with the evaluation losses as points.
 
@@ -210,16 +221,18 @@ BOX_GAP = 8
 TEXT_SIZE = 10.5
 LINE = 15
 TAG_WIDTH = 58
+PERCENT_WIDTH = 30
 FIRST_LANE = 26  # how far the innermost arrow swings out of the boxes
 LANES_WIDTH = 130  # the most room for all arrows
 PORT = 10  # distance of two arrows' ends at the same box
 
 
-def draw_conversation(conversation: dict, title: str | None = None) -> Figure:
+def draw_conversation(conversation: dict, title: str | None = None, probabilities=None) -> Figure:
     """Draw the utterances as boxes from top to bottom, and an arrow from each cause to the emotion it led to.
 
     conversation: dict with "conversation" (dicts with "text", and if known "speaker" and "emotion") and, if
     known, "emotion-cause_pairs". Colours stand for emotions. An utterance that is its own cause has a ring.
+    probabilities: (utterances,) of each utterance's emotion, to stand beside it.
     """
     utterances = conversation["conversation"]
     position = _positions(conversation)
@@ -233,7 +246,8 @@ def draw_conversation(conversation: dict, title: str | None = None) -> Figure:
     swing = [FIRST_LANE + (lane - 1) * lane_step for lane in lanes]
     box_right = PAGE - MARGIN - (max(swing) + 8 if links else 0)
     has_tags = any(utterance.get("emotion") for utterance in utterances)
-    text_width = box_right - BOX_LEFT - 22 - (TAG_WIDTH + 12 if has_tags else 0)
+    tag_width = TAG_WIDTH + (PERCENT_WIDTH if probabilities else 0)
+    text_width = box_right - BOX_LEFT - 22 - (tag_width + 12 if has_tags else 0)
 
     # The boxes, each as high as its text or its arrows need.
     ends = _ends(links, lanes, len(utterances))
@@ -254,8 +268,10 @@ def draw_conversation(conversation: dict, title: str | None = None) -> Figure:
     if title:
         _write(ax, MARGIN, MARGIN + 9, title, fontsize=13.5, fontweight="bold")
 
-    for utterance, lines, top, height in zip(utterances, texts, tops, heights):
-        _draw_utterance(ax, utterance, lines, top, height, box_right)
+    for i, (utterance, lines, top, height) in enumerate(zip(utterances, texts, tops, heights)):
+        tag = utterance.get("emotion")
+        tag = f"{tag} {probabilities[i]:.0%}" if tag and probabilities else tag
+        _draw_utterance(ax, utterance, lines, top, height, box_right, tag, tag_width)
 
     # Each arrow's ends have their own places on the right side of the boxes.
     port = {}
@@ -350,8 +366,9 @@ def _tint(colour: str, share: float) -> tuple[float, ...]:
     return tuple(1 - share * (1 - part) for part in to_rgb(colour))
 
 
-def _draw_utterance(ax, utterance: dict, lines: list[str], top: float, height: float, right: float):
-    """Draw one box with its text and emotion, and the speaker left of it."""
+def _draw_utterance(ax, utterance: dict, lines: list[str], top: float, height: float, right: float, tag: str | None,
+                    tag_width: float):
+    """Draw one box with its text and its tag, the emotion, and the speaker left of it."""
     emotion = utterance.get("emotion")
     colour = COLOURS.get(emotion, COLOURS["neutral"])
     middle = top + height / 2
@@ -363,17 +380,17 @@ def _draw_utterance(ax, utterance: dict, lines: list[str], top: float, height: f
     ax.add_patch(box)
     for i, line in enumerate(lines):
         _write(ax, BOX_LEFT + 11, middle + (i - (len(lines) - 1) / 2) * LINE, line, fontsize=TEXT_SIZE)
-    if emotion:
-        tag_left = right - TAG_WIDTH - 11
-        tag = FancyBboxPatch(
-            (tag_left, middle - 8), TAG_WIDTH, 16, boxstyle="round,pad=0,rounding_size=8", gid="tag",
+    if tag:
+        tag_left = right - tag_width - 11
+        shape = FancyBboxPatch(
+            (tag_left, middle - 8), tag_width, 16, boxstyle="round,pad=0,rounding_size=8", gid="tag",
             facecolor=colour, linewidth=0,
         )  # fmt: skip
-        ax.add_patch(tag)
+        ax.add_patch(shape)
         red, green, blue = to_rgb(colour)
         ink = "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else INK
         style = {"fontsize": 8.5, "fontweight": "bold", "color": ink, "ha": "center"}
-        _write(ax, tag_left + TAG_WIDTH / 2, middle, str(emotion), **style)
+        _write(ax, tag_left + tag_width / 2, middle, tag, **style)
     _write(ax, MARGIN, middle, str(utterance["utterance_ID"]), fontsize=9, color=FAINT)
     names = _wrap(str(utterance.get("speaker") or ""), BOX_LEFT - MARGIN - 28, 10, 2, "bold")
     for i, name in enumerate(names):

@@ -61,6 +61,54 @@ def trained_with(adapter) -> Config:
         ) from error
 
 
+class Predictor:
+    """An emotion and a cause adapter, loaded once: `predictor(conversations)`. One base model of both is there once."""
+
+    def __init__(self, emotion_adapter=None, cause_adapter=None):
+        """The folders are ones that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
+
+        Raises RunError or ModelError for adapters and models that cannot be used.
+        """
+        from utils.modeling import load_adapter, load_model
+
+        if emotion_adapter is None or cause_adapter is None:
+            found = find_adapters()
+            emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
+        self.configs, self.models, bases = {}, {}, {}
+        for task, adapter in (("emotion", emotion_adapter), ("cause", cause_adapter)):
+            config = self.configs[task] = trained_with(adapter)
+            if task == "emotion":
+                self.prior = emotion_prior(adapter, config.logit_adjustment)
+            base = config.model, config.quantization, config.precision
+            model, tokenizer = bases.get(base) or load_model(*base)
+            bases[base] = self.models[task] = load_adapter(model, adapter, config.model, name=task), tokenizer
+
+    def _ready(self, task: str):
+        model, tokenizer = self.models[task]
+        model.set_adapter(task)
+        return model, tokenizer
+
+    def __call__(self, conversations: list[dict], journal=None):
+        """(conversations with `emotion` and `emotion-cause_pairs`, emotion probabilities, cause probabilities), the
+        last two as utils.inference's functions return them; labels that the conversations carry are not read.
+
+        Raises TrainingError for a conversation that is too long, DoesNotFit for one that memory does not suffice for.
+        """
+        from utils.inference import predict_causes, predict_emotions
+
+        config = self.configs["emotion"]
+        labelled, emotions = predict_emotions(
+            *self._ready("emotion"), [without_labels(c) for c in conversations], journal=journal, prior=self.prior,
+            **config.inference(),
+        )
+        config = self.configs["cause"]
+        paired, causes = predict_causes(
+            *self._ready("cause"), labelled, config.cause_form, config.cause_threshold, journal=journal,
+            **config.inference(),
+        )
+        return paired, emotions, causes
+
+
 def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None, journal=None) -> list[dict]:
     """The conversations with `emotion` and `emotion-cause_pairs` filled in; labels that they carry are not read.
 
@@ -69,36 +117,7 @@ def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None,
 
     Raises RunError, ModelError, or TrainingError for a conversation that is too long.
     """
-    from utils.inference import predict_causes, predict_emotions
-    from utils.modeling import load_adapter, load_model
-
-    if emotion_adapter is None or cause_adapter is None:
-        found = find_adapters()
-        emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
-    emotion_config, cause_config = trained_with(emotion_adapter), trained_with(cause_adapter)
-    prior = emotion_prior(emotion_adapter, emotion_config.logit_adjustment)
-    conversations = [without_labels(c) for c in conversations]
-
-    model, tokenizer = load_model(*_base(emotion_config))
-    model = load_adapter(model, emotion_adapter, emotion_config.model)
-    labelled, _ = predict_emotions(
-        model, tokenizer, conversations, journal=journal, prior=prior, **emotion_config.inference()
-    )
-
-    if _base(cause_config) == _base(emotion_config):
-        model = model.unload()  # the base model without its adapter: a large one is read once
-    else:
-        model, tokenizer = load_model(*_base(cause_config))
-    model = load_adapter(model, cause_adapter, cause_config.model)
-    paired, _ = predict_causes(
-        model, tokenizer, labelled, cause_config.cause_form, cause_config.cause_threshold, journal=journal,
-        **cause_config.inference(),
-    )
-    return paired
-
-
-def _base(config):
-    return config.model, config.quantization, config.precision
+    return Predictor(emotion_adapter, cause_adapter)(conversations, journal)[0]
 
 
 @command("utils.predict")

@@ -214,8 +214,11 @@ class Run:
         return {**self.config.inference(), "journal": Journal(self.train_dir / "unfinished.jsonl")}
 
     def finish(self):
-        """Forget the journal: the notebook's outputs are written."""
+        """Forget the journal: the notebook's outputs are written. The adapters' cards take the scores in."""
+        from utils.card import write_cards  # here, because it reads runs
+
         (self.train_dir / "unfinished.jsonl").unlink(missing_ok=True)
+        write_cards(self.train_dir)
 
     def add_metrics(self, section: str, values: dict):
         """Set one section of the run's metrics.json, leaving the others as they are."""

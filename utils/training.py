@@ -14,6 +14,7 @@ from transformers import Trainer, set_seed
 from trl import SFTConfig, SFTTrainer
 
 from utils import cause, emotion
+from utils.card import write_cards
 from utils.config import TrainingSettings
 from utils.memory import DoesNotFit, InParts
 from utils.modeling import add_lora, compile_layers, load_adapter, make_trainable_float32, save_adapter
@@ -256,5 +257,6 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
         with _said_where(folder):
             save_adapter(model, folder, config.model)
         run.finish_adapter(task, history, emotion.counts(conversations))
+        write_cards(run.train_dir)
     processes().wait_for_everyone()
     return model.eval(), history

@@ -1,0 +1,128 @@
+"""Model cards say what the run recorded: data and licence, scores, the command, the revision.
+
+    python -m pytest tests/test_card.py
+"""
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+import generate_input
+from utils import chain
+from utils.card import KNOWN, card, command_of, main, write_cards
+from utils.config import Config, load_config
+from utils.conversations import read_json, write_json
+from utils.runs import RunError, fingerprints, results_table
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = ROOT / "results_train" / "smollm2-135m-ecf"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The committed run on ECF, with the records of its two adapters."""
+    folder = tmp_path / "results_train" / "mine"
+    for name in ("config.json", "metrics.json"):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REAL / name, folder)
+    for task in ("emotion", "cause"):
+        record = {"parameters": Config().as_dict(), "revision": "abc123def456", "emotions": {"joy": 1200, "fear": 34}}
+        write_json({**record, "history": []}, folder / "adapters" / task / "training.json")
+    return folder
+
+
+def rewrite(path, change):
+    data = read_json(path)
+    change(data)
+    write_json(data, path)
+
+
+def test_a_card_is_filled_from_the_run(run):
+    metrics = read_json(run / "metrics.json")
+    paths = write_cards(run)
+    assert [path.parent.name for path in paths] == ["emotion", "cause"]
+    wanted = {
+        "emotion": {k: metrics["emotions"]["fine-tuned"][k] for k in ("accuracy", "weighted_f1", "macro_f1")},
+        "cause": {f"pairs_{name}": metrics["pairs"]["**fine-tuned emotions and causes**"]["scores"][key]
+                  for name, key in (("weighted_F1", "weighted_f1"), ("F1", "f1_pair"))},
+    }
+    for path in paths:
+        made = ModelCard.load(path)
+        assert (made.data.license, made.data.license_name, made.data.datasets) == (
+            "other", "research-use", ["NUSTM/ECF"])
+        assert (made.data.base_model, made.data.library_name) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "peft")
+        figures = {one.metric_type.lower(): one.metric_value for one in made.data.eval_results}
+        expected = {name.lower(): round(value, 4) for name, value in wanted[path.parent.name].items()}
+        assert figures == expected and {one.dataset_split for one in made.data.eval_results} == {"test"}
+        for text in (results_table(run), "2,566 utterances", "1,234 utterances: 1,200 joy, 34 fear",
+                     "for research use only", "at revision abc123def456",
+                     f"--{path.parent.name}-adapter", "torch 2.13.0+cpu"):
+            assert text in made.text, text
+
+
+def test_a_card_without_scores_says_so(run):
+    (run / "metrics.json").unlink()
+    assert "Not scored yet." in card(run / "adapters" / "cause")
+    emotions = read_json(REAL / "metrics.json")["emotions"]
+    write_json({"emotions": emotions}, run / "metrics.json")  # after notebook 2
+    assert "Not scored yet." in card(run / "adapters" / "cause")
+    assert f"- accuracy {emotions['fine-tuned']['accuracy']:.3f}" in card(run / "adapters" / "emotion")
+
+
+def test_data_that_nobody_knows_has_no_licence_made_up(run):
+    def other(data):
+        data["1_emotion_recognition_training"]["input"]["train"] = "0" * 16
+
+    rewrite(run / "config.json", other)
+    made = ModelCard(card(run / "adapters" / "emotion"))
+    assert made.data.license_name == "unknown" and made.data.datasets is None and made.data.eval_results is None
+    assert "state it here before you share them" in made.text and "ECF" not in made.text
+
+
+def test_a_model_in_a_folder_is_named_without_its_path(run, tiny_model_folder):
+    def elsewhere(data):
+        data["1_emotion_recognition_training"]["parameters"]["model"] = tiny_model_folder
+
+    rewrite(run / "config.json", elsewhere)
+    text = card(run / "adapters" / "emotion")
+    assert tiny_model_folder not in text and Path(tiny_model_folder).name in text and "base_model" not in text
+
+
+@pytest.mark.parametrize("changed", [
+    {}, {"run_name": "it's mine", "emotion_epochs": 1e-05}, {"lora_targets": ["q_proj", "v_proj"], "compile": False}])
+def test_the_command_gives_the_same_parameters_again(changed, monkeypatch):
+    wanted = {**Config.of(load_config(ROOT / "configs/smollm2-135m.yaml")).as_dict(), **changed}
+    words = shlex.split(command_of(wanted))
+    assert words[:4] == ["python", "-m", "utils.chain", "configs/smollm2-135m.yaml"]
+    assert len(words) == 4 + 3 * len(changed)
+    ran = []
+    monkeypatch.setattr(chain, "run_chain", lambda parameters, source: ran.append(parameters) or ROOT / "nowhere")
+    monkeypatch.chdir(ROOT)
+    assert chain.main(words[3:]) == 0
+    assert Config.of(ran[0]).as_dict() == wanted
+
+
+def test_the_known_data_are_those_that_generate_input_writes(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert generate_input.main(["--out", str(tmp_path)]) == 0
+    assert KNOWN[fingerprints(tmp_path)["train"]].licence == "mit"
+
+
+def test_ecf_is_known_by_its_files(shared, tmp_path):
+    ecf = str(shared / "ecf")
+    for how, conversations in ((["--splits", "ecf1_splits.json"], "1,001"), (["--all-train"], "1,374")):
+        assert generate_input.main(["--data", ecf, "--out", str(tmp_path), *how]) == 0
+        known = KNOWN[fingerprints(tmp_path)["train"]]
+        assert conversations in known.name and (known.hub, known.licence) == ("NUSTM/ECF", "research-use")
+
+
+def test_the_command_writes_cards_or_says_why_not(run, tmp_path, capsys):
+    assert main([str(run)]) == 0
+    assert yaml.safe_load((run / "adapters/cause/README.md").read_text(encoding="utf-8").split("---")[1])["license"]
+    assert main([str(tmp_path)]) == 2 and "no finished adapter" in capsys.readouterr().err
+    with pytest.raises(RunError, match="no finished adapter of a run"):
+        card(tmp_path)

@@ -1,0 +1,291 @@
+"""The demo: its text becomes a conversation, its picture shows the labels and breaks out of nothing; and in a real
+browser a conversation is typed, labelled, changed and downloaded.
+
+    pip install gradio selenium   # and a chromium with its driver; without them the browser's test is skipped
+    SCREENSHOT=demo.png python -m pytest tests/test_demo.py
+"""
+
+import base64
+import importlib.util
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from test_modeling import with_lora
+
+from utils import demo, plots
+from utils.config import Config
+from utils.conversations import EMOTIONS, ConversationError, pairs, read_json, with_emotions, with_pairs, write_json
+from utils.modeling import load_model, save_adapter
+from utils.predict import Predictor, predict
+
+ROOT = Path(__file__).resolve().parents[1]
+EVIL = ('<script>document.title = "broken"</script>', '</svg><img src=x onerror="document.title=\'broken\'">',
+        '"><b>', "--><i>", "${document.title = 'broken'}", "{{7 * 7}}", "&lt;u&gt; &amp;", "]]><s>")
+
+
+def adapter(folder, base):
+    save_adapter(with_lora(load_model(base)[0]), folder, base)
+    config = Config(model=base, logit_adjustment=0.0, cause_threshold=0.003)  # so low that a random adapter finds some
+    record = {"parameters": config.as_dict(), "emotions": dict.fromkeys(EMOTIONS, 1), "revision": "abc", "history": []}
+    write_json(record, folder / "training.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapters(tiny_model_folder, tmp_path_factory):
+    """Folders of an emotion and a cause adapter of the tiny model."""
+    folder = tmp_path_factory.mktemp("adapters")
+    return [adapter(folder / task, tiny_model_folder) for task in ("emotion", "cause")]
+
+
+def made(texts, emotions, causes=()):
+    """A result as `demo.result` returns it: every emotion certain by 0.6, (emotional id, cause id) pairs by 0.9."""
+    conversation = {"conversation_ID": 1, "conversation": [
+        {"utterance_ID": i, "speaker": "Ana", "text": text} for i, text in enumerate(texts, 1)]}
+    labelled = with_emotions(conversation, emotions)
+    labelled = with_pairs(labelled, [(i, emotions[i - 1], c) for i, c in causes])
+    table = [[0.6 if label == one else 0.4 / 6 for label in EMOTIONS] for one in emotions]
+    return {"conversation": labelled, "emotions": table, "causes": {i: {c: 0.9} for i, c in causes}}
+
+
+# ---- text to conversation ----------------------------------------------------------------------------------
+
+
+def test_lines_and_json_become_the_same_conversation(sample):
+    for one in sample[:20]:
+        again = demo.from_lines(demo.to_lines(one))["conversation"]
+        assert [(u["speaker"], u["text"]) for u in again] == [
+            (u["speaker"], " ".join(u["text"].split())) for u in one["conversation"]]
+        assert demo.from_lines(demo.to_lines(one), one) == one
+        assert demo.from_lines(json.dumps(one)) == demo.from_lines(json.dumps([one, sample[30]])) == one
+
+
+def test_a_changed_line_keeps_what_else_the_file_holds():
+    loaded = {"conversation_ID": "x", "note": 1, "conversation": [
+        {"utterance_ID": 7, "speaker": "Dr: No", "text": "One\n two", "video_name": "a.mp4"},
+        {"utterance_ID": 9, "speaker": "Ana", "text": "Three", "video_name": "b.mp4"}]}
+    edited = demo.from_lines("Dr: No: One two\n\n  Ben : Four: five", loaded)
+    assert edited["conversation"][0] == loaded["conversation"][0] and edited["note"] == 1
+    assert edited["conversation"][1] == {**loaded["conversation"][1], "speaker": "Ben", "text": "Four: five"}
+    longer = demo.from_lines("A: 1\nB: 2\nC: 3", loaded)
+    assert [u["utterance_ID"] for u in longer["conversation"]] == [1, 2, 3] and "note" not in longer
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "has no utterance"), ("Ana: hello\nBen", "line 2: no speaker and text"), (": hello", "line 1"),
+    ("[]", "holds no conversation"), ('{"conversation_ID": 1', "the text: not JSON"), ("A: \ud83d", "half a character"),
+    ('[{"conversation_ID": 1, "conversation": [{"utterance_ID": 1}]}]', "field 'text': it is missing")])
+def test_text_that_is_no_conversation_is_refused_with_the_place(text, message):
+    with pytest.raises(ConversationError, match=message):
+        demo.from_lines(text)
+
+
+# ---- what changed, and the picture ---------------------------------------------------------------------------
+
+
+def test_changes_are_told_line_by_line():
+    before = made(["a", "b", "c"], ["joy", "fear", "neutral"], [(1, 1), (2, 1), (2, 3)])
+    assert demo.changes(None, before) == {} == demo.changes(before, before)
+    after = made(["a", "x", "c"], ["joy", "anger", "neutral"], [(1, 1), (2, 2), (2, 3)])
+    assert demo.changes(before, after) == {1: "fear 60% is now anger 60%; no longer caused by 1; caused by 2"}
+    # a line more in front: ids move, and nothing else changes
+    after = made(["new", "a", "b", "c"], ["neutral", "joy", "fear", "neutral"], [(2, 2), (3, 2), (3, 4)])
+    assert demo.changes(before, after) == {0: "new line"}
+    surer = {**before, "emotions": [[p / 2 for p in row] for row in before["emotions"]]}
+    assert demo.changes(before, surer)[0] == "joy 60% is now 30%"
+
+
+class Elements(HTMLParser):
+    """The names of all elements, their attributes, and the text between them."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.names, self.attributes, self.text = set(), set(), []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.names.add(tag)
+        self.attributes |= {name for name, _ in attributes}
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_no_text_breaks_out_of_the_page(evil):
+    plain = Elements(demo.render(made(["hello"] * 2, ["joy", "fear"], [(2, 1)])))
+    found = made([evil, "hello"], ["joy", "fear"], [(2, 1)])
+    for u in found["conversation"]["conversation"]:
+        u["speaker"] = evil
+    page = Elements(demo.render(found, made([evil], ["fear"])))
+    assert page.names <= plain.names and page.attributes <= plain.attributes
+    assert any(evil in text for text in page.text), "it is shown as it was written"
+
+
+def test_the_picture_is_an_element_with_every_text_label_and_arrow():
+    found = made(["Really <b>?", "$5 & more"], ["surprise", "joy"], [(1, 1), (2, 1)])
+    figure = plots.draw_conversation(found["conversation"], probabilities=[0.6, 0.75])
+    text = plots.svg(figure)
+    assert text.startswith("<svg") and text.rstrip().endswith("</svg>")
+    shown = "".join(Elements(text).text)
+    for wanted in ("Really <b>?", "$5 & more", "surprise 60%", "joy 75%", "Ana"):
+        assert wanted in shown
+    assert text.count('id="cause"') == 1 and text.count('id="own-cause"') == 1
+    again = plots.draw_conversation(found["conversation"], probabilities=[0.6, 0.75])
+    assert plots.svg(again) == text, "the same characters on every run"
+
+
+def test_the_json_to_download_is_what_predict_writes(adapters, conversations):
+    predictor = Predictor(*adapters)
+    found = demo.result(predictor, conversations[0])
+    assert [found["conversation"]] == predict(conversations[:1], *adapters)
+    data = re.search(r'href="data:application/json;base64,([^"]+)"', demo.render(found))[1]
+    assert json.loads(base64.b64decode(data)) == [found["conversation"]]
+
+
+def test_adapters_loaded_side_by_side_do_not_see_each_other(adapters, conversations):
+    """Labels of a predictor that has been used stay those of a fresh one, in either order of the adapters."""
+    emotion, cause = adapters
+    used = Predictor(emotion, cause)
+    first, again = used(conversations), used(conversations)
+    assert first == again == Predictor(emotion, cause)(conversations)
+
+
+def test_without_gradio_its_package_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert demo.main([]) == 2 and "pip install gradio" in capsys.readouterr().err
+
+
+# ---- in a browser --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(adapters):
+    """Address of the page, served by the command that a user gives."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "utils.demo", "--emotion-adapter", adapters[0], "--cause-adapter", adapters[1],
+               "--port", port]
+    environment = {**os.environ, "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    address, end = f"http://127.0.0.1:{port}", time.monotonic() + 300
+    try:
+        while True:
+            try:
+                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=20).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < end, process.stderr.read()
+                time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A headless Chromium that reaches nothing but this machine, and downloads to tmp_path/downloads."""
+    programs = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if None in programs or any(importlib.util.find_spec(name) is None for name in ("gradio", "selenium")):
+        pytest.skip("needs gradio, selenium, chromium and chromedriver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for switch in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
+                   "disable-component-update", "disable-sync", "disable-quic", "disable-dev-shm-usage",
+                   "window-size=1100,1500", f"user-data-dir={tmp_path / 'profile'}",
+                   "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "no-proxy-server"):
+        options.add_argument(f"--{switch}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
+    driver.set_page_load_timeout(120)
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.slow
+def test_a_conversation_is_typed_labelled_changed_and_downloaded(browser, served, adapters, tmp_path):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def find(css):
+        return browser.find_elements(By.CSS_SELECTOR, css)
+
+    def wait(condition):
+        return WebDriverWait(browser, 120).until(lambda _: condition())
+
+    def write(text):
+        wait(lambda: find("#conversation textarea"))
+        area = find("#conversation textarea")[0]
+        browser.execute_script("arguments[0].value = ''; arguments[0].dispatchEvent(new Event('input'))", area)
+        area.send_keys(text)
+
+    def table():
+        return [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th,td")] for row in find("#result tbody tr")]
+
+    def expected(text):
+        return demo.result(Predictor(*adapters), demo.from_lines(text))
+
+    def assert_shows(text):
+        found = expected(text)
+        for row, u, p, causes in zip(table(), found["conversation"]["conversation"], found["emotions"],
+                                     demo.causes_of(found), strict=True):
+            assert row[:9] == [str(u["utterance_ID"]), f"{u['speaker']}: {u['text']}", *(f"{one:.0%}" for one in p)]
+            assert [int(one) for one in re.findall(r"(\d+) \(", row[9])] == causes
+            assert f"{u['emotion']} {p[EMOTIONS.index(u['emotion'])]:.0%}" in find("#result svg")[0].text
+        links = pairs(found["conversation"])
+        assert len(find("#result svg [id=cause]")) == sum(number != cause for number, _, cause in links) > 0
+
+    browser.get(served)
+    wait(lambda: find("#conversation textarea"))
+    assert find("#conversation textarea")[0].get_attribute("value") == demo.to_lines(read_json(demo.SAMPLE)[0])
+    first = "Leila: The backup is gone.\nTom: All of it? I had my thesis there!\nLeila: I am so sorry."
+    write(first)
+    find("#label")[0].click()
+    wait(lambda: find("#result"))
+    assert_shows(first) and not find("#news")
+    if "SCREENSHOT" in os.environ:
+        find("#result")[0].screenshot(os.environ["SCREENSHOT"])
+    assert browser.get_screenshot_as_png().startswith(b"\x89PNG")
+
+    find("#download")[0].click()
+    file = tmp_path / "downloads" / "conversation.json"
+    wait(file.is_file)
+    assert read_json(file) == [expected(first)["conversation"]]
+
+    second = first.replace("gone.", f"back! {EVIL[0]} {EVIL[1]} {EVIL[4]} {EVIL[5]}")
+    write(second)
+    find("#label")[0].click()
+    wait(lambda: find("#news"))
+    assert_shows(second)
+    told = demo.changes(expected(first), expected(second))
+    assert [row[10] for row in table()] == [told.get(k, "") for k in range(3)] and told
+    assert browser.title == "Emotions and their causes" and not find("#result img, #result script")
+
+    write("nobody speaks")
+    find("#label")[0].click()
+    wait(lambda: find("#problem"))
+    assert "line 1: no speaker" in find("#problem")[0].text
+
+    write_json([made(["In a file"], ["joy"])["conversation"]], tmp_path / "mine.json")
+    find("#file input[type=file]")[0].send_keys(str(tmp_path / "mine.json"))
+    wait(lambda: find("#conversation textarea")[0].get_attribute("value") == "Ana: In a file")
+
+    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"}
+    ours = {url for url in asked if url.startswith(f"{served}/")}  # chrome:... is the browser's own empty page
+    assert ours and not [url for url in asked - ours if not url.startswith(("data:", "blob:", "chrome"))]

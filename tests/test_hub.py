@@ -1,0 +1,140 @@
+"""The hub, imitated on loopback (tests/imitated_hub.py), and asked by the real huggingface_hub: models come for offline
+use, gated ones say what to do, adapters go with their card, and no token is written anywhere.
+
+    python -m pytest tests/test_hub.py
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from imitated_hub import Repository, imitated_hub
+
+ROOT = Path(__file__).resolve().parents[1]
+TOKEN = "hf_" + "x" * 34
+CARD = "---\nlicense: mit\n---\n\n# A card\n"
+
+
+@pytest.fixture
+def hub():
+    with imitated_hub() as one:
+        yield one
+
+
+@pytest.fixture
+def call(hub, tmp_path):
+    """Runs Python with these arguments as somebody whose only hub is the imitated one."""
+    def run(*arguments, token=None, offline=False, endpoint=hub.address):
+        away = ("HF_TOKEN", "HF_HUB_OFFLINE", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "TRANSFORMERS_CACHE")
+        environment = {name: value for name, value in os.environ.items() if name not in away}
+        environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1",
+                        "OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        environment |= {"HF_TOKEN": token} if token else {}
+        environment |= {"HF_HUB_OFFLINE": "1"} if offline else {}
+        done = subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True,
+                              text=True, timeout=300)
+        assert "Traceback" not in done.stderr and TOKEN not in done.stdout + done.stderr
+        return done
+    return run
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+def test_a_model_is_downloaded_once_without_pickles_code_and_doubles(hub, call):
+    files = {"config.json": b"{}", "model.safetensors": b"w" * 5000, "tokenizer.json": b"{}"}
+    others = {"pytorch_model.bin": b"pickle", "modeling.py": b"code", "original/weights.safetensors": b"again",
+              "consolidated.safetensors": b"again"}
+    hub.repositories["owner/model"] = Repository({**files, **others})
+    done = call("-m", "utils.download", "owner/model")
+    assert done.returncode == 0, done.stderr
+    folder = done.stdout.strip().partition(" MB in ")[2]
+    assert contents(folder) == files
+    hub.requests.clear()
+    assert call("-m", "utils.download", "owner/model", offline=True).stdout == done.stdout
+    assert hub.requests == []
+
+
+def test_what_cannot_be_had_is_said_with_what_to_do(hub, call):
+    weights = {"config.json": b"{}", "model.safetensors": b"w"}
+    hub.repositories["meta/gated"] = Repository(weights, gated=True, may_read={TOKEN})
+    hub.repositories["owner/secret"] = Repository(weights, private=True, may_read={TOKEN})
+    hub.repositories["owner/pickled"] = Repository({"config.json": b"{}", "pytorch_model.bin": b"pickle"})
+
+    def message(*arguments, **how):
+        done = call("-m", "utils.download", *arguments, **how)
+        assert done.returncode == 2 and done.stdout == ""
+        return done.stderr
+
+    stranger = "hf_stranger"
+    assert f"gated. Ask for access on {hub.address}/meta/gated with the account whose" in message("meta/gated")
+    assert "gated. Ask for access on" in (said := message("meta/gated", token=stranger)) and stranger not in said
+    for name in ("owner/secret", "owner/nothing"):
+        assert "no such model, or it is private" in message(name)
+    assert "pickled weights are not loaded" in message("owner/pickled")
+    assert "not in the cache, and the hub cannot be reached (HF_HUB_OFFLINE is set)" in message(
+        "owner/other", offline=True)
+    assert "not in the cache, and the hub cannot be reached. Where it can: python -m utils.download a/b" in message(
+        "a/b", endpoint="http://127.0.0.1:9")
+    assert "no hub id" in message("model")
+    for name in ("meta/gated", "owner/secret"):
+        assert call("-m", "utils.download", name, token=TOKEN).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_model_of_the_hub_is_loaded_by_its_id_and_then_without_a_network(hub, call, tiny_model_folder):
+    hub.repositories["owner/tiny"] = Repository(contents(tiny_model_folder), gated=True, may_read={TOKEN})
+    load = "from utils.modeling import *\ntry: print(load_model('owner/tiny')[0].num_parameters())\n" \
+           "except ModelError as error: print(error)"
+    assert "'owner/tiny' cannot be loaded (it is gated. Ask for access" in call("-c", load).stdout
+    assert call("-m", "utils.download", "owner/tiny", token=TOKEN).returncode == 0
+    assert int(call("-c", load, offline=True).stdout) > 10_000
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    """A folder with everything that an adapter's folder may hold, and things that must stay here."""
+    folder = tmp_path / "emotion"
+    (folder / "checkpoints").mkdir(parents=True)
+    for name in ("adapter_model.safetensors", "adapter_config.json", "training.json", "optimizer.pt", ".env",
+                 "checkpoints/adapter_model.safetensors"):
+        (folder / name).write_bytes(b"{}" * 700)
+    (folder / "README.md").write_text(CARD, encoding="utf-8")
+    return folder
+
+
+def test_an_adapter_goes_to_the_hub_with_its_card_and_comes_back(hub, call, adapter):
+    hub.writers.add(TOKEN)
+    done = call("-m", "utils.hub", adapter, "owner/emotion", token=TOKEN)
+    assert (done.returncode, done.stdout.strip()) == (0, f"{hub.address}/owner/emotion"), done.stderr
+    pushed = hub.repositories["owner/emotion"]
+    assert pushed.private and set(pushed.files) == {
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "training.json"}
+    assert hub.large, "weights go the way of large files"
+    assert not any(TOKEN.encode() in content for content in pushed.files.values())
+
+    (adapter / "training.json").write_bytes(b"[]")
+    assert call("-m", "utils.hub", adapter, "owner/emotion", token=TOKEN).returncode == 0
+    back = call("-m", "utils.download", "owner/emotion", token=TOKEN).stdout.strip().partition(" MB in ")[2]
+    assert contents(back) == pushed.files and pushed.files["training.json"] == b"[]"
+    assert call("-m", "utils.hub", adapter, "owner/open", "--public", token=TOKEN).returncode == 0
+    assert not hub.repositories["owner/open"].private
+
+
+def test_what_cannot_be_pushed_is_said_with_what_to_do(hub, call, adapter, tmp_path):
+    def message(*arguments, **how):
+        done = call("-m", "utils.hub", *arguments, **how)
+        assert done.returncode == 2 and done.stdout == ""
+        return done.stderr
+
+    assert "give a token in HF_TOKEN that may write to owner/emotion" in message(adapter, "owner/emotion")
+    assert "no weights here" in message(tmp_path, "owner/emotion", token=TOKEN)
+    hub.writers.add(TOKEN)
+    (adapter / "README.md").write_text("no header", encoding="utf-8")
+    assert "no sound header" in message(adapter, "owner/emotion", token=TOKEN)
+    (adapter / "README.md").unlink()
+    assert "no model card" in message(adapter, "owner/emotion", token=TOKEN)
+    assert hub.repositories.get("owner/emotion", Repository({})).files == {}

@@ -1,0 +1,229 @@
+"""A page in the browser: a conversation in, its emotions with probabilities and arrows from their causes out; a line
+edited, and what that changes.
+
+    pip install gradio
+    python -m utils.demo [--emotion-adapter DIR --cause-adapter DIR] [--port 7860]
+
+The page is served to this machine alone and asks nobody else: no telemetry, no link to share, no font from elsewhere.
+What is labelled is what `utils.predict` labels; the JSON to download is what it writes.
+"""
+
+import argparse
+import base64
+import difflib
+import os
+import re
+import sys
+from html import escape
+
+from utils.command import command
+from utils.conversations import (
+    EMOTIONS,
+    ConversationError,
+    load_conversations,
+    pairs,
+    parse_json,
+    to_json,
+    validate_conversations,
+)
+from utils.emotion import line
+from utils.runs import ROOT, RunError
+
+SAMPLE = ROOT / "data" / "sample" / "unlabelled.json"
+
+
+def to_lines(conversation: dict) -> str:
+    """A conversation as the page's text: a line an utterance, `Speaker: text`."""
+    return "\n".join(line(u) for u in conversation["conversation"])
+
+
+def from_lines(text: str, loaded: dict | None = None) -> dict:
+    """The conversation in the page's text: lines as `to_lines` writes them, or JSON, of which the first conversation is
+    taken. Where it has as many lines as the conversation that was `loaded`, what else that one holds stays.
+
+    Raises ConversationError for text that is no conversation, naming the line.
+    """
+    if re.search(r"[\ud800-\udfff]", text):
+        raise ConversationError("the text holds half a character (a lone surrogate). Write the whole one, or remove it")
+    if text.lstrip()[:1] in ("[", "{"):
+        data = parse_json(text, "the text")
+        return validate_conversations(data if isinstance(data, list) else [data], "the text")[0]
+    lines = {number: one.strip() for number, one in enumerate(text.splitlines(), 1) if one.strip()}
+    as_loaded = loaded is not None and len(loaded["conversation"]) == len(lines)
+    old = loaded["conversation"] if as_loaded else [None] * len(lines)
+    utterances = []
+    for (number, one), before in zip(lines.items(), old):
+        speaker, _, words = map(str.strip, one.partition(":"))
+        if not speaker or not words:
+            raise ConversationError(f"line {number}: no speaker and text. Write it as Speaker: text")
+        if before and line(before) == one:  # a speaker's name may hold a colon
+            utterances.append(before)
+        else:
+            number = before["utterance_ID"] if before else len(utterances) + 1
+            utterances.append({**(before or {}), "utterance_ID": number, "text": words, "speaker": speaker})
+    conversation = {**(loaded if as_loaded else {"conversation_ID": 1}), "conversation": utterances}
+    return validate_conversations([conversation], "the text")[0]
+
+
+def result(predictor, conversation: dict) -> dict:
+    """What `predictor` (utils.predict.Predictor) makes of one conversation: {"conversation": with labels, "emotions":
+    utterances x 7, "causes": {utterance id: {candidate id: P}}}."""
+    labelled, emotions, causes = predictor([conversation])
+    return {"conversation": labelled[0], "emotions": emotions[0], "causes": causes[0]}
+
+
+def causes_of(found: dict) -> list[list[int]]:
+    """For each utterance the ids of its causes."""
+    there = pairs(found["conversation"])
+    return [[cause for number, _, cause in there if number == u["utterance_ID"]]
+            for u in found["conversation"]["conversation"]]
+
+
+def changes(before: dict | None, after: dict) -> dict[int, str]:
+    """{position of a line: what is different there}, between two results. Lines are the same where their texts are, or
+    where as many stand in the place of others."""
+    if before is None:
+        return {}
+    texts = [[line(u) for u in one["conversation"]["conversation"]] for one in (before, after)]
+    same = {}  # position after: position before
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, *texts, autojunk=False).get_opcodes():
+        if tag == "equal" or (tag == "replace" and j - i == m - k):
+            same.update(zip(range(k, m), range(i, j)))
+    ids = [[u["utterance_ID"] for u in one["conversation"]["conversation"]] for one in (before, after)]
+    now = {ids[0][old]: ids[1][new] for new, old in same.items()}  # ids before, as they are after
+    causes, said = [causes_of(before), causes_of(after)], {}
+    for k, u in enumerate(after["conversation"]["conversation"]):
+        if k not in same:
+            said[k] = "new line"
+            continue
+        parts, i = [], same[k]
+        old = before["conversation"]["conversation"][i]["emotion"]
+        p, q = before["emotions"][i][EMOTIONS.index(old)], after["emotions"][k][EMOTIONS.index(u["emotion"])]
+        if old != u["emotion"]:
+            parts.append(f"{old} {p:.0%} is now {u['emotion']} {q:.0%}")
+        elif abs(p - q) >= 0.005:
+            parts.append(f"{old} {p:.0%} is now {q:.0%}")
+        lost = sorted({now.get(c, 0) for c in causes[0][i]} - set(causes[1][k]) - {0})
+        found = sorted(set(causes[1][k]) - {now.get(c) for c in causes[0][i]})
+        parts += [f"no longer caused by {c}" for c in lost] + [f"caused by {c}" for c in found]
+        if parts:
+            said[k] = "; ".join(parts)
+    return said
+
+
+def render(found: dict, before: dict | None = None) -> str:
+    """A result as HTML: the picture, every probability, what changed since `before`, and the JSON as a link. All text
+    that is not ours is escaped."""
+    from utils.plots import COLOURS, draw_conversation, svg
+
+    conversation, changed = found["conversation"], changes(before, found)
+    utterances = conversation["conversation"]
+    likely = [table[EMOTIONS.index(u["emotion"])] for u, table in zip(utterances, found["emotions"])]
+    rows = []
+    for k, (u, table, causes) in enumerate(zip(utterances, found["emotions"], causes_of(found))):
+        cells = "".join(
+            f'<td style="background:{COLOURS[label]}{round(255 * p):02x}"'
+            f'{" class=label" if label == u["emotion"] else ""}>{p:.0%}</td>'
+            for label, p in zip(EMOTIONS, table)
+        )
+        there = found["causes"].get(u["utterance_ID"], {})
+        caused = ", ".join(f"{c} ({there[c]:.0%})" if c in there else str(c) for c in causes)
+        rows.append(f'<tr><th>{u["utterance_ID"]}</th><td class=text>{escape(line(u))}</td>{cells}'
+                    f"<td>{caused}</td><td class=changed>{escape(changed.get(k, ''))}</td></tr>")
+    head = "".join(f"<th>{name}</th>" for name in ("", "utterance", *EMOTIONS, "caused by", "changed"))
+    data = base64.b64encode(to_json([conversation]).encode("utf-8")).decode("ascii")
+    news = "" if before is None else f"<p id=news>{len(changed) or 'no'} line{'s' * (len(changed) != 1)} changed</p>"
+    return (f'<div id=result>{svg(draw_conversation(conversation, probabilities=likely))}{news}'
+            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+            f'<p><a id=download download="conversation.json" href="data:application/json;base64,{data}">'
+            "Download the JSON</a></p></div>")
+
+
+CSS = """
+#result svg { max-width: 100%; height: auto; }
+#result table { border-collapse: collapse; font-size: 0.8rem; margin-top: 1rem; }
+#result th, #result td { padding: 2px 6px; text-align: right; border: 0; border-bottom: 1px solid #d0d7de; }
+#result .text, #result .changed { text-align: left; }
+#result .label { font-weight: bold; outline: 2px solid; outline-offset: -2px; }
+#problem { color: #b00020; }
+"""
+
+
+def build(predictor):
+    """The page, a gradio.Blocks, around a utils.predict.Predictor."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import gradio as gr
+
+    from utils.memory import DoesNotFit
+    from utils.rows import TrainingError
+
+    def problem(error):
+        return f"<p id=problem>{escape(str(error))}</p>"
+
+    def load(path):
+        try:
+            loaded = load_conversations(path)
+        except ConversationError as error:
+            return [], gr.update(choices=[], value=None), gr.update(), problem(error)
+        names = [(str(c["conversation_ID"]), k) for k, c in enumerate(loaded)]
+        return loaded, gr.update(choices=names, value=0), to_lines(loaded[0]), ""
+
+    def choose(loaded, number):
+        return to_lines(loaded[number]) if loaded and number is not None else gr.update()
+
+    def label(text, loaded, number, before):
+        try:
+            found = result(predictor, from_lines(text, loaded[number] if loaded and number is not None else None))
+        except (ConversationError, DoesNotFit, TrainingError) as error:
+            return problem(error), before
+        return render(found, before), found
+
+    samples = load_conversations(SAMPLE)
+    with gr.Blocks(title="Emotions and their causes", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.Markdown("# Emotions and their causes\nWrite or paste a conversation, a line an utterance, or load a file. "
+                    "Then change a line and label it again, to see what that changes.")
+        loaded, before = gr.State(samples), gr.State(None)
+        with gr.Row():
+            text = gr.Textbox(to_lines(samples[0]), lines=10, max_lines=40, label="Speaker: text, or JSON", scale=3,
+                              elem_id="conversation")
+            with gr.Column():
+                file = gr.File(label="A file of conversations", file_types=[".json"], type="filepath", elem_id="file")
+                names = [(str(c["conversation_ID"]), k) for k, c in enumerate(samples)]
+                number = gr.Dropdown(names, value=0, label="Conversation of the file", elem_id="number")
+        button = gr.Button("Label", variant="primary", elem_id="label")
+        shown = gr.HTML(elem_id="shown")
+        file.upload(load, file, [loaded, number, text, shown], api_name=False)
+        number.input(choose, [loaded, number], text, api_name=False)
+        button.click(label, [text, loaded, number, before], [shown, before], api_name="label")
+    return page
+
+
+@command("utils.demo")
+def main(argv=None) -> int:
+    """Exit status 0 when the page is closed with Ctrl-C, or 2 with one message for what cannot be used."""
+    parser = argparse.ArgumentParser(description="A page that labels conversations with emotions and their causes.")
+    parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+    parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+    parser.add_argument("--port", type=int, default=7860)
+    arguments = parser.parse_args(argv)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        import gradio as gr
+    except ImportError:
+        print("utils.demo: gradio is missing: pip install gradio", file=sys.stderr)
+        return 2
+    from utils.modeling import ModelError
+    from utils.predict import Predictor
+
+    try:
+        page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter))
+        theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
+        page.launch(server_name="127.0.0.1", server_port=arguments.port, share=False, css=CSS, theme=theme)
+    except (ConversationError, ModelError, RunError, OSError) as error:
+        print(f"utils.demo: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

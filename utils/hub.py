@@ -1,0 +1,113 @@
+"""The Hugging Face hub: models and adapters from it (utils/download.py), adapters and merged models to it.
+
+    HF_TOKEN=... python -m utils.hub results_train/sample/adapters/emotion OWNER/NAME [--public]
+
+The token is read by huggingface_hub (HF_TOKEN, or `hf auth login`) and stands in no message. HF_ENDPOINT names another
+hub.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from utils.command import command
+
+# What a model or an adapter consists of: no pickles, no code, and of doubled weights ("original/", "consolidated") one.
+FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*")
+DOUBLED = ("original/*", "consolidated*", "*/consolidated*")
+PUSHED = (*FILES, "*.gguf", "state_dict.pt")
+
+
+class HubError(RuntimeError):
+    """What the hub refused or does not have: the message says what to do."""
+
+
+def why(error: BaseException, name: str) -> str:
+    """Why `name` could not be had from the hub or put there, and what to do, in a sentence or two; of an error of
+    huggingface_hub, or of one that was raised because of it."""
+    from huggingface_hub import constants, errors, get_token
+
+    chain, one = [], error
+    while one is not None and one not in chain:
+        chain.append(one)
+        one = one.__cause__ or one.__context__
+
+    def is_of(*kinds):
+        return any(isinstance(one, kinds) for one in chain)
+
+    status = next((one.response.status_code for one in chain if isinstance(one, errors.HfHubHTTPError)), None)
+    token = "HF_TOKEN's account" if get_token() else "the account whose token you then give in HF_TOKEN"
+    if is_of(errors.GatedRepoError):
+        return f"it is gated. Ask for access on {constants.ENDPOINT}/{name} with {token}, and wait until it is granted"
+    if is_of(errors.RepositoryNotFoundError):
+        return f"{constants.ENDPOINT} has no such model, or it is private and {token} must be let in. Check the name"
+    if is_of(errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError):
+        mode = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
+        return (f"it is not in the cache, and the hub cannot be reached{mode}. Where it can: python -m utils.download "
+                f"{name}")
+    if status in (401, 403):
+        return f"the hub refuses (HTTP {status}): give a token in HF_TOKEN that may write to {name}"
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def download(name: str) -> Path:
+    """The folder, in the hub's cache (HF_HOME), of the model or adapter with this hub id; what is there is kept.
+
+    Raises HubError where it cannot be had, or has no safetensors.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=list(FILES), ignore_patterns=list(DOUBLED)))
+    except Exception as error:  # a dozen kinds, httpx's among them; each means no model
+        raise HubError(f"{name}: {why(error, name)}") from error
+    if not any(folder.glob("*.safetensors")):
+        raise HubError(f"{name}: it has no safetensors, and pickled weights are not loaded. Choose another model")
+    return folder
+
+
+def push(folder, name: str, public: bool = False) -> str:
+    """Upload an adapter's folder, or one that utils.export wrote, to the hub id `name`; its address.
+
+    public: whether everybody may see a repository that is new; otherwise it is private.
+
+    Raises HubError for a folder without weights or card, and for what the hub refuses.
+    """
+    from huggingface_hub import HfApi
+
+    folder = Path(folder)
+    weights = [path for kind in ("*.safetensors", "*.gguf", "state_dict.pt") for path in folder.glob(kind)]
+    if not weights:
+        raise HubError(f"{folder}: no weights here; give an adapter's folder, or one that utils.export wrote")
+    if not (folder / "README.md").is_file():
+        raise HubError(f"{folder}: no model card (README.md); python -m utils.card writes those of a run")
+    try:
+        api = HfApi()
+        url = api.create_repo(name, private=not public, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(PUSHED), ignore_patterns="*/*",
+                          commit_message=f"Upload {folder.name}")
+    except Exception as error:
+        raise HubError(f"{name}: {why(error, name)}") from error
+    return str(url)
+
+
+@command("utils.hub")
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message."""
+    parser = argparse.ArgumentParser(description="Push an adapter or an exported model, with its card, to the hub.")
+    parser.add_argument("folder", type=Path, help="an adapter's folder, or one that utils.export wrote")
+    parser.add_argument("name", help="OWNER/NAME")
+    parser.add_argument("--public", action="store_true", help="let everybody see it; read the card's licence first")
+    arguments = parser.parse_args(argv)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        print(push(arguments.folder, arguments.name, arguments.public))
+    except (HubError, OSError) as error:
+        print(f"utils.hub: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
