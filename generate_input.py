@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from utils import places
 from utils.command import command
 from utils.conversations import (
     ConversationError,
@@ -102,6 +103,7 @@ def download(dataset):
         # Here, because nobody needs the package or the network for files of their own.
         from huggingface_hub import snapshot_download
 
+        places.find().read_token()
         return Path(snapshot_download(dataset, repo_type="dataset", allow_patterns=["*.json"]))
     except Exception as error:  # a dozen kinds for offline, unknown, gated, ...; each means no data
         reason = str(error).strip().partition("\n")[0] or type(error).__name__

@@ -22,7 +22,7 @@ from conftest import stopped_training
 from test_notebooks import copy  # noqa: F401 (a fixture)
 
 import generate_input
-from utils import chain, inference, predict, runs
+from utils import chain, inference, places, predict, runs
 from utils.config import Config
 from utils.conversations import without_labels, write_json, write_texts
 from utils.inference import Journal, predict_emotions
@@ -222,7 +222,7 @@ def test_a_file_where_a_folder_is_needed(prediction, tmp_path, main, monkeypatch
         out.parent.write_text("a file")
         code, said = called(predict.main, *arguments)
     else:
-        monkeypatch.setattr(chain, "ROOT", tmp_path)
+        monkeypatch.setattr(places, "ROOT", tmp_path)
         (tmp_path / "results_train").write_text("a file")
         monkeypatch.setattr(chain, "parameter_names", lambda notebook: [])
         code, said = called(chain.main, ROOT / "configs/sample.yaml")

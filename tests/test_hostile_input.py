@@ -190,7 +190,7 @@ def test_a_run_on_hostile_names_stays_in_its_folders_and_tells_no_secret(tiny_mo
     repository = tmp_path / "deep" / "repository"
     for folder in ("utils", "notebooks", "configs"):
         shutil.copytree(ROOT / folder, repository / folder)
-    for file in ("generate_input.py", "pyproject.toml"):
+    for file in ("generate_input.py", "pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / file, repository)
     write_json(evil, repository / "evil.json")
     environment = {**os.environ, **SECRETS, "OMP_NUM_THREADS": "1", "HOME": str(tmp_path / "home"),

@@ -42,7 +42,7 @@ def repository(folder, conversations):
     """What a run needs, in `folder`: the code, and `conversations` as its input."""
     for part in ("utils", "notebooks", "configs"):
         shutil.copytree(ROOT / part, folder / part)
-    for part in ("generate_input.py", "pyproject.toml"):
+    for part in ("generate_input.py", "pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / part, folder)
     for split in ("train", "val", "test"):
         write_json(conversations, folder / "input" / split / "conversations.json")

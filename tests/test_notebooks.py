@@ -88,7 +88,7 @@ def test_bootstrap_cells_are_the_same_everywhere_and_name_the_repositorys_addres
 def copy(tmp_path_factory, tiny_model_folder):
     """A copy of the repository with a few sample conversations as its input."""
     folder = tmp_path_factory.mktemp("repository")
-    for part in ("utils", "notebooks", "configs", "data", "generate_input.py", "pyproject.toml"):
+    for part in ("utils", "notebooks", "configs", "data", "generate_input.py", "pyproject.toml", "requirements.txt"):
         source = ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
     few = json.loads((ROOT / "data/sample/conversations.json").read_text(encoding="utf-8"))[:10]

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import yaml
 
+from utils import places
 from utils.command import command
 from utils.config import Config, ConfigError, check_names, load_config
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = places.ROOT
 NOTEBOOKS = (
     "1_emotion_recognition_training",
     "2_emotion_inference",
@@ -81,7 +82,7 @@ def run_chain(parameters: dict, source="parameters") -> Path:
     Raises ConfigError for a name that no notebook knows, ChainError at the first notebook that fails.
     """
     check_names(parameters, source)
-    folder = ROOT / "results_train" / Config.of(parameters).run_name
+    folder = places.find().results / "results_train" / Config.of(parameters).run_name
     for notebook in NOTEBOOKS:
         print(f"\n== {notebook}", flush=True)
         run_notebook(notebook, parameters, folder / "notebooks")

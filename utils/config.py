@@ -19,6 +19,7 @@ CHOICES = {
     "quantization": ("none", "nf4"),
     "precision": ("auto", "bfloat16", "float16", "float32"),
     "recipe": ("one_pass", "published"),
+    "report_to": ("none", "trackio", "tensorboard", "wandb"),
     "cause_form": FORMS,
     "cause_emotions": ("gold", "predicted"),
 }
@@ -47,6 +48,8 @@ class TrainingSettings:
     compile: bool = False
     precision: str = "float32"
     seed: int = 42
+    run_name: str = "run"
+    report_to: str = "none"
 
 
 @dataclass
@@ -60,6 +63,7 @@ class Config:
     recipe: str = "one_pass"  # "published": a prompt an utterance, `generate`, the label parsed from the text
     quantization: str = "none"  # "nf4" for models that do not fit otherwise (QLoRA); 135M parameters fit anywhere
     precision: str = "auto"  # from the hardware: bfloat16 where it is native, float16 on a T4, else float32
+    offload: bool = False  # inference: what does not fit on the GPU stays in the CPU's memory, then on the disk; slow
     token_budget: int = 256  # conversations share a row up to this many tokens; longer rows pay for attention
     max_row_tokens: int = 4096  # a longer conversation is refused by name, never cut
     lora_r: int = 16  # the published rank
@@ -77,6 +81,7 @@ class Config:
     optimizer: str = "adamw_torch"  # "paged_adamw_32bit" on GPUs that are nearly full
     gradient_checkpointing: bool = False  # trades a third more time for activation memory
     compile: bool = False  # torch.compile the layers: a quarter faster on a CPU after a minute; needs a C++ compiler
+    report_to: str = "none"  # an experiment tracker, if it is installed: "trackio", "tensorboard" or "wandb"
     logit_adjustment: float = 0.4  # taken off a label: this times the log of its share in training (dev, LOG.md)
     cause_form: str = "candidates"  # a probability for each candidate; "list" is the published answer
     cause_emotions: str = "gold"  # what cause training reads; "predicted": notebook 2's labels of the training split
@@ -118,6 +123,8 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be above zero")
         if self.logit_adjustment < 0:
             raise ConfigError(f"parameter logit_adjustment is {self.logit_adjustment}; it must not be below zero")
+        if self.offload and self.quantization != "none":
+            raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
         if not 0 <= self.lora_dropout < 1 or not 0 <= self.warmup_ratio < 1:
             raise ConfigError("parameters lora_dropout and warmup_ratio must lie from 0 to below 1")
         if not 0 <= self.seed < 2**32:  # what numpy takes
@@ -144,6 +151,8 @@ class Config:
             compile=self.compile,
             precision=choose_precision() if self.precision == "auto" else self.precision,
             seed=self.seed,
+            run_name=self.run_name,
+            report_to=self.report_to,
         )
 
     def inference(self) -> dict:

@@ -212,6 +212,7 @@ def main(argv=None) -> int:
     except ImportError:
         print("utils.demo: gradio is missing: pip install gradio", file=sys.stderr)
         return 2
+    from utils.fits import NotEnoughMemory
     from utils.modeling import ModelError
     from utils.predict import Predictor
 
@@ -219,7 +220,7 @@ def main(argv=None) -> int:
         page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter))
         theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
         page.launch(server_name="127.0.0.1", server_port=arguments.port, share=False, css=CSS, theme=theme)
-    except (ConversationError, ModelError, RunError, OSError) as error:
+    except (ConversationError, ModelError, NotEnoughMemory, RunError, OSError) as error:
         print(f"utils.demo: {error}", file=sys.stderr)
         return 2
     return 0

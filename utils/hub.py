@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from utils import places
 from utils.command import command
 
 # What a model or an adapter consists of: no pickles, no code, and of doubled weights ("original/", "consolidated") one.
@@ -58,6 +59,7 @@ def download(name: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
+    places.find().read_token()
     try:
         folder = Path(snapshot_download(name, allow_patterns=list(FILES), ignore_patterns=list(DOUBLED)))
     except Exception as error:  # a dozen kinds, httpx's among them; each means no model
@@ -82,6 +84,7 @@ def push(folder, name: str, public: bool = False) -> str:
         raise HubError(f"{folder}: no weights here; give an adapter's folder, or one that utils.export wrote")
     if not (folder / "README.md").is_file():
         raise HubError(f"{folder}: no model card (README.md); python -m utils.card writes those of a run")
+    places.find().read_token()
     try:
         api = HfApi()
         url = api.create_repo(name, private=not public, exist_ok=True)

