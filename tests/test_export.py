@@ -207,11 +207,16 @@ def test_llama_cpp_gives_the_adapters_labels(adapter, twenty, wanted, tmp_path):
     assert torch.allclose(torch.tensor(sum(found, [])), torch.tensor(sum(expected, [])), atol=1e-2)
 
 
+def with_offsets(part):
+    """A part of a pre-tokenizer with the field that CUTS leaves out, because it changes no token."""
+    return {**part, "trim_offsets": True} if part.get("type") == "ByteLevel" else part
+
+
 @pytest.mark.parametrize("cut", CUTS)
 def test_llama_cpp_cuts_texts_as_the_tokenizer_does(tiny_model_folder, tokenizer, sample, tmp_path, cut):
     pytest.importorskip("llama_cpp")
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
-    backend["pre_tokenizer"] = CUTS[cut]
+    backend["pre_tokenizer"] = json.loads(json.dumps(CUTS[cut]), object_hook=with_offsets)
     ours = from_json(backend)
     write_gguf(load_model(tiny_model_folder)[0], ours, tmp_path / "one.gguf")
     llama = load_gguf(tmp_path / "one.gguf")

@@ -1,0 +1,128 @@
+"""Several runs as one system: their adapters' probabilities, averaged (an ensemble over seeds).
+
+    python -m benchmarks.ensemble ensemble-all smollm2-135m-ecf-all smollm2-135m-ecf-all-seed-1 --split unlabelled
+    python -m benchmarks.ensemble ensemble smollm2-135m-ecf smollm2-135m-ecf-seed-1 smollm2-135m-ecf-seed-2
+
+A run without one of the two adapters lends the other. The emotions are those of the averaged probabilities, and every
+cause adapter is asked about these. It costs as many forward passes as there are adapters, on one base model. Writes
+results_test/NAME/predictions.jsonl, or for a labelled split benchmarks/NAME.json: every emotion adapter's scores, their
+mean and spread, and the ensemble's, beside the rule on the same emotions.
+"""
+
+import argparse
+import math
+import statistics
+
+from utils import cause, emotion
+from utils.conversations import load_conversations, write_json
+from utils.inference import score_trees
+from utils.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.modeling import load_adapter, load_model
+from utils.predict import trained_with
+from utils.rows import names_of
+from utils.runs import ROOT, emotion_prior, revision, write_predictions
+
+
+def averaged(members: list[list]) -> list:
+    """The members' scores as one: conversations x questions x answers of log-probabilities, each question's
+    probabilities (over the allowed answers) averaged."""
+    return [
+        [
+            [math.log(sum(column) / len(column)) for column in zip(*map(emotion.probabilities, question))]
+            for question in zip(*conversation, strict=True)
+        ]
+        for conversation in zip(*members, strict=True)
+    ]
+
+
+def scored(task: str, adapters: list, conversations: list[dict]) -> list[list]:
+    """For each adapter of `task` the log-probabilities of every question's answers (utils.inference.score_trees)."""
+    trees = [emotion.tree(c) if task == "emotion" else cause.candidates_tree(c) for c in conversations]
+    found, base, model = [], None, None
+    for number, adapter in enumerate(adapters):
+        config = trained_with(adapter)
+        if config.recipe != "one_pass" or config.cause_form != "candidates":
+            raise SystemExit(f"benchmarks.ensemble: {adapter}: needs recipe one_pass and cause_form candidates")
+        if base != (config.model, config.quantization, config.precision):
+            base = config.model, config.quantization, config.precision
+            model, tokenizer = load_model(*base)
+        model = load_adapter(model, adapter, config.model, name=f"adapter{number}")
+        found.append(score_trees(model, tokenizer, trees, names_of(conversations), config.token_budget,
+                                 config.max_row_tokens, adapter.parts[-3]))
+    return found
+
+
+def figures(gold: list[dict], labelled: list[dict], paired: list[dict]) -> dict:
+    """Scores of emotions and of pairs, and of the rule's pairs on the same emotions."""
+    emotions = emotion_scores(gold, labelled)
+    return {
+        "emotions": {name: value for name, value in emotions.items() if isinstance(value, float)},
+        "f1_of_emotions": {name: one["f1"] for name, one in emotions["per_emotion"].items()},
+        "pairs": pair_scores(gold, paired, 2),
+        "f1_of_pairs": {name: one["f1"] for name, one in per_emotion_pair_scores(gold, paired).items()},
+        "rule": pair_scores(gold, [cause.rule(c) for c in labelled], 2),
+    }
+
+
+def mean_and_spread(members: list[dict]) -> dict:
+    """The same figures: [mean, standard deviation of the sample] of each over the members."""
+    return {
+        section: {
+            name: [how([member[section][name] for member in members]) for how in (statistics.mean, statistics.stdev)]
+            for name, value in there.items() if isinstance(value, float)
+        }
+        for section, there in members[0].items()
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="what the ensemble is called")
+    parser.add_argument("runs", nargs="+", help="run names in results_train/")
+    parser.add_argument("--split", default="test", help="of the runs' input: val, test (default) or unlabelled")
+    arguments = parser.parse_args()
+    adapters = {task: {} for task in ("emotion", "cause")}
+    for run in arguments.runs:
+        for task, found in adapters.items():
+            folder = ROOT / "results_train" / run / "adapters" / task
+            if (folder / "training.json").is_file():
+                found[run] = folder
+    first = {task: next(iter(found.values())) for task, found in adapters.items()}
+    config = trained_with(first["emotion"])
+    prior = emotion_prior(first["emotion"], config.logit_adjustment)
+    threshold = trained_with(first["cause"]).cause_threshold
+    given = load_conversations(ROOT / config.input_dir / arguments.split, labelled=arguments.split != "unlabelled")
+
+    def named(member):
+        """(conversations with emotions, their probabilities) from scores."""
+        return zip(*(emotion.read(c, one, prior) for c, one in zip(given, member, strict=True)))
+
+    def caused(labelled, runs):
+        """(conversations with pairs, their probabilities) by these runs' cause adapters."""
+        answers = averaged(scored("cause", [adapters["cause"][run] for run in runs], labelled))
+        return zip(*(cause.read_candidates(c, one, threshold) for c, one in zip(labelled, answers, strict=True)))
+
+    scores = dict(zip(adapters["emotion"], scored("emotion", list(adapters["emotion"].values()), given)))
+    labelled, tables = named(averaged(list(scores.values())))
+    paired, causes = caused(labelled, adapters["cause"])
+    if arguments.split == "unlabelled":
+        folder = ROOT / "results_test" / arguments.name
+        write_predictions(folder, paired, tables, causes)
+        print(f"{folder / 'predictions.jsonl'}: {len(given)} conversations")
+        return
+    members = {}
+    for run in [run for run in arguments.runs if all(run in found for found in adapters.values())]:
+        alone, _ = named(scores[run])
+        members[run] = figures(given, alone, next(caused(alone, [run])))
+        print(run, members[run]["emotions"], members[run]["pairs"]["weighted_f1"], flush=True)
+    result = {
+        "runs": arguments.runs, "split": f"{config.input_dir}/{arguments.split}", "revision": revision(),
+        "members": members, "mean and spread": mean_and_spread(list(members.values())) if len(members) > 1 else None,
+        "ensemble": figures(given, labelled, paired),
+    }
+    write_json(result, ROOT / "benchmarks" / f"{arguments.name}.json")
+    print("ensemble", result["ensemble"]["emotions"], result["ensemble"]["pairs"]["weighted_f1"])
+
+
+if __name__ == "__main__":
+    main()

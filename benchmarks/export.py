@@ -1,0 +1,98 @@
+"""Does an exported model give the adapter's labels? Both adapters of a run on 20 sample conversations, in every form of
+the weights, as files for transformers and for llama.cpp.
+
+    pip install llama-cpp-python                          # compiled for minutes
+    python -m benchmarks.export smollm2-135m-ecf          # writes benchmarks/export.json; minutes on two CPU cores
+
+Emotions are read with the run's logit adjustment; causes, which are asked about the gold emotions, at its threshold. A
+decision is an utterance's emotion, or whether a candidate is a cause. Every line counts the decisions that differ from
+those of the adapter on its base model.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from utils import cause, emotion
+from utils.conversations import load_conversations, pairs, write_json
+from utils.export import GGUF_TYPES, TYPES, export, gguf_scores, load_gguf, merge, write_gguf
+from utils.inference import score_trees
+from utils.modeling import PRECISIONS, load_adapter, load_model
+from utils.predict import trained_with
+from utils.rows import encode_trees, names_of
+from utils.runs import ROOT, emotion_prior, revision, versions
+
+
+def decisions(task, config, prior, conversations, scores):
+    """What is decided from the log-probabilities: an emotion for each utterance, or yes or no for each candidate."""
+    if task == "emotion":
+        return [u["emotion"] for c, one in zip(conversations, scores)
+                for u in emotion.read(c, one, prior)[0]["conversation"]]
+    if config.cause_form != "candidates":
+        raise SystemExit("benchmarks.export reads one question a candidate; give a run with cause_form candidates")
+    found = [set(pairs(cause.read_candidates(c, one, config.cause_threshold)[0]))
+             for c, one in zip(conversations, scores)]
+    return [(u["utterance_ID"], u["emotion"], other["utterance_ID"]) in there
+            for c, there in zip(conversations, found)
+            for i, j in cause.asked(c) for u, other in [(c["conversation"][i], c["conversation"][j])]]
+
+
+def forms(task, adapter, config, conversations):
+    """(form, bytes of its weights, log-probabilities): the adapter first, then every exported form."""
+    trees = [emotion.tree(c) if task == "emotion" else cause.candidates_tree(c) for c in conversations]
+    names = names_of(conversations)
+
+    def score(model, tokenizer):
+        return score_trees(model, tokenizer, trees, names, config.token_budget, config.max_row_tokens)
+
+    for precision in dict.fromkeys((config.precision, "float32")):
+        model, tokenizer = load_model(config.model, config.quantization, precision)
+        computed = next(name for name, dtype in PRECISIONS.items() if dtype == model.dtype)
+        yield f"adapter, {computed}", None, score(load_adapter(model, adapter, config.model), tokenizer)
+    with tempfile.TemporaryDirectory() as folder:
+        for weights in TYPES:
+            written = export(adapter, Path(folder) / weights, "safetensors", weights)
+            size = sum(path.stat().st_size for path in written.glob("*.safetensors"))
+            yield f"safetensors, {weights}", size, score(*load_model(str(written), precision="float32"))
+        model, tokenizer = merge(adapter)
+        rows = encode_trees(trees, names, tokenizer, config.max_row_tokens, train=False)
+        for weights in GGUF_TYPES:
+            path = Path(folder) / "model.gguf"
+            write_gguf(model, tokenizer, path, weights)
+            llama = load_gguf(path, config.max_row_tokens)
+            yield f"llama.cpp, {weights}", path.stat().st_size, [gguf_scores(llama, row) for row in rows]
+            llama.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", help="a run in results_train/ with its adapters")
+    parser.add_argument("--conversations", type=int, default=20)
+    arguments = parser.parse_args()
+    conversations = load_conversations(ROOT / "data" / "sample", labelled=True)[: arguments.conversations]
+    result = {}
+    for task in ("emotion", "cause"):
+        adapter = ROOT / "results_train" / arguments.run / "adapters" / task
+        config = trained_with(adapter)
+        prior = emotion_prior(adapter, config.logit_adjustment) if task == "emotion" else None
+        first, found = None, result.setdefault(task, {})
+        for form, size, scores in forms(task, adapter, config, conversations):
+            decided = decisions(task, config, prior, conversations, scores)
+            first = first or (decided, scores)
+            flat = [[p for one in some for question in one for p in question] for some in (first[1], scores)]
+            found[form] = {
+                "megabytes": size and round(size / 1e6, 1), "decisions": len(decided),
+                "different": sum(a != b for a, b in zip(first[0], decided)),
+                "largest_difference": max(abs(a - b) for a, b in zip(*flat)),
+            }
+            print(f"{task:8}{form:24}{found[form]['megabytes'] or '':>8} MB{found[form]['different']:>5} of "
+                  f"{len(decided)} decisions differ, log-probabilities by {found[form]['largest_difference']:.2g}",
+                  flush=True)
+    write_json({"command": f"python -m benchmarks.export {arguments.run}", "revision": revision(),
+                "versions": versions(), "conversations": len(conversations), "figures": result},
+               Path(__file__).with_suffix(".json"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
