@@ -6,7 +6,7 @@ the weights, as files for transformers and for llama.cpp.
 
 Emotions are read with the run's logit adjustment; causes, which are asked about the gold emotions, at its threshold. A
 decision is an utterance's emotion, or whether a candidate is a cause. Every line counts the decisions that differ from
-those of the adapter on its base model.
+those of the adapter on its base model in float32.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def forms(task, adapter, config, conversations):
     def score(model, tokenizer):
         return score_trees(model, tokenizer, trees, names, config.token_budget, config.max_row_tokens)
 
-    for precision in dict.fromkeys((config.precision, "float32")):
+    for precision in dict.fromkeys(("float32", config.precision)):
         model, tokenizer = load_model(config.model, config.quantization, precision)
         computed = next(name for name, dtype in PRECISIONS.items() if dtype == model.dtype)
         yield f"adapter, {computed}", None, score(load_adapter(model, adapter, config.model), tokenizer)

@@ -142,7 +142,7 @@ def long_conversation(conversations: list[dict], length: int) -> dict:
             "conversation": [{**u, "utterance_ID": k + 1} for k, u in enumerate(chosen)]}
 
 
-def measure_growth(bench, numbers=(1, 2, 4, 8, 16), lengths=(5, 10, 20, 40, 80, 160), asked=(1, 2, 4, 8, 16)) -> dict:
+def measure_growth(bench, numbers=(1, 2, 4, 8), lengths=(5, 10, 20, 40, 80), asked=(1, 2, 4, 8, 16)) -> dict:
     """Seconds, tokens and peak memory of inference against the number of conversations (of 10 utterances, emotions),
     the length of one in utterances (emotions), and the number of questions in one of 20 utterances (causes)."""
     row, found = OnePass(bench.config), {"conversations": [], "utterances": [], "questions": []}

@@ -240,8 +240,8 @@ def measure_accuracy(bench) -> dict:
 
 
 def alone(bench, phase: str, task: str, name: str):
-    """What `apart` asks this process for: the growth; or its peak memory in one piece of work, a row's step or its
-    labelling, the model being loaded already; or what it holds with a model loaded alone."""
+    """What `apart` asks this process for: the growth; or its peak memory in one piece of work, a row's step on the
+    longest conversation or its labelling, with the model loaded already; or what it holds with a model alone."""
     if phase == "growth":
         return measure_growth(bench)
     rows = bench.training if phase == "training" else bench.inference
@@ -252,9 +252,9 @@ def alone(bench, phase: str, task: str, name: str):
     found = {}
     with memory_watched(found):
         if phase == "training":
-            bench.train_step(row, model, task, bench.step)
+            bench.train_step(row, model, task, bench.step[-1:])
         elif phase == "inference":
-            bench.label(row, task, bench.asked)
+            bench.label(row, task, bench.asked[-1:])
     return found["peak_memory"] or peak_memory()
 
 
@@ -341,7 +341,7 @@ def parsed(command: list[str]):
     parser.add_argument("--step", type=int, default=2, help="conversations a training step")
     parser.add_argument("--conversations", type=int, default=4, help="conversations labelled against the clock")
     parser.add_argument("--scored", type=int, default=100, help="conversations that accuracy is measured on")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--profile", action="store_true", help="also the dearest operations of training and inference")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)

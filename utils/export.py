@@ -20,7 +20,7 @@ from utils.runs import RunError
 FORMATS = ("safetensors", "state_dict", "gguf")
 TYPES = ("float32", "bfloat16", "float16")
 GGUF_TYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16",
-              **{name.lower(): name for name in ("Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")}}
+              **{name.lower(): name for name in ("Q8_0", "Q5_0", "Q4_0")}}
 
 _BYTES = {"type": "ByteLevel", "add_prefix_space": False}
 _LLAMA_3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
