@@ -16,7 +16,7 @@ from conftest import amounts, try_all
 from hypothesis import strategies as st
 
 import generate_input
-from utils import modeling, predict, score
+from utils import fits, predict, score
 from utils.config import Config, ConfigError, load_config
 from utils.conversations import (
     EMOTIONS,
@@ -339,7 +339,7 @@ def test_odd_adapters(place, amount, name, monkeypatch):
         raise ModelError("no model in this test")
 
     monkeypatch.undo()
-    monkeypatch.setattr(modeling, "load_model", no_model)
+    monkeypatch.setattr(fits, "check_memory", no_model)  # what comes before loading
     parameters = {"parameters": {"seed": 1, "lora_targets": ["q_proj"]}}
     seen = {"emotions": dict.fromkeys(EMOTIONS, 5)}
     records = {"adapters/emotion/training.json": parameters | seen, "config.json": {"4_cause_inference": parameters}}
