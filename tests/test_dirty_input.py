@@ -280,10 +280,10 @@ def test_odd_words_and_unknown_fields_survive(place):
             value = strictly(f"[{odd}]")[0]
         except (AssertionError, ValueError, RecursionError):
             continue
-        for mark, fits in ((LINES[0], isinstance(value, str) and value.strip()), (0.5, odd.count("[") < 400)):
+        for mark, sound in ((LINES[0], isinstance(value, str) and value.strip()), (0.5, odd.count("[") < 400)):
             content = json.dumps(GOOD).replace(json.dumps(mark), odd).encode()
             check_conversations(content, place)
-            if fits:
+            if sound:
                 assert load_conversations(place / "dirty.json", labelled=True)
 
 
