@@ -42,7 +42,7 @@ def imports():
 @pytest.mark.parametrize(("module", "name"), imports())
 def test_the_import_works(module, name):
     if module.split(".")[0] in OPTIONAL:
-        pytest.importorskip(module.split(".")[0])
+        pytest.importorskip(module)
     found = importlib.import_module(module)
     if name is not None and not hasattr(found, name):
         importlib.import_module(f"{module}.{name}")
