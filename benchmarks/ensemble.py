@@ -95,12 +95,13 @@ def main():
 
     def named(member):
         """(conversations with emotions, their probabilities) from scores."""
-        return zip(*(emotion.read(c, one, prior) for c, one in zip(given, member, strict=True)))
+        return map(list, zip(*(emotion.read(c, one, prior) for c, one in zip(given, member, strict=True))))
 
     def caused(labelled, runs):
         """(conversations with pairs, their probabilities) by these runs' cause adapters."""
         answers = averaged(scored("cause", [adapters["cause"][run] for run in runs], labelled))
-        return zip(*(cause.read_candidates(c, one, threshold) for c, one in zip(labelled, answers, strict=True)))
+        read = [cause.read_candidates(c, one, threshold) for c, one in zip(labelled, answers, strict=True)]
+        return map(list, zip(*read))
 
     scores = dict(zip(adapters["emotion"], scored("emotion", list(adapters["emotion"].values()), given)))
     labelled, tables = named(averaged(list(scores.values())))

@@ -225,8 +225,9 @@ class LlamaCpp(OnePass):
 
     name = "llama.cpp"
     computes = (
-        "the one pass' questions one after the other, each a path of its tree, on the 4-bit GGUF; what the path begins "
-        "with stays in the prompt cache, and one token is generated among the allowed answers' first ones"
+        "the one pass' questions one after the other, each a path of its tree, on a GGUF (--gguf; else the embedded "
+        "model's, 4-bit); what the path begins with stays in the prompt cache, and one token is generated among the "
+        "allowed answers' first ones"
     )
 
     def __init__(self, config, prior, engine_of):

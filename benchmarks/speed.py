@@ -328,6 +328,22 @@ def tables(result: dict) -> str:
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
+def summary_table(result: dict) -> str:
+    """README's table: a line a row; seconds, and how many times faster than the published recipe."""
+    columns = [(phase, task) for phase in ("training", "inference") for task in TASKS]
+    lines = ["| | " + " | ".join(f"{phase}, {task}s" for phase, task in columns) + " | memory of training |",
+             "|---" * (len(columns) + 2) + "|"]
+    for name in dict.fromkeys(name for phase, task in columns for name in result[phase][task]):
+        cells = []
+        for phase, task in columns:
+            rows = result[phase][task]
+            took, base = (rows.get(one, {}).get("seconds", {}).get("median") for one in (name, Published.name))
+            cells.append(f"{took:.1f} s, {base / took:.1f} x" if took else "")
+        peak = result["memory"]["training"]["emotion"].get(name)
+        lines.append(f"| {name} | " + " | ".join([*cells, f"{peak / 2**30:.1f} GiB" if peak else ""]) + " |")
+    return "\n".join(lines)
+
+
 def parsed(command: list[str]):
     """The command's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -14,13 +14,14 @@ from conftest import beginning
 from test_parity import randomize
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import gpu, speed
+from benchmarks import ensemble, gpu, speed
+from benchmarks.ensemble import averaged
 from benchmarks.limit import doubled, growth_figure, long_conversation, measure_growth, multiply_adds
 from benchmarks.measure import Clock
 from benchmarks.rows import DoneWell, LlamaCpp, OnePass, Published, asked_alone
 from utils import cause, emotion
 from utils.config import Config
-from utils.conversations import pairs, write_json
+from utils.conversations import EMOTIONS, pairs, without_labels, write_json
 from utils.modeling import add_lora, load_model, save_adapter
 from utils.prefix_tree import TreeEncoder, model_inputs, pack, paths
 from utils.training import examples
@@ -268,3 +269,43 @@ def test_the_gpus_table_runs_with_a_random_nf4_model(tokenizer, conversations):
         passes = gpu.attentions(model, trees, [100, 300], 1, backward=False)
     assert [one["attention"] for one in passes] == ["sdpa", "flex_attention"] * 2
     assert passes[-1]["tokens"] >= 300
+
+
+# ---- ensembles -------------------------------------------------------------------------------------------------
+
+
+def test_an_ensemble_averages_probabilities():
+    one, other = [[[math.log(0.8), math.log(0.2)]]], [[[math.log(0.2), math.log(0.2)]]]  # a half each
+    assert averaged([one, other]) == [[pytest.approx([math.log(0.65), math.log(0.35)])]]
+
+
+def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversations, tmp_path, monkeypatch):
+    for number, run in enumerate(("first", "second", "emotions alone")):
+        for task in ("emotion", "cause")[: 1 if number == 2 else 2]:
+            found, _ = load_model(tiny_model_folder, precision="float32")
+            torch.manual_seed(number)
+            adapter = tmp_path / "results_train" / run / "adapters" / task
+            save_adapter(randomize(add_lora(found, 4, 8, 0.0, "all-linear")), adapter, tiny_model_folder)
+            parameters = Config(run_name=run, model=tiny_model_folder, precision="float32", lora_r=4).as_dict()
+            seen = dict.fromkeys(EMOTIONS, 1)
+            write_json({"parameters": parameters, "emotions": seen}, adapter / "training.json")
+    write_json(conversations, tmp_path / "input" / "test" / "conversations.json")
+    write_json([without_labels(c) for c in conversations], tmp_path / "input" / "unlabelled" / "conversations.json")
+    (tmp_path / "benchmarks").mkdir()
+    monkeypatch.setattr(ensemble, "ROOT", tmp_path)
+
+    def told(name, *arguments):
+        monkeypatch.setattr("sys.argv", ["ensemble", name, *arguments])
+        ensemble.main()
+        path = tmp_path / "benchmarks" / f"{name}.json"
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+    both = told("both", "first", "second")
+    alone = told("alone", "first")["ensemble"]
+    assert both["members"]["first"] == alone and set(both["members"]) == {"first", "second"}
+    accuracies = [member["emotions"]["accuracy"] for member in both["members"].values()]
+    assert both["mean and spread"]["emotions"]["accuracy"] == pytest.approx(
+        [sum(accuracies) / 2, abs(accuracies[0] - accuracies[1]) / math.sqrt(2)])
+    told("unlabelled", "first", "second", "emotions alone", "--split", "unlabelled")
+    lines = (tmp_path / "results_test" / "unlabelled" / "predictions.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["conversation_ID"] for line in lines] == [c["conversation_ID"] for c in conversations]

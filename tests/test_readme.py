@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.speed import summary_table
 from utils.chain import NOTEBOOKS
 from utils.runs import results_table
 
@@ -18,6 +19,12 @@ def test_every_results_table_is_made_from_its_metrics():
     assert blocks
     for folder, table in blocks:
         assert table == results_table(ROOT / folder), f"copy the output of results_table({folder!r}) into the README"
+
+
+def test_the_speed_table_is_made_from_the_benchmarks_figures():
+    table = re.search(r"<!-- benchmarks/speed.json -->\n(.*?)\n<!-- end -->", README, re.S)[1]
+    figures = json.loads((ROOT / "benchmarks" / "speed.json").read_text(encoding="utf-8"))
+    assert table == summary_table(figures), "copy the output of benchmarks.speed.summary_table into the README"
 
 
 def test_links_lead_somewhere():
