@@ -133,6 +133,7 @@ def test_accelerate_starts_the_command_in_two_processes(tiny_model_folder, conve
     """configs/accelerate/ddp.yaml, for real but for the cards: it starts two processes on a CPU as well."""
     for part in ("utils", "notebooks", "configs"):
         shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for split in ("train", "val"):
         write_json(conversations, tmp_path / "input" / split / "conversations.json")
     started = (tmp_path / "configs/accelerate/ddp.yaml").read_text(encoding="utf-8").partition("#   accelerate ")[2]
