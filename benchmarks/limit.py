@@ -155,7 +155,8 @@ def measure_growth(bench, numbers=(1, 2, 4, 8), lengths=(5, 10, 20, 40, 80), ask
         found[what].append(measured)
         print(f"growth, {what}: {measured}", flush=True)
 
-    bench.label(row, "emotion", bench.asked)
+    for task in ("emotion", "cause"):  # loads the models
+        bench.label(row, task, bench.asked)
     ten, twenty = long_conversation(bench.asked, 10), long_conversation(bench.asked, 20)
     for number in numbers:
         point("conversations", number, "emotion", [{**ten, "conversation_ID": k} for k in range(number)])

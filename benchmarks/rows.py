@@ -97,7 +97,7 @@ class DoneWell:
         "a prompt a question in the compact form, token for token a path of the one pass' tree (causes: a list of ids "
         f"for each emotional utterance). Training: stock SFTTrainer, packed up to {PACKED} tokens (longest first, no "
         "padding), loss on the answers. Inference: `generate_batch` (continuous batching, shared prefixes), as many "
-        "new tokens as an answer has"
+        "new tokens as an answer has, without logit adjustment"
     )
     attention = "sdpa"
     list_tokens = 8  # of a written list of causes: more than three ids are rare
