@@ -160,8 +160,8 @@ def missing() -> list[str]:
     wanted = [line for line in lines if line and not line.startswith("#")] + [EMBEDDED_PACKAGE]
     try:
         from packaging.requirements import Requirement
-    except ImportError:  # a fresh environment: transformers brings it
-        return wanted
+    except ImportError:  # a fresh environment: transformers brings it, and pip has one of its own
+        from pip._vendor.packaging.requirements import Requirement
     return [line for line in wanted if not _satisfied(Requirement(line))]
 
 
