@@ -385,8 +385,9 @@ def run(command: list[str], arguments) -> int:
     start, load = now(), os.getloadavg()[0]
     if load > 0.5:
         print(f"Something else runs on this machine (load {load:.1f}): these figures will be worth little.", flush=True)
+    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
     result = {
-        "command": " ".join(["python -m benchmarks.speed", *command]), "revision": revision(),
+        "command": " ".join(["python -m benchmarks.speed", *words]), "revision": revision(),
         "versions": versions(), "rows": {row.name: row.computes for row in [*bench.training, *bench.inference]},
         "not_run": bench.without_llama,
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": load,
