@@ -14,7 +14,7 @@ from conftest import beginning
 from test_parity import randomize
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import ensemble, gpu, speed
+from benchmarks import ensemble, equal_data, gpu, speed
 from benchmarks.ensemble import averaged
 from benchmarks.limit import doubled, growth_figure, long_conversation, measure_growth, multiply_adds
 from benchmarks.measure import Clock
@@ -238,6 +238,23 @@ def test_growth_is_measured_and_drawn(command):
     assert found["questions"][0]["number"] < found["questions"][1]["number"]
     assert len(growth_figure(found).axes) >= 3
     assert math.isfinite(found["utterances"][1]["seconds"])
+
+
+def test_both_forms_learn_from_the_same_conversations(command, tmp_path, monkeypatch, capsys):
+    given = [*command[:4], "--conversations", "2", "--published-epochs", "3", "--epochs", "2", "4"]
+    given += ["--out", str(tmp_path / "kept"), "--result", str(tmp_path / "result.json")]
+    monkeypatch.setattr("sys.argv", ["equal_data", *given])
+    equal_data.main()
+    first = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    assert len(first["trained on"]) == 2 and len(first["scored on"]) == 3
+    for task, ground in (("emotion", "majority"), ("cause", "rule")):
+        rows = first[task]
+        assert list(rows) == [ground, "published recipe, 3 epochs", "one pass, 2 epochs", "one pass, 4 epochs"]
+        assert rows["one pass, 4 epochs"]["steps"] == 2 * rows["one pass, 2 epochs"]["steps"]
+        assert all(0 <= row["weighted_f1"] <= 1 for row in rows.values())
+    monkeypatch.setattr(equal_data, "measured", None)  # nothing is measured twice
+    equal_data.main()
+    assert json.loads((tmp_path / "result.json").read_text("utf-8")) == first
 
 
 # ---- for a GPU -------------------------------------------------------------------------------------------------
