@@ -25,6 +25,22 @@ def weighted_f1(gold, labelled, drawn):
     return pair_scores(gold, labelled, 2)["weighted_f1"]
 
 
+def compared(gold, labelled, others) -> dict:
+    """{"difference", "interval_95", "share_above_zero"} of the weighted F1 of `labelled` less that of `others`, over
+    DRAWS draws of as many conversations as there are."""
+    rng = np.random.default_rng(0)
+    differences = []
+    for _ in tqdm(range(DRAWS), unit="draw"):
+        drawn = rng.integers(0, len(gold), len(gold))
+        differences.append(weighted_f1(gold, labelled, drawn) - weighted_f1(gold, others, drawn))
+    low, high = np.percentile(differences, [2.5, 97.5])
+    everything = range(len(gold))
+    return {
+        "difference": weighted_f1(gold, labelled, everything) - weighted_f1(gold, others, everything),
+        "interval_95": [float(low), float(high)], "share_above_zero": float(np.mean(np.array(differences) > 0)),
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="run name in results_train/")
@@ -33,18 +49,9 @@ def main():
     parameters = read_json(folder / "config.json")["4_cause_inference"]["parameters"]
     gold = load_conversations(ROOT / parameters["input_dir"] / "test", labelled=True)
     predicted = read_predictions(folder, gold)
-    ruled = [rule(c) for c in predicted]
-
-    rng = np.random.default_rng(0)
-    differences = []
-    for _ in tqdm(range(DRAWS), unit="draw"):
-        drawn = rng.integers(0, len(gold), len(gold))
-        differences.append(weighted_f1(gold, predicted, drawn) - weighted_f1(gold, ruled, drawn))
-    low, high = np.percentile(differences, [2.5, 97.5])
     result = {
         "run": run, "revision": revision(), "conversations": len(gold), "draws": DRAWS,
-        "difference": weighted_f1(gold, predicted, range(len(gold))) - weighted_f1(gold, ruled, range(len(gold))),
-        "interval_95": [float(low), float(high)], "share_above_zero": float(np.mean(np.array(differences) > 0)),
+        **compared(gold, predicted, [rule(c) for c in predicted]),
     }
     write_json(result, ROOT / "benchmarks" / "bootstrap.json")
     print(result)

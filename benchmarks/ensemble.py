@@ -3,19 +3,22 @@
     python -m benchmarks.ensemble ensemble-all smollm2-135m-ecf-all smollm2-135m-ecf-all-seed-1 --split unlabelled
     python -m benchmarks.ensemble ensemble smollm2-135m-ecf smollm2-135m-ecf-seed-1 smollm2-135m-ecf-seed-2
 
-A run without one of the two adapters lends the other. The emotions are those of the averaged probabilities, and every
-cause adapter is asked about these. It costs as many forward passes as there are adapters, on one base model. Writes
-results_test/NAME/predictions.jsonl, or for a labelled split benchmarks/NAME.json: every emotion adapter's scores, their
-mean and spread, and the ensemble's, beside the rule on the same emotions.
+A run without one of the two adapters lends the other, and is scored with the first run's. The emotions are those of the
+averaged probabilities, and every cause adapter is asked about these. It costs as many forward passes as there are
+adapters, on one base model. Writes results_test/NAME/predictions.jsonl, or for a labelled split benchmarks/NAME.json:
+every member's scores, their mean and spread, and the ensemble's, beside the rule on the same emotions (and the paired
+bootstrap of benchmarks/bootstrap.py between the two). Interrupted, the same command goes on from
+benchmarks/NAME.unfinished.jsonl.
 """
 
 import argparse
 import math
 import statistics
 
+from benchmarks.bootstrap import compared
 from utils import cause, emotion
 from utils.conversations import load_conversations, write_json
-from utils.inference import score_trees
+from utils.inference import Journal, score_trees
 from utils.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.modeling import load_adapter, load_model
 from utils.predict import trained_with
@@ -35,7 +38,7 @@ def averaged(members: list[list]) -> list:
     ]
 
 
-def scored(task: str, adapters: list, conversations: list[dict]) -> list[list]:
+def scored(task: str, adapters: list, conversations: list[dict], journal=None) -> list[list]:
     """For each adapter of `task` the log-probabilities of every question's answers (utils.inference.score_trees)."""
     trees = [emotion.tree(c) if task == "emotion" else cause.candidates_tree(c) for c in conversations]
     found, base, model = [], None, None
@@ -48,7 +51,7 @@ def scored(task: str, adapters: list, conversations: list[dict]) -> list[list]:
             model, tokenizer = load_model(*base)
         model = load_adapter(model, adapter, config.model, name=f"adapter{number}")
         found.append(score_trees(model, tokenizer, trees, names_of(conversations), config.token_budget,
-                                 config.max_row_tokens, adapter.parts[-3]))
+                                 config.max_row_tokens, adapter.parts[-3], journal))
     return found
 
 
@@ -71,7 +74,7 @@ def mean_and_spread(members: list[dict]) -> dict:
             name: [how([member[section][name] for member in members]) for how in (statistics.mean, statistics.stdev)]
             for name, value in there.items() if isinstance(value, float)
         }
-        for section, there in members[0].items()
+        for section, there in members[0].items() if isinstance(there, dict)
     }
 
 
@@ -91,6 +94,7 @@ def main():
     config = trained_with(first["emotion"])
     prior = emotion_prior(first["emotion"], config.logit_adjustment)
     threshold = trained_with(first["cause"]).cause_threshold
+    journal = Journal(ROOT / "benchmarks" / f"{arguments.name}.unfinished.jsonl")
     given = load_conversations(ROOT / config.input_dir / arguments.split, labelled=arguments.split != "unlabelled")
 
     def named(member):
@@ -99,29 +103,33 @@ def main():
 
     def caused(labelled, runs):
         """(conversations with pairs, their probabilities) by these runs' cause adapters."""
-        answers = averaged(scored("cause", [adapters["cause"][run] for run in runs], labelled))
+        answers = averaged(scored("cause", [adapters["cause"][run] for run in runs], labelled, journal))
         read = [cause.read_candidates(c, one, threshold) for c, one in zip(labelled, answers, strict=True)]
         return map(list, zip(*read))
 
-    scores = dict(zip(adapters["emotion"], scored("emotion", list(adapters["emotion"].values()), given)))
+    scores = dict(zip(adapters["emotion"], scored("emotion", list(adapters["emotion"].values()), given, journal)))
     labelled, tables = named(averaged(list(scores.values())))
     paired, causes = caused(labelled, adapters["cause"])
     if arguments.split == "unlabelled":
         folder = ROOT / "results_test" / arguments.name
         write_predictions(folder, paired, tables, causes)
+        journal.path.unlink(missing_ok=True)
         print(f"{folder / 'predictions.jsonl'}: {len(given)} conversations")
         return
     members = {}
-    for run in [run for run in arguments.runs if all(run in found for found in adapters.values())]:
+    for run in adapters["emotion"]:
         alone, _ = named(scores[run])
-        members[run] = figures(given, alone, next(caused(alone, [run])))
+        asked = run if run in adapters["cause"] else next(iter(adapters["cause"]))
+        members[run] = {"causes by": asked, **figures(given, alone, next(caused(alone, [asked])))}
         print(run, members[run]["emotions"], members[run]["pairs"]["weighted_f1"], flush=True)
     result = {
         "runs": arguments.runs, "split": f"{config.input_dir}/{arguments.split}", "revision": revision(),
         "members": members, "mean and spread": mean_and_spread(list(members.values())) if len(members) > 1 else None,
         "ensemble": figures(given, labelled, paired),
+        "ensemble less rule": compared(given, paired, [cause.rule(c) for c in labelled]),
     }
     write_json(result, ROOT / "benchmarks" / f"{arguments.name}.json")
+    journal.path.unlink(missing_ok=True)
     print("ensemble", result["ensemble"]["emotions"], result["ensemble"]["pairs"]["weighted_f1"])
 
 

@@ -14,7 +14,7 @@ from conftest import beginning
 from test_parity import randomize
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import ensemble, equal_data, gpu, speed, untrained
+from benchmarks import bootstrap, ensemble, equal_data, gpu, speed, untrained
 from benchmarks.ensemble import averaged
 from benchmarks.limit import doubled, growth_figure, long_conversation, measure_growth, multiply_adds
 from benchmarks.measure import Clock
@@ -354,6 +354,7 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversati
     write_json([without_labels(c) for c in conversations], tmp_path / "input" / "unlabelled" / "conversations.json")
     (tmp_path / "benchmarks").mkdir()
     monkeypatch.setattr(ensemble, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "DRAWS", 100)
 
     def told(name, *arguments):
         monkeypatch.setattr("sys.argv", ["ensemble", name, *arguments])
@@ -362,8 +363,12 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversati
         return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
     both = told("both", "first", "second")
-    alone = told("alone", "first")["ensemble"]
-    assert both["members"]["first"] == alone and set(both["members"]) == {"first", "second"}
+    alone = told("alone", "first", "emotions alone")["members"]
+    assert both["members"]["first"] == alone["first"] and set(both["members"]) == {"first", "second"}
+    assert [alone[run]["causes by"] for run in ("first", "emotions alone")] == ["first", "first"]
+    low, high = both["ensemble less rule"]["interval_95"]
+    difference = both["ensemble"]["pairs"]["weighted_f1"] - both["ensemble"]["rule"]["weighted_f1"]
+    assert both["ensemble less rule"]["difference"] == pytest.approx(difference) and low <= difference <= high
     accuracies = [member["emotions"]["accuracy"] for member in both["members"].values()]
     assert both["mean and spread"]["emotions"]["accuracy"] == pytest.approx(
         [sum(accuracies) / 2, abs(accuracies[0] - accuracies[1]) / math.sqrt(2)])
