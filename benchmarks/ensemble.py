@@ -19,7 +19,7 @@ from benchmarks.bootstrap import compared
 from utils import cause, emotion
 from utils.conversations import load_conversations, write_json
 from utils.inference import Journal, score_trees
-from utils.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.metrics import EMOTIONAL, emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.modeling import load_adapter, load_model
 from utils.predict import trained_with
 from utils.rows import names_of
@@ -76,6 +76,30 @@ def mean_and_spread(members: list[dict]) -> dict:
         }
         for section, there in members[0].items() if isinstance(there, dict)
     }
+
+
+def table(result: dict) -> str:
+    """README's tables of what `main` wrote: members (mean ± standard deviation) and the ensemble; then by emotion."""
+    rows = {f"one of {len(result['members'])}": result["mean and spread"], "ensemble": result["ensemble"]}
+
+    def lines(title, columns, cells_of):
+        yield f"| {title} | {' | '.join(columns)} |"
+        yield "|---" * (len(columns) + 1) + "|"
+        for name, figures_of in rows.items():
+            for label, values in cells_of(name, figures_of):
+                cells = [f"{v[0]:.3f} ± {v[1]:.3f}" if isinstance(v, list) else f"{v:.3f}" for v in values]
+                yield f"| {label} | {' | '.join(cells)} |"
+
+    def overall(name, one):
+        emotions = [one["emotions"][key] for key in ("accuracy", "weighted_f1", "macro_f1")]
+        yield name, [*emotions, one["pairs"]["weighted_f1"], one["rule"]["weighted_f1"]]
+
+    def by_emotion(name, one):
+        for what, key in (("emotions", "f1_of_emotions"), ("pairs", "f1_of_pairs")):
+            yield f"{what}, {name}", [one[key][label] for label in EMOTIONAL]
+
+    columns = ["emotion accuracy", "weighted F1", "macro F1", "pairs weighted F1", "the rule's"]
+    return "\n".join([*lines("", columns, overall), "", *lines("F1", EMOTIONAL, by_emotion)])
 
 
 def main():

@@ -61,6 +61,22 @@ def measured(row, task: str, epochs: float, taught: list[dict], scored: list[dic
     }
 
 
+def table(result: dict) -> str:
+    """README's table of what `main` wrote: a line a form; minutes, and scores."""
+    columns = ["emotions: training", "inference", "accuracy", "weighted F1",
+               "causes: training", "inference", "pairs weighted F1"]
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for name in dict.fromkeys([*result["emotion"], *result["cause"]]):
+        cells = []
+        for task, keys in (("emotion", ("accuracy", "weighted_f1")), ("cause", ("weighted_f1",))):
+            one = result[task].get(name, {})
+            took = [one.get(f"{phase}_seconds") for phase in ("training", "inference")]
+            cells += [f"{seconds / 60:.1f} min" if seconds else "" for seconds in took]
+            cells += [f"{one[key]:.3f}" if key in one else "" for key in keys]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT / "input" / "ecf", help="folder of splits")

@@ -94,6 +94,17 @@ def with_examples(conversation: dict, examples: list[dict]):
     return tree
 
 
+def table(result: dict) -> str:
+    """README's table of what `main` wrote: a line a row."""
+    columns = {"accuracy": "emotion accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1",
+               "pairs_weighted_f1": "pairs weighted F1"}
+    lines = [f"| system | {' | '.join(columns.values())} |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in result.items():
+        if isinstance(row, dict):
+            lines.append(f"| {name} | {' | '.join(f'{row[key]:.3f}' for key in columns)} |")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT / "input" / "ecf", help="folder of splits")

@@ -246,6 +246,7 @@ def test_both_forms_learn_from_the_same_conversations(command, tmp_path, monkeyp
     monkeypatch.setattr("sys.argv", ["equal_data", *given])
     equal_data.main()
     first = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    assert equal_data.table(first).count("\n") == 1 + 5
     assert len(first["trained on"]) == 2 and len(first["scored on"]) == 3
     for task, ground in (("emotion", "majority"), ("cause", "rule")):
         rows = first[task]
@@ -325,6 +326,7 @@ def test_what_needs_no_training_is_scored(command, tiny_model_folder, conversati
     untrained.main()
     found = json.loads((tmp_path / "result.json").read_text("utf-8"))
     rows = ["majority", "neighbours 60", "zero-shot", "zero-shot, calibrated", "few-shot 1"]
+    assert untrained.table(found).count("\n") == 1 + 5
     assert list(found)[-5:] == rows and all(0 <= found[row]["weighted_f1"] <= 1 for row in rows)
     monkeypatch.setattr(untrained.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr("sys.argv", ["untrained", *command[:4]])
@@ -366,6 +368,7 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversati
     alone = told("alone", "first", "emotions alone")["members"]
     assert both["members"]["first"] == alone["first"] and set(both["members"]) == {"first", "second"}
     assert [alone[run]["causes by"] for run in ("first", "emotions alone")] == ["first", "first"]
+    assert ensemble.table(both).count("\n") == 3 + 1 + 6 and " ± " in ensemble.table(both)
     low, high = both["ensemble less rule"]["interval_95"]
     difference = both["ensemble"]["pairs"]["weighted_f1"] - both["ensemble"]["rule"]["weighted_f1"]
     assert both["ensemble less rule"]["difference"] == pytest.approx(difference) and low <= difference <= high
