@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed import summary_table
+from benchmarks import ensemble, equal_data, speed, untrained
 from utils.chain import NOTEBOOKS
 from utils.runs import results_table
 
@@ -21,10 +21,14 @@ def test_every_results_table_is_made_from_its_metrics():
         assert table == results_table(ROOT / folder), f"copy the output of results_table({folder!r}) into the README"
 
 
-def test_the_speed_table_is_made_from_the_benchmarks_figures():
-    table = re.search(r"<!-- benchmarks/speed.json -->\n(.*?)\n<!-- end -->", README, re.S)[1]
-    figures = json.loads((ROOT / "benchmarks" / "speed.json").read_text(encoding="utf-8"))
-    assert table == summary_table(figures), "copy the output of benchmarks.speed.summary_table into the README"
+@pytest.mark.parametrize(("file", "table"), [
+    ("speed.json", speed.summary_table), ("equal_data.json", equal_data.table), ("ensemble.json", ensemble.table),
+    ("untrained_test.json", untrained.table),
+], ids=lambda one: one if isinstance(one, str) else "")
+def test_the_benchmarks_tables_are_made_from_their_figures(file, table):
+    block = re.search(rf"<!-- benchmarks/{file} -->\n(.*?)\n<!-- end -->", README, re.S)[1]
+    figures = json.loads((ROOT / "benchmarks" / file).read_text(encoding="utf-8"))
+    assert block == table(figures), f"copy the output of {table.__module__}.{table.__name__} into the README"
 
 
 def test_links_lead_somewhere():
