@@ -192,12 +192,12 @@ def growth_figure(growth: dict):
         numbers = [point["tokens" if what == "utterances" else "number"] for point in points]
         ax.plot(numbers, [point["seconds"] for point in points], "o-", color="#0072B2")
         ax.set(title=title, xlabel=what if what != "utterances" else "tokens", ylabel="seconds")
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.1 * max(point["seconds"] for point in points))
         if all(point["peak_memory"] for point in points):
             memory = ax.twinx()
             memory.plot(numbers, [point["peak_memory"] / 2**30 for point in points], "s--", color="#D55E00")
             memory.set_ylabel("peak memory, GiB (dashed)")
-            memory.set_ylim(bottom=0)
+            memory.set_ylim(0, 1.1 * max(point["peak_memory"] for point in points) / 2**30)
             memory.spines["top"].set_visible(False)
         ax.spines["top"].set_visible(False)
     if growth["mask_costs_from_tokens"]:
