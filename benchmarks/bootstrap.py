@@ -25,19 +25,20 @@ def weighted_f1(gold, labelled, drawn):
     return pair_scores(gold, labelled, 2)["weighted_f1"]
 
 
-def compared(gold, labelled, others) -> dict:
-    """{"difference", "interval_95", "share_above_zero"} of the weighted F1 of `labelled` less that of `others`, over
-    DRAWS draws of as many conversations as there are."""
+def compared(gold, systems: list[tuple]) -> dict:
+    """{"difference", "interval_95", "share_above_zero"} of weighted F1 over DRAWS draws of as many conversations as there
+    are: `systems` holds (labelled, others), and the difference is that of `labelled` less that of `others`, or where
+    there are several (seeds) its mean over them."""
+
+    def difference(drawn):
+        return np.mean([weighted_f1(gold, one, drawn) - weighted_f1(gold, other, drawn) for one, other in systems])
+
     rng = np.random.default_rng(0)
-    differences = []
-    for _ in tqdm(range(DRAWS), unit="draw"):
-        drawn = rng.integers(0, len(gold), len(gold))
-        differences.append(weighted_f1(gold, labelled, drawn) - weighted_f1(gold, others, drawn))
-    low, high = np.percentile(differences, [2.5, 97.5])
-    everything = range(len(gold))
+    draws = [difference(rng.integers(0, len(gold), len(gold))) for _ in tqdm(range(DRAWS), unit="draw")]
+    low, high = np.percentile(draws, [2.5, 97.5])
     return {
-        "difference": weighted_f1(gold, labelled, everything) - weighted_f1(gold, others, everything),
-        "interval_95": [float(low), float(high)], "share_above_zero": float(np.mean(np.array(differences) > 0)),
+        "difference": float(difference(range(len(gold)))), "interval_95": [float(low), float(high)],
+        "share_above_zero": float(np.mean(np.array(draws) > 0)),
     }
 
 
@@ -51,7 +52,7 @@ def main():
     predicted = read_predictions(folder, gold)
     result = {
         "run": run, "revision": revision(), "conversations": len(gold), "draws": DRAWS,
-        **compared(gold, predicted, [rule(c) for c in predicted]),
+        **compared(gold, [(predicted, [rule(c) for c in predicted])]),
     }
     write_json(result, ROOT / "benchmarks" / "bootstrap.json")
     print(result)

@@ -6,9 +6,9 @@
 A run without one of the two adapters lends the other, and is scored with the first run's. The emotions are those of the
 averaged probabilities, and every cause adapter is asked about these. It costs as many forward passes as there are
 adapters, on one base model. Writes results_test/NAME/predictions.jsonl, or for a labelled split benchmarks/NAME.json:
-every member's scores, their mean and spread, and the ensemble's, beside the rule on the same emotions (and the paired
-bootstrap of benchmarks/bootstrap.py between the two). Interrupted, the same command goes on from
-benchmarks/NAME.unfinished.jsonl.
+every member's scores, their mean and spread, and the ensemble's, beside the rule on the same emotions, with the paired
+bootstrap of benchmarks/bootstrap.py between the two (for the members, of their mean difference). Interrupted, the same
+command goes on from benchmarks/NAME.unfinished.jsonl.
 """
 
 import argparse
@@ -140,17 +140,20 @@ def main():
         journal.path.unlink(missing_ok=True)
         print(f"{folder / 'predictions.jsonl'}: {len(given)} conversations")
         return
-    members = {}
+    members, beside_rule = {}, []
     for run in adapters["emotion"]:
         alone, _ = named(scores[run])
         asked = run if run in adapters["cause"] else next(iter(adapters["cause"]))
-        members[run] = {"causes by": asked, **figures(given, alone, next(caused(alone, [asked])))}
+        pairs, _ = caused(alone, [asked])
+        members[run] = {"causes by": asked, **figures(given, alone, pairs)}
+        beside_rule.append((pairs, [cause.rule(c) for c in alone]))
         print(run, members[run]["emotions"], members[run]["pairs"]["weighted_f1"], flush=True)
     result = {
         "runs": arguments.runs, "split": f"{config.input_dir}/{arguments.split}", "revision": revision(),
         "members": members, "mean and spread": mean_and_spread(list(members.values())) if len(members) > 1 else None,
         "ensemble": figures(given, labelled, paired),
-        "ensemble less rule": compared(given, paired, [cause.rule(c) for c in labelled]),
+        "ensemble less rule": compared(given, [(paired, [cause.rule(c) for c in labelled])]),
+        "members less rule": compared(given, beside_rule),
     }
     write_json(result, ROOT / "benchmarks" / f"{arguments.name}.json")
     journal.path.unlink(missing_ok=True)

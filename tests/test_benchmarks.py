@@ -372,6 +372,8 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversati
     low, high = both["ensemble less rule"]["interval_95"]
     difference = both["ensemble"]["pairs"]["weighted_f1"] - both["ensemble"]["rule"]["weighted_f1"]
     assert both["ensemble less rule"]["difference"] == pytest.approx(difference) and low <= difference <= high
+    differences = [one["pairs"]["weighted_f1"] - one["rule"]["weighted_f1"] for one in both["members"].values()]
+    assert both["members less rule"]["difference"] == pytest.approx(sum(differences) / 2)
     accuracies = [member["emotions"]["accuracy"] for member in both["members"].values()]
     assert both["mean and spread"]["emotions"]["accuracy"] == pytest.approx(
         [sum(accuracies) / 2, abs(accuracies[0] - accuracies[1]) / math.sqrt(2)])
