@@ -26,9 +26,9 @@ def weighted_f1(gold, labelled, drawn):
 
 
 def compared(gold, systems: list[tuple]) -> dict:
-    """{"difference", "interval_95", "share_above_zero"} of weighted F1 over DRAWS draws of as many conversations as there
-    are: `systems` holds (labelled, others), and the difference is that of `labelled` less that of `others`, or where
-    there are several (seeds) its mean over them."""
+    """{"difference", "interval_95", "share_above_zero"} of weighted F1, over DRAWS draws of as many conversations as
+    there are: `systems` holds (labelled, others), and the difference is that of `labelled` less that of `others`,
+    where there are several (seeds) its mean over them."""
 
     def difference(drawn):
         return np.mean([weighted_f1(gold, one, drawn) - weighted_f1(gold, other, drawn) for one, other in systems])

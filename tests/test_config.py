@@ -52,6 +52,7 @@ def test_of_takes_parameters_out_of_a_notebooks_globals():
         ("run_name", "a\0b", "run_name .* whole characters"),
         ("model", "\ud800", "model .* whole characters"),
         ("seed", -1, "seed is -1"),
+        ("text_epochs", -1.0, "text_epochs is -1.0; it must not be below zero"),
         ("emotion_learning_rate", 10**400, "type float"),
     ],
 )

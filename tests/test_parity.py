@@ -21,6 +21,7 @@ from utils.conversations import causes_of, pairs
 from utils.inference import generate_published, predict_causes, score_row, score_trees
 from utils.modeling import add_lora, compile_layers, load_model
 from utils.prefix_tree import Node, Question, TreeEncoder, encode, model_inputs, pack, paths
+from utils.rows import text_rows
 from utils.training import TrainingSettings, train
 
 TOLERANCE = 1e-5
@@ -214,6 +215,20 @@ def test_a_tree_equals_one_sequence_a_question(adapted, tokenizer, conversations
 
 
 @pytest.mark.slow
+def test_text_rows_have_the_language_models_own_loss(adapted, tokenizer, conversations):
+    """A packed row of texts, and each text as transformers trains on it: a loss on every token but the first."""
+    model, texts = adapted("none").eval(), [emotion.text(c) for c in conversations]
+    row = pack(text_rows(texts, tokenizer))
+    ours = model(**model_inputs(row, row.targets, model.device), use_cache=False).loss.item()
+    losses, counts = [], []
+    for text in texts:
+        tokens = torch.tensor([tokenizer("").input_ids + encode(tokenizer, text)], device=model.device)
+        losses.append(model(input_ids=tokens, labels=tokens).loss.item())
+        counts.append(tokens.numel() - 1)
+    assert len(row.targets) == sum(counts)
+    assert ours == pytest.approx(sum(n * loss for n, loss in zip(counts, losses)) / sum(counts), rel=TOLERANCE)
+
+
 def test_a_compiled_model_is_the_same_function(tiny_model_folder, tokenizer, conversations):
     model = with_adapter(tiny_model_folder)
     differences = measure_parity(model, tokenizer, "emotion", conversations, lambda: compile_layers(model))

@@ -7,13 +7,16 @@ import json
 
 import pytest
 import torch
+from conftest import stopped_training
 
 from utils import inference, training
+from utils.config import Config
 from utils.conversations import without_labels
 from utils.inference import Journal, predict_causes, predict_emotions
 from utils.modeling import add_lora, load_model
 from utils.rows import encode_trees, names_of
-from utils.training import TrainingSettings, train
+from utils.runs import Run
+from utils.training import TrainingSettings, fit, train
 
 
 class Interruption(BaseException):
@@ -124,3 +127,28 @@ def test_interrupted_training_ends_with_the_same_weights(
     assert len(made) == 12 - calls // 2 * 2, "finished steps are not done again"
     assert resumed == losses
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+
+
+def test_text_before_labels_is_learnt_once(tiny_model_folder, conversations, tmp_path):
+    """Interrupted in the text, right behind it, and in the labels."""
+
+    def run(name, unlabelled=conversations[:2], **parameters):
+        config = Config(run_name=name, model=tiny_model_folder, precision="float32", token_budget=1, lora_r=4,
+                        emotion_epochs=4.0, gradient_accumulation=1, **{"text_epochs": 5.0, **parameters})
+        mine = Run(config, "1_emotion_recognition_training", ["model"], root=tmp_path)
+        _, history = fit(mine, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations,
+                         unlabelled=[without_labels(c) for c in unlabelled])
+        losses = [one["loss"] for one in history if "loss" in one]
+        return (mine.adapter("emotion") / "adapter_model.safetensors").read_bytes(), losses
+
+    wanted = run("undisturbed")
+    assert not list(tmp_path.glob("results_train/*/adapters/*/checkpoints")), "the text's checkpoints go too"
+    assert len({wanted[0], run("without", text_epochs=0.0)[0], run("labelled", unlabelled=())[0]}) == 3
+    for saves in (4, 9, 12):  # 25 steps on text, saved after every third and the last
+        name = f"stopped{saves}"
+        with stopped_training(saves):
+            run(name)
+        folder = tmp_path / "results_train" / name / "adapters" / "emotion" / "checkpoints"
+        assert list(folder.glob("text/checkpoints/checkpoint-*"))
+        assert bool(list(folder.glob("checkpoint-*"))) == (saves > 9)
+        assert run(name) == wanted, name

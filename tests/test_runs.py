@@ -57,6 +57,16 @@ def test_another_runs_folder_is_refused_with_the_difference_and_stays_as_it_is(t
     assert [(folder / "config.json").read_bytes() for folder in (run.train_dir, run.test_dir)] == before
 
 
+def test_a_parameter_that_came_after_the_run_counts_as_its_default(tmp_path):
+    run = open_run(tmp_path)
+    record = read_json(run.train_dir / "config.json")
+    assert record[TRAINING]["parameters"].pop("seed") == 42
+    write_json(record, run.train_dir / "config.json")
+    with pytest.raises(RunError, match="already holds another run .seed 42 there, 43 here"):
+        open_run(tmp_path, seed=43)
+    assert read_json(open_run(tmp_path).train_dir / "config.json")[TRAINING]["parameters"]["seed"] == 42
+
+
 def test_a_run_is_bound_to_its_input(tmp_path, conversations):
     for split in ("train", "val"):
         write_json(conversations, tmp_path / "input" / split / "conversations.json")

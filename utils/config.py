@@ -23,7 +23,7 @@ CHOICES = {
     "cause_form": FORMS,
     "cause_emotions": ("gold", "predicted"),
 }
-MAY_BE_ZERO = ("seed", "lora_dropout", "warmup_ratio", "logit_adjustment")
+MAY_BE_ZERO = ("seed", "lora_dropout", "warmup_ratio", "text_epochs", "logit_adjustment")
 
 
 _LONGEST = 20_000  # characters of a parameter file; YAML is read slowly
@@ -70,6 +70,8 @@ class Config:
     lora_alpha: int = 16
     lora_dropout: float = 0.0  # off: dropout costs a fifth of a CPU step; its gain was not measured
     lora_targets: str | list = "all-linear"  # or a list of module names
+    text_epochs: float = 0.0  # first, epochs over the words alone, of unlabelled conversations too (LOG.md)
+    text_learning_rate: float = 5e-4
     emotion_learning_rate: float = 1e-3  # the published rate; steps are few, so it is high
     cause_learning_rate: float = 1e-3
     emotion_epochs: float = 1.0
@@ -121,8 +123,9 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be a finite number")
             if kind in (int, float) and f.name not in MAY_BE_ZERO and value <= 0:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be above zero")
-        if self.logit_adjustment < 0:
-            raise ConfigError(f"parameter logit_adjustment is {self.logit_adjustment}; it must not be below zero")
+        for name in ("text_epochs", "logit_adjustment"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"parameter {name} is {getattr(self, name)}; it must not be below zero")
         if self.offload and self.quantization != "none":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
         if not 0 <= self.lora_dropout < 1 or not 0 <= self.warmup_ratio < 1:
@@ -136,7 +139,7 @@ class Config:
         return asdict(self)
 
     def training(self, task: str) -> TrainingSettings:
-        """The trainer's settings for `task`, "emotion" or "cause"."""
+        """The trainer's settings for `task`: "emotion" or "cause", or "text", the words alone."""
         from utils.modeling import choose_precision  # here, so that names are checked without loading transformers
 
         return TrainingSettings(

@@ -1,6 +1,7 @@
 """The emotion task: its labels, its prefix and questions, its targets, and how answers become JSON.
 
     tree(conversation)                 what the model reads, as a tree of text (utils/prefix_tree.py)
+    text(conversation)                 its words alone, for training on text before labels
     read(conversation, scores)         log-probabilities -> labelled conversation and probabilities
     published_prompts(conversation)    the published recipe: one prompt an utterance
 
@@ -21,6 +22,11 @@ def line(utterance: dict, emotion: str | None = None) -> str:
     """One utterance as one line. White space is made single, so that no text can imitate a line of its own."""
     speaker, text = " ".join(utterance["speaker"].split()), " ".join(utterance["text"].split())
     return f"{speaker}{f' {emotion}' if emotion else ''}: {text}"
+
+
+def text(conversation: dict) -> str:
+    """The conversation's lines alone, as the tree has them: what is read before any question is asked."""
+    return "\n".join(line(u) for u in conversation["conversation"])
 
 
 def tree(conversation: dict, train: bool = False) -> Node:

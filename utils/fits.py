@@ -61,7 +61,8 @@ def estimate_memory(config, training: bool) -> Estimate:
     dtype, tokens = dtype_of(config.precision), config.token_budget * config.batch_size
     published = config.recipe == "published"  # a loss on every token, and prompts of their own instead of one row
     shape = (config.batch_size, config.token_budget) if published else (1, tokens)
-    targets = config.token_budget if published else max(1, tokens // TOKENS_A_TARGET)
+    on_text = training and config.text_epochs > 0
+    targets = config.token_budget if published or on_text else max(1, tokens // TOKENS_A_TARGET)
     plain = device().type == "cpu" and shape[1] <= PLAIN_UP_TO
     model = empty_model(config.model, dtype, "plain" if plain else "counted")
     text, head, size = model.config.get_text_config(), model.get_output_embeddings(), dtype.itemsize

@@ -2,7 +2,7 @@
 
 import random
 
-from utils.prefix_tree import Node, Row, TreeEncoder, pack, plan_rows
+from utils.prefix_tree import Node, Row, TreeEncoder, encode, pack, plan_rows
 
 
 class TrainingError(ValueError):
@@ -32,6 +32,16 @@ def pack_rows(rows: list[Row], token_budget: int, seed: int) -> list[Row]:
     packed = [pack([rows[i] for i in group]) for group in plan_rows([len(r) for r in rows], token_budget)]
     random.Random(seed).shuffle(packed)
     return packed
+
+
+def text_rows(texts: list[str], tokenizer) -> list[Row]:
+    """The row of each text, every token of which predicts the next: what a language model is pretrained on."""
+    rows = []
+    for text in texts:
+        tokens = list(tokenizer("").input_ids) + encode(tokenizer, text)
+        end = len(tokens) - 1
+        rows.append(Row(tokens, list(range(end + 1)), [end] * (end + 1), list(enumerate(tokens[1:]))))
+    return rows
 
 
 def names_of(conversations: list[dict]) -> list[str]:

@@ -154,13 +154,15 @@ class Run:
             write_json({**(read_json(path) if path.is_file() else {}), notebook: record}, path)
 
     def _check(self, path, record):
-        here = {**record["parameters"], **record["input"]}
+        here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict()
         for notebook, before in (read_json(path) if path.is_file() else {}).items():
             there = {**before["parameters"], **before.get("input", record["input"])}
             names = {*there, *here} if notebook == self.notebook else {*there} & {*here} | {*record["input"]}
-            changed = sorted(name for name in names if there.get(name) != here.get(name))
+            # A parameter that came after the run has a default which leaves all as it was.
+            values = {n: [one.get(n, defaults.get(n)) for one in (there, here)] for n in sorted(names)}
+            changed = {n: both for n, both in values.items() if both[0] != both[1]}
             if changed:
-                difference = ", ".join(f"{n} {there.get(n)!r} there, {here.get(n)!r} here" for n in changed)
+                difference = ", ".join(f"{n} {one!r} there, {other!r} here" for n, (one, other) in changed.items())
                 raise RunError(
                     f"{path.parent} already holds another run ({difference}, in {notebook}). Choose another "
                     "run_name, or remove that folder first"

@@ -20,7 +20,7 @@ from utils.memory import DoesNotFit, InParts
 from utils.modeling import add_lora, compile_layers, gather_adapter, load_adapter, make_trainable_float32, save_adapter
 from utils.prefix_tree import Row, model_inputs, pack
 from utils.processes import processes
-from utils.rows import TrainingError, encode_trees, names_of, pack_rows
+from utils.rows import TrainingError, encode_trees, names_of, pack_rows, text_rows
 from utils.tracking import tracking
 
 
@@ -227,9 +227,12 @@ def _training_rows(task, conversations, tokenizer, config):
     return encode_trees(trees, names_of(conversations), tokenizer, config.max_row_tokens, train=True)
 
 
-def fit(run, task: str, model, tokenizer, conversations: list[dict], validation: list[dict] = ()):
+def fit(run, task: str, model, tokenizer, conversations: list[dict], validation: list[dict] = (),
+        unlabelled: list[dict] = ()):
     """The run's adapter of `task`, trained on `conversations` unless it is finished already; (model, history).
 
+    With `text_epochs` it first learns the words of `conversations` and `unlabelled` as a language model does, without
+    any label: task-adaptive pretraining (Gururangan et al., ACL 2020). The history is that of the labels.
     An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from
     or no room to write, DoesNotFit where memory does not suffice for a conversation.
     """
@@ -247,6 +250,10 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
     )
     held_out = examples(task, validation, tokenizer, config) if validation else None
     try:
+        if config.text_epochs and _last_checkpoint(folder / "checkpoints") is None:
+            texts = text_rows([emotion.text(c) for c in [*conversations, *unlabelled]], tokenizer)
+            texts = pack_rows([row for row in texts if row.targets], config.token_budget, config.seed)
+            train(model, tokenizer, texts, config.training("text"), folder / "checkpoints" / "text")
         history = train(model, tokenizer, rows, config.training(task), folder, held_out, config.recipe)
     except DoesNotFit as error:  # the trainer knows rows, not conversations
         everyone = [*conversations, *validation]
