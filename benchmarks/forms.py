@@ -1,14 +1,18 @@
 """One trial: an adapter for one task and one form of its questions, trained on `train`, scored on `dev`.
 
     python -m benchmarks.forms emotion twice --epochs 2 --out FOLDER
+    python -m benchmarks.forms emotion twice --text-epochs 2 --out FOLDER     # the conversations' words first
+    python -m benchmarks.forms emotion twice --full --rate 5e-5 --out FOLDER  # all weights instead of an adapter
 
 Prints what it measures, and writes FOLDER/scores.json (parameters, scores, every answer's log-probabilities) and the
-adapter beside it. LOG.md quotes these trials; what won stands in utils/emotion.py and utils/cause.py.
+adapter beside it. LOG.md quotes these trials; what won stands in utils/emotion.py, utils/cause.py and configs/.
 """
 
 import argparse
 import json
+import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import set_seed
@@ -18,9 +22,9 @@ from utils.config import Config, TrainingSettings
 from utils.conversations import load_conversations
 from utils.inference import score_trees
 from utils.metrics import emotion_scores, pair_scores
-from utils.modeling import add_lora, load_model, save_adapter
+from utils.modeling import adapter_in_compute_type, add_lora, load_model, save_adapter
 from utils.prefix_tree import Node, Question, chain
-from utils.rows import encode_trees, names_of, pack_rows
+from utils.rows import encode_trees, names_of, pack_rows, text_rows
 from utils.training import train
 
 
@@ -51,6 +55,8 @@ def main():
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--accumulate", type=int, default=3)
     parser.add_argument("--budget", type=int, default=512)
+    parser.add_argument("--text-epochs", type=float, default=0, help="first so many on the words alone")
+    parser.add_argument("--full", action="store_true", help="train all weights")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--compile", action="store_true")
@@ -65,9 +71,10 @@ def main():
     else:
         def tree(c, training):
             return cause.candidates_tree(c, training)
-    model, tokenizer = load_model()
+    model, tokenizer = load_model(precision="float32" if a.full else "auto")  # autocast computes in bfloat16
     set_seed(a.seed)
-    model = add_lora(model, a.rank, a.alpha or a.rank, 0.0, "all-linear")
+    if not a.full:
+        model = add_lora(model, a.rank, a.alpha or a.rank, 0.0, "all-linear")
     taught = splits["train"][: a.limit]
     rows = encode_trees([tree(c, True) for c in taught], names_of(taught), tokenizer, 8192, True)
     rows = pack_rows([row for row in rows if row.targets], a.budget, a.seed)
@@ -76,18 +83,36 @@ def main():
     settings = TrainingSettings(a.rate, a.epochs, gradient_accumulation=a.accumulate, seed=a.seed,
                                 compile=a.compile, precision=Config().training("emotion").precision)
     start = time.time()
+    if a.text_epochs:
+        unlabelled = load_conversations(Path(a.data) / "unlabelled")[: a.limit]
+        texts = text_rows([emotion.text(c) for c in [*taught, *unlabelled]], tokenizer)
+        texts = pack_rows([row for row in texts if row.targets], 384, a.seed)
+        first = replace(settings, learning_rate=Config.text_learning_rate, epochs=a.text_epochs)
+        train(model, tokenizer, texts, first, folder / "text")
+        start = time.time()
     train(model, tokenizer, rows, settings, folder)
     took = time.time() - start
     print(f"{tokens * a.epochs / took:.0f} tokens/s", flush=True)
-    save_adapter(model, folder / "adapter", "smollm2-135m-instruct")
+    if not a.full:
+        save_adapter(model, folder / "adapter", "smollm2-135m-instruct")
+        model = adapter_in_compute_type(model)
     model.eval()
     gold = splits["val"]
     scores = score_trees(model, tokenizer, [tree(c, False) for c in gold], names_of(gold), 512, 8192)
     result = {"arguments": vars(a), "seconds": took, "tokens": tokens}
     if a.task == "emotion":
-        labelled = [emotion.read(c, s)[0] for c, s in zip(gold, scores)]
-        result |= {"dev": emotion_scores(gold, labelled)}
-        print({k: v for k, v in result["dev"].items() if isinstance(v, float)})
+        tables = [emotion.read(c, s)[1] for c, s in zip(gold, scores)]
+        right = [table[k][emotion.LABELS.index(u["emotion"])]
+                 for c, table in zip(gold, tables) for k, u in enumerate(c["conversation"])]
+        result |= {"loss": -sum(map(math.log, right)) / len(right), "dev": {}}
+        print("loss", result["loss"])
+        for adjustment in (0, 0.2, 0.4, 0.6):
+            prior = emotion.prior_scores(emotion.counts(splits["train"]), adjustment)
+            labelled = [emotion.read(c, s, prior)[0] for c, s in zip(gold, scores)]
+            found = emotion_scores(gold, labelled)
+            found["rule's pairs"] = pair_scores(gold, [cause.rule(c) for c in labelled], 2)["weighted_f1"]
+            result["dev"][adjustment] = found
+            print(adjustment, {k: v for k, v in found.items() if isinstance(v, float)})
     else:
         for t in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
             paired = [cause.read_candidates(c, s, t)[0] for c, s in zip(gold, scores)]
