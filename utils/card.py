@@ -118,6 +118,9 @@ def card(adapter, merged: str | None = None) -> str:
     labels = "" if seen is None else (
         f" Training saw {sum(seen.values()):,} utterances: "
         f"{', '.join(f'{count:,} {label}' for label, count in seen.items())}.")
+    if task == "emotion" and config.text_epochs:
+        labels += (" Before, it read the words of these conversations and of the run's unlabelled ones, without "
+                   f"labels ({config.text_epochs:g} epochs).")
     scored = notebooks.get("4_cause_inference", notebooks.get("2_emotion_inference"))
     if "pairs" in metrics:
         scores = results_table(run) + (
