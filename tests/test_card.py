@@ -62,8 +62,9 @@ def test_a_card_is_filled_from_the_run(run):
                      "for research use only", "at revision abc123def456",
                      f"--{path.parent.name}-adapter", "torch 2.13.0+cpu"):
             assert text in made.text, text
-        words_first = read_json(run / "config.json")["1_emotion_recognition_training"]["parameters"]["text_epochs"] > 0
-        assert ("without labels" in made.text) == (words_first and path.parent.name == "emotion")
+        assert ("without labels (2 epochs)" in made.text) == (path.parent.name == "emotion")
+    rewrite(run / "config.json", lambda c: c["1_emotion_recognition_training"]["parameters"].update(text_epochs=0.0))
+    assert "without labels" not in card(run / "adapters" / "emotion")
 
 
 def test_a_card_without_scores_says_so(run):
