@@ -5,6 +5,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -281,6 +282,9 @@ def test_verify_computes_every_figure_again(tmp_path, scored, capsys):
 
     write_json(gold[:19], tmp_path / "input" / "test" / "conversations.json")
     with pytest.raises(RunError, match="test is not what this run was scored on.*generate_input"):
+        verify(folder, tmp_path)
+    shutil.rmtree(tmp_path / "input" / "test")
+    with pytest.raises(RunError, match="test, which this run was scored on, is not here.*generate_input"):
         verify(folder, tmp_path)
 
 

@@ -331,6 +331,8 @@ def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
     record = read_json(folder / "config.json")["4_cause_inference"]
     place = places.find()
     input_dir = place.find_input(record["parameters"]["input_dir"], root or place.results)
+    if not (input_dir / "test").exists():
+        raise RunError(f"{input_dir}/test, which this run was scored on, is not here: make it with generate_input.py")
     if fingerprints(input_dir).get("test") != record["input"].get("test"):
         raise RunError(f"{input_dir}/test is not what this run was scored on: make it again with generate_input.py")
     return load_conversations(input_dir / "test", labelled=True, allow_empty=True)
