@@ -12,9 +12,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from utils.cause import rule
-from utils.conversations import load_conversations, read_json, write_json
+from utils.conversations import write_json
 from utils.metrics import pair_scores
-from utils.runs import ROOT, read_predictions, revision
+from utils.runs import ROOT, gold_of, read_predictions, revision
 
 DRAWS = 1000
 
@@ -47,8 +47,7 @@ def main():
     parser.add_argument("run", help="run name in results_train/")
     run = parser.parse_args().run
     folder = ROOT / "results_train" / run
-    parameters = read_json(folder / "config.json")["4_cause_inference"]["parameters"]
-    gold = load_conversations(ROOT / parameters["input_dir"] / "test", labelled=True)
+    gold = gold_of(folder)
     predicted = read_predictions(folder, gold)
     result = {
         "run": run, "revision": revision(), "conversations": len(gold), "draws": DRAWS,

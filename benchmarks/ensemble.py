@@ -5,10 +5,10 @@
 
 A run without one of the two adapters lends the other, and is scored with the first run's. The emotions are those of the
 averaged probabilities, and every cause adapter is asked about these. It costs as many forward passes as there are
-adapters, on one base model. Writes results_test/NAME/predictions.jsonl, or for a labelled split benchmarks/NAME.json:
-every member's scores, their mean and spread, and the ensemble's, beside the rule on the same emotions, with the paired
-bootstrap of benchmarks/bootstrap.py between the two (for the members, of their mean difference). Interrupted, the same
-command goes on from benchmarks/NAME.unfinished.jsonl.
+adapters, on one base model. Writes results_test/NAME/predictions.jsonl, with the runs and their data in config.json, or
+for a labelled split benchmarks/NAME.json: every member's scores, their mean and spread, and the ensemble's, beside the
+rule on the same emotions, with the paired bootstrap of benchmarks/bootstrap.py between the two (for the members, of
+their mean difference). Interrupted, the same command goes on from benchmarks/NAME.unfinished.jsonl.
 """
 
 import argparse
@@ -17,13 +17,13 @@ import statistics
 
 from benchmarks.bootstrap import compared
 from utils import cause, emotion
-from utils.conversations import load_conversations, write_json
+from utils.conversations import load_conversations, read_json, write_json
 from utils.inference import Journal, score_trees
 from utils.metrics import EMOTIONAL, emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.modeling import load_adapter, load_model
 from utils.predict import trained_with
 from utils.rows import names_of
-from utils.runs import ROOT, emotion_prior, revision, write_predictions
+from utils.runs import ROOT, emotion_prior, fingerprints, revision, versions, write_predictions
 
 
 def averaged(members: list[list]) -> list:
@@ -53,6 +53,22 @@ def scored(task: str, adapters: list, conversations: list[dict], journal=None) -
         found.append(score_trees(model, tokenizer, trees, names_of(conversations), config.token_budget,
                                  config.max_row_tokens, adapter.parts[-3], journal))
     return found
+
+
+def input_of(runs: list[str], split: str) -> dict:
+    """The fingerprints of the conversations that the runs' records (config.json) agree about: those of `split`, and
+    where it has labels those of train, since a run that was trained on others may have seen its labels.
+
+    Raises SystemExit where two runs disagree.
+    """
+    names, found = ["train", split] if split != "unlabelled" else [split], {}
+    for run in runs:
+        path = ROOT / "results_train" / run / "config.json"
+        recorded = next(iter(read_json(path).values()))["input"]  # a run's notebooks share their input
+        found[run] = {name: recorded.get(name) for name in names}
+        if found[run] != found[runs[0]]:
+            raise SystemExit(f"benchmarks.ensemble: {path}: other {' or '.join(names)} conversations than {runs[0]}'s")
+    return found[runs[0]]
 
 
 def figures(gold: list[dict], labelled: list[dict], paired: list[dict]) -> dict:
@@ -114,11 +130,20 @@ def main():
             folder = ROOT / "results_train" / run / "adapters" / task
             if (folder / "training.json").is_file():
                 found[run] = folder
+        if not any(run in found for found in adapters.values()):
+            raise SystemExit(f"benchmarks.ensemble: results_train/{run}/adapters: no finished adapter there")
+    if not all(adapters.values()):
+        raise SystemExit("benchmarks.ensemble: the runs need an emotion and a cause adapter between them")
+    given_to = input_of(arguments.runs, arguments.split)
     first = {task: next(iter(found.values())) for task, found in adapters.items()}
     config = trained_with(first["emotion"])
     prior = emotion_prior(first["emotion"], config.logit_adjustment)
     threshold = trained_with(first["cause"]).cause_threshold
     journal = Journal(ROOT / "benchmarks" / f"{arguments.name}.unfinished.jsonl")
+    here = fingerprints(ROOT / config.input_dir)
+    if any(here.get(name) != found for name, found in given_to.items()):
+        raise SystemExit(f"benchmarks.ensemble: {config.input_dir} is not what the runs were made with: make it again "
+                         "with generate_input.py")
     given = load_conversations(ROOT / config.input_dir / arguments.split, labelled=arguments.split != "unlabelled")
 
     def named(member):
@@ -137,6 +162,9 @@ def main():
     if arguments.split == "unlabelled":
         folder = ROOT / "results_test" / arguments.name
         write_predictions(folder, paired, tables, causes)
+        parameters = {"runs": arguments.runs, "split": arguments.split}
+        record = {"parameters": parameters, "input": given_to, "revision": revision(), "versions": versions()}
+        write_json({"benchmarks.ensemble": record}, folder / "config.json")
         journal.path.unlink(missing_ok=True)
         print(f"{folder / 'predictions.jsonl'}: {len(given)} conversations")
         return

@@ -11,6 +11,7 @@ adapter beside it. LOG.md quotes these trials; what won stands in utils/emotion.
 import argparse
 import json
 import math
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from transformers import set_seed
 
 from utils import cause, emotion
 from utils.config import Config, TrainingSettings
-from utils.conversations import load_conversations
+from utils.conversations import load_conversations, read_json, write_json
 from utils.inference import score_trees
 from utils.metrics import emotion_scores, pair_scores
 from utils.modeling import adapter_in_compute_type, add_lora, load_model, save_adapter
@@ -63,7 +64,9 @@ def main():
     parser.add_argument("--out", required=True)
     a = parser.parse_args()
     folder = Path(a.out)
-    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "arguments.json").is_file() and read_json(folder / "arguments.json") != vars(a):
+        raise SystemExit(f"benchmarks.forms: {folder} holds another trial (arguments.json): give another --out")
+    write_json(vars(a), folder / "arguments.json")
     splits = {name: load_conversations(Path(a.data) / name) for name in ("train", "val")}
     if a.task == "emotion":
         def tree(c, training):
@@ -84,8 +87,8 @@ def main():
                                 compile=a.compile, precision=Config().training("emotion").precision)
     start = time.time()
     if a.text_epochs:
-        unlabelled = load_conversations(Path(a.data) / "unlabelled")[: a.limit]
-        texts = text_rows([emotion.text(c) for c in [*taught, *unlabelled]], tokenizer)
+        read = [*taught, *load_conversations(Path(a.data) / "unlabelled")[: a.limit]]
+        texts = text_rows([emotion.text(c) for c in read], names_of(read), tokenizer, 8192)
         texts = pack_rows([row for row in texts if row.targets], 384, a.seed)
         first = replace(settings, learning_rate=Config.text_learning_rate, epochs=a.text_epochs)
         train(model, tokenizer, texts, first, folder / "text")
@@ -119,6 +122,8 @@ def main():
             print(t, pair_scores(gold, paired, 2)["weighted_f1"])
     result["scores"] = {c["conversation_ID"]: s for c, s in zip(gold, scores)}
     (folder / "scores.json").write_text(json.dumps(result))
+    for stage in (folder / "text", folder / "checkpoints"):
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from utils.config import Config
 from utils.conversations import EMOTIONS, pairs, without_labels, write_json
 from utils.modeling import add_lora, load_model, save_adapter
 from utils.prefix_tree import TreeEncoder, model_inputs, pack, paths
+from utils.runs import fingerprints, revision
 from utils.training import examples
 
 CONFIG = Config(precision="float32", lora_r=4, lora_alpha=8)
@@ -354,6 +355,10 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversati
             write_json({"parameters": parameters, "emotions": seen}, adapter / "training.json")
     write_json(conversations, tmp_path / "input" / "test" / "conversations.json")
     write_json([without_labels(c) for c in conversations], tmp_path / "input" / "unlabelled" / "conversations.json")
+    write_json(conversations[:1], tmp_path / "input" / "train" / "conversations.json")
+    for run in ("first", "second", "emotions alone"):
+        record = {"parameters": {}, "input": fingerprints(tmp_path / "input")}
+        write_json({"n": record}, tmp_path / "results_train" / run / "config.json")
     (tmp_path / "benchmarks").mkdir()
     monkeypatch.setattr(ensemble, "ROOT", tmp_path)
     monkeypatch.setattr(bootstrap, "DRAWS", 100)
@@ -380,3 +385,19 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversati
     told("unlabelled", "first", "second", "emotions alone", "--split", "unlabelled")
     lines = (tmp_path / "results_test" / "unlabelled" / "predictions.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["conversation_ID"] for line in lines] == [c["conversation_ID"] for c in conversations]
+    record = json.loads((tmp_path / "results_test" / "unlabelled" / "config.json").read_text("utf-8"))
+    record = record["benchmarks.ensemble"]
+    assert record["parameters"]["runs"] == ["first", "second", "emotions alone"] and record["revision"] == revision()
+
+    with pytest.raises(SystemExit, match="secnd/adapters: no finished adapter"):
+        told("mistyped", "first", "secnd")
+    with pytest.raises(SystemExit, match="need an emotion and a cause adapter"):
+        told("half", "emotions alone")
+    record = {"parameters": {}, "input": {**fingerprints(tmp_path / "input"), "train": "0" * 16}}
+    write_json({"n": record}, tmp_path / "results_train" / "second" / "config.json")
+    with pytest.raises(SystemExit, match="second/config.json: other train or test conversations than first's"):
+        told("seen", "first", "second")
+    told("unlabelled", "first", "second", "--split", "unlabelled")  # nobody has seen their labels
+    write_json(conversations[1:], tmp_path / "input" / "test" / "conversations.json")
+    with pytest.raises(SystemExit, match="input is not what the runs were made with.*generate_input"):
+        told("changed", "first")

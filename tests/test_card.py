@@ -67,6 +67,16 @@ def test_a_card_is_filled_from_the_run(run):
     assert "without labels" not in card(run / "adapters" / "emotion")
 
 
+def test_a_card_tells_what_was_read_and_a_command_that_reads_no_more(run):
+    first, adapter = "1_emotion_recognition_training", run / "adapters" / "emotion"
+    rewrite(run / "config.json", lambda c: c[first]["input"].pop("unlabelled"))
+    assert "words of these conversations, without labels (2 epochs)" in card(adapter)
+    assert "-p text_epochs" not in card(adapter)
+    rewrite(run / "config.json", lambda c: c[first]["parameters"].pop("text_epochs"))  # from before there was any
+    assert "without labels" not in card(adapter) and "-p text_epochs 0.0" in card(adapter)
+    assert "-p text_epochs" not in card(run / "adapters" / "cause")
+
+
 def test_a_card_without_scores_says_so(run):
     (run / "metrics.json").unlink()
     assert "Not scored yet." in card(run / "adapters" / "cause")

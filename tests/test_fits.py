@@ -94,6 +94,8 @@ def test_the_published_recipe_and_checkpointing_are_counted(tiny_model_folder):
     one = activations()
     assert activations(recipe="published") > one  # a loss on every token
     assert activations(text_epochs=1.0) == activations(recipe="published")
+    larger = activations(text_epochs=1.0, batch_size=8) - activations(batch_size=8)
+    assert larger == pytest.approx(8 * (activations(text_epochs=1.0) - one), rel=0.01)
     assert activations(recipe="published", batch_size=4) == pytest.approx(4 * activations(recipe="published"), rel=0.01)
     assert activations(gradient_checkpointing=True) < one < activations(token_budget=512)
 

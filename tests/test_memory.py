@@ -221,6 +221,21 @@ def test_training_names_the_conversation_that_does_not_fit(tiny_model_folder, co
     assert not isinstance(DoesNotFit("a", 1), TrainingError) and run.history("emotion") is None
 
 
+def test_words_that_do_not_fit_are_named_too(tiny_model_folder, conversations, tmp_path):
+    """Of the unlabelled ones, which are asked nothing."""
+    lines = [line for c in conversations for line in c["conversation"]] * 9
+    long = {"conversation_ID": 999, "conversation": [{**one, "utterance_ID": i} for i, one in enumerate(lines, 1)]}
+    long = without_labels(long)
+    for limit, error in ((500, TrainingError), (4096, DoesNotFit)):
+        model, tokenizer = load_model(tiny_model_folder, precision="float32")
+        tokens = len(tokenizer(emotion.text(long)).input_ids)
+        config = Config(run_name=f"of{limit}", model=tiny_model_folder, text_epochs=1.0, max_row_tokens=limit)
+        run = Run(config, "n", [], root=tmp_path)
+        small_memory(model, 500)
+        with pytest.raises(error, match=rf"conversation 999\W+{tokens} tokens"):
+            fit(run, "emotion", model, tokenizer, conversations, unlabelled=[long])
+
+
 # ---- memory that is really taken away ----------------------------------------------------------------------
 
 LIMITED = """

@@ -11,7 +11,7 @@ from conftest import stopped_training
 
 from utils import inference, training
 from utils.config import Config
-from utils.conversations import without_labels
+from utils.conversations import read_json, without_labels
 from utils.inference import Journal, predict_causes, predict_emotions
 from utils.modeling import add_lora, load_model
 from utils.rows import encode_trees, names_of
@@ -129,26 +129,31 @@ def test_interrupted_training_ends_with_the_same_weights(
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
 
 
-def test_text_before_labels_is_learnt_once(tiny_model_folder, conversations, tmp_path):
-    """Interrupted in the text, right behind it, and in the labels."""
+@pytest.mark.parametrize("epochs, steps, saves", [(5.0, 25, (4, 9, 12)), (2.5, 13, (3, 7, 10, 12))])
+def test_text_before_labels_is_learnt_once(tiny_model_folder, conversations, tmp_path, epochs, steps, saves):
+    """Interrupted in the text, right behind it, in the labels and right behind them; at a constant rate, so that no
+    step too many goes unseen."""
 
     def run(name, unlabelled=conversations[:2], **parameters):
         config = Config(run_name=name, model=tiny_model_folder, precision="float32", token_budget=1, lora_r=4,
-                        emotion_epochs=4.0, gradient_accumulation=1, **{"text_epochs": 5.0, **parameters})
+                        emotion_epochs=epochs - 1, gradient_accumulation=1, scheduler="constant",
+                        **{"text_epochs": epochs, **parameters})
         mine = Run(config, "1_emotion_recognition_training", ["model"], root=tmp_path)
         _, history = fit(mine, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations,
                          unlabelled=[without_labels(c) for c in unlabelled])
-        losses = [one["loss"] for one in history if "loss" in one]
+        of_text = read_json(mine.adapter("emotion") / "training.json").get("text_history", [])
+        losses = [[one["loss"] for one in log if "loss" in one] for log in (of_text, history)]
         return (mine.adapter("emotion") / "adapter_model.safetensors").read_bytes(), losses
 
     wanted = run("undisturbed")
+    assert len(wanted[1][0]) == steps
     assert not list(tmp_path.glob("results_train/*/adapters/*/checkpoints")), "the text's checkpoints go too"
     assert len({wanted[0], run("without", text_epochs=0.0)[0], run("labelled", unlabelled=())[0]}) == 3
-    for saves in (4, 9, 12):  # 25 steps on text, saved after every third and the last
-        name = f"stopped{saves}"
-        with stopped_training(saves):
+    for number, save in enumerate(saves):  # on text after every third (second) step and the last
+        name = f"stopped{save}"
+        with stopped_training(save):
             run(name)
         folder = tmp_path / "results_train" / name / "adapters" / "emotion" / "checkpoints"
         assert list(folder.glob("text/checkpoints/checkpoint-*"))
-        assert bool(list(folder.glob("checkpoint-*"))) == (saves > 9)
+        assert bool(list(folder.glob("checkpoint-*"))) == (number > 1)
         assert run(name) == wanted, name

@@ -146,6 +146,18 @@ def test_unlabelled_training_data_are_refused(tmp_path, conversations):
     assert len(open_run(tmp_path).conversations("train", labelled=False)) == len(conversations)
 
 
+def test_words_that_are_held_out_are_not_read_before_the_labels(tmp_path, conversations, capsys):
+    given = {"train": conversations[:1], "val": conversations[1:2], "test": conversations[2:3]}
+    given["unlabelled"] = [{**without_labels(c), "conversation_ID": 70 + k} for k, c in enumerate(conversations)]
+    for split, some in given.items():
+        write_json(some, tmp_path / "input" / split / "conversations.json")
+    run = Run(Config(run_name="with", text_epochs=1.0), "n", [], root=tmp_path)
+    ids = [c["conversation_ID"] for c in run.unlabelled_words()]
+    assert ids == [70 + k for k in range(len(conversations)) if k not in (1, 2)]
+    assert f"2 of {len(conversations)} unlabelled conversations also stand in val or test" in capsys.readouterr().out
+    assert Run(Config(run_name="without"), "n", [], root=tmp_path).unlabelled_words() == []
+
+
 def test_the_prior_of_an_adapter_comes_from_what_its_training_saw(tmp_path):
     run = open_run(tmp_path)
     seen = dict.fromkeys(EMOTIONS, 2)

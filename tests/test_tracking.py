@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from utils import tracking
+from utils import tracking, training
 from utils.config import Config, ConfigError, TrainingSettings
 from utils.modeling import add_lora, load_model
+from utils.runs import Run
 from utils.tracking import TRACKERS, TrackingError
-from utils.training import examples, train
+from utils.training import examples, fit, train
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -81,6 +82,20 @@ def test_trackio_gets_the_losses_and_publishes_nothing(environment, tmp_path, ti
     database = sqlite3.connect(next((tmp_path / "tracking").rglob("*.db")))
     written = " ".join(str(row) for row in database.execute("select * from metrics"))
     assert len(losses) == 6 and all(repr(round(loss, 4))[:6] in written for loss in losses)
+
+
+def test_a_tracker_follows_the_labels_not_the_words_before(tiny_model_folder, conversations, tmp_path, monkeypatch):
+    def asked(report_to, run_name, folder):
+        seen.append((report_to, Path(folder)))
+        return {"report_to": "none"}
+
+    seen = []
+    monkeypatch.setattr(training, "tracking", asked)
+    config = Config(run_name="a", model=tiny_model_folder, text_epochs=1.0, token_budget=1, report_to="tensorboard",
+                    gradient_accumulation=1)
+    run = Run(config, "n", [], root=tmp_path)
+    fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
+    assert seen == [("none", run.adapter("emotion") / "checkpoints" / "text"), ("tensorboard", run.adapter("emotion"))]
 
 
 def test_libraries_are_told_to_tell_nobody():

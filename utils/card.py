@@ -82,6 +82,8 @@ def card(adapter, merged: str | None = None) -> str:
     # A run's notebooks share their input; of the parameters each records those that it uses.
     made = notebooks.get(TRAINED_BY[task]) or {**next(iter(notebooks.values())), "parameters": record["parameters"]}
     parameters = made["parameters"]
+    if task == "emotion":  # came after some adapters were trained, without
+        parameters = {"text_epochs": Config.text_epochs, **parameters}
     config = Config.of({**record["parameters"], **parameters})
     data = KNOWN.get(made["input"].get("train"), UNKNOWN)
     base, base_licence = EMBEDDED.get(config.model, (config.model, None))
@@ -119,8 +121,9 @@ def card(adapter, merged: str | None = None) -> str:
         f" Training saw {sum(seen.values()):,} utterances: "
         f"{', '.join(f'{count:,} {label}' for label, count in seen.items())}.")
     if task == "emotion" and config.text_epochs:
-        labels += (" Before, it read the words of these conversations and of the run's unlabelled ones, without "
-                   f"labels ({config.text_epochs:g} epochs).")
+        others = " and of the run's unlabelled ones" if "unlabelled" in made["input"] else ""
+        labels += (f" Before, it read the words of these conversations{others}, without labels "
+                   f"({config.text_epochs:g} epochs).")
     scored = notebooks.get("4_cause_inference", notebooks.get("2_emotion_inference"))
     if "pairs" in metrics:
         scores = results_table(run) + (

@@ -62,7 +62,7 @@ def estimate_memory(config, training: bool) -> Estimate:
     published = config.recipe == "published"  # a loss on every token, and prompts of their own instead of one row
     shape = (config.batch_size, config.token_budget) if published else (1, tokens)
     on_text = training and config.text_epochs > 0
-    targets = config.token_budget if published or on_text else max(1, tokens // TOKENS_A_TARGET)
+    targets = shape[1] if published or on_text else max(1, tokens // TOKENS_A_TARGET)
     plain = device().type == "cpu" and shape[1] <= PLAIN_UP_TO
     model = empty_model(config.model, dtype, "plain" if plain else "counted")
     text, head, size = model.config.get_text_config(), model.get_output_embeddings(), dtype.itemsize

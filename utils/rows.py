@@ -15,16 +15,18 @@ def encode_trees(trees: list[Node], names: list[str], tokenizer, max_row_tokens:
     Raises TrainingError for a tree of more than `max_row_tokens` tokens, naming it (`names`): nothing is cut.
     """
     encode = TreeEncoder(tokenizer)
-    rows = []
-    for tree, name in zip(trees, names, strict=True):
-        row = encode(tree, train)
+    rows = [encode(tree, train) for tree in trees]
+    _refuse_longer(rows, names, max_row_tokens, " with its questions")
+    return rows
+
+
+def _refuse_longer(rows, names, max_row_tokens, what):
+    for row, name in zip(rows, names, strict=True):
         if len(row) > max_row_tokens:
             raise TrainingError(
-                f"{name}: {len(row)} tokens with its questions, and a row holds at most {max_row_tokens}. "
+                f"{name}: {len(row)} tokens{what}, and a row holds at most {max_row_tokens}. "
                 f"Raise the parameter max_row_tokens to {len(row)} or more, or leave the conversation out"
             )
-        rows.append(row)
-    return rows
 
 
 def pack_rows(rows: list[Row], token_budget: int, seed: int) -> list[Row]:
@@ -34,13 +36,17 @@ def pack_rows(rows: list[Row], token_budget: int, seed: int) -> list[Row]:
     return packed
 
 
-def text_rows(texts: list[str], tokenizer) -> list[Row]:
-    """The row of each text, every token of which predicts the next: what a language model is pretrained on."""
+def text_rows(texts: list[str], names: list[str], tokenizer, max_row_tokens: int) -> list[Row]:
+    """The row of each text, every token of which predicts the next: what a language model is pretrained on.
+
+    Raises TrainingError for a text of more than `max_row_tokens` tokens, naming it (`names`).
+    """
     rows = []
     for text in texts:
         tokens = list(tokenizer("").input_ids) + encode(tokenizer, text)
         end = len(tokens) - 1
         rows.append(Row(tokens, list(range(end + 1)), [end] * (end + 1), list(enumerate(tokens[1:]))))
+    _refuse_longer(rows, names, max_row_tokens, "")
     return rows
 
 

@@ -35,7 +35,7 @@ from utils.conversations import (
     write_json,
     write_text,
 )
-from utils.emotion import prior_scores
+from utils.emotion import prior_scores, text
 
 ROOT = places.ROOT
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
@@ -179,6 +179,19 @@ class Run:
             return []
         return load_conversations(path, labelled=labelled, allow_empty=split != "train")
 
+    def unlabelled_words(self) -> list[dict]:
+        """The unlabelled conversations that are read before the labels, [] without `text_epochs`. Those whose words
+        are held out too, in val or test, are left out: scores must not gain from having read them."""
+        if not self.config.text_epochs:
+            return []
+        held_out = {text(c) for split in ("val", "test") for c in self.conversations(split, labelled=True)}
+        given = self.conversations("unlabelled", labelled=False)
+        kept = [c for c in given if text(c) not in held_out]
+        if len(kept) < len(given):
+            print(f"{len(given) - len(kept)} of {len(given)} unlabelled conversations also stand in val or test: "
+                  "their words are not read before the labels")
+        return kept
+
     def emotion_labelled(self, folder: Path, split: str, name: str = "emotion_labelled_data") -> list[dict]:
         """Notebook 2's output for a split, or [] where the split has no conversations."""
         if not self.conversations(split, labelled=split != "unlabelled"):
@@ -199,11 +212,13 @@ class Run:
             raise RunError(f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first")
         return folder
 
-    def finish_adapter(self, task: str, history: list[dict], emotions: dict[str, int]):
+    def finish_adapter(self, task: str, history: list[dict], emotions: dict[str, int], of_text: list[dict] = ()):
         """Mark the adapter as finished: every parameter, the code's revision, how often training saw each emotion
-        (`emotions`) and the trainer's log stand in its training.json. Its checkpoints are removed."""
+        (`emotions`) and the trainer's log, of the words too where they came first (`of_text`), stand in its
+        training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
         record = {"parameters": self.config.as_dict(), "revision": revision(), "emotions": emotions, "history": history}
+        record |= {"text_history": of_text} if of_text else {}
         write_json(record, folder / "training.json")  # first: on a full disk the checkpoints are still needed
         self.drop_checkpoints(task)
 

@@ -39,8 +39,7 @@ def train_adapter(task: str, parameters: dict) -> None:
     if not sharded():  # otherwise a card holds a part of it
         check_memory(config, training=True)
     model, tokenizer = load_model(config.model, config.quantization, config.precision)
-    unlabelled = run.conversations("unlabelled", labelled=False) if config.text_epochs else []
-    fit(run, task, model, tokenizer, train, val, unlabelled)
+    fit(run, task, model, tokenizer, train, val, run.unlabelled_words())
     print(f"{task} adapter: {run.adapter(task)}")
 
 

@@ -6,6 +6,7 @@
 """
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from datasets import Dataset
@@ -16,6 +17,7 @@ from trl import SFTConfig, SFTTrainer
 from utils import cause, emotion
 from utils.card import write_cards
 from utils.config import TrainingSettings
+from utils.conversations import read_json
 from utils.memory import DoesNotFit, InParts
 from utils.modeling import add_lora, compile_layers, gather_adapter, load_adapter, make_trainable_float32, save_adapter
 from utils.prefix_tree import Row, model_inputs, pack
@@ -83,6 +85,11 @@ class PatientTrainer(SFTTrainer):
                 parameter.grad = gradient
 
         return sum(self._results(lambda part: step(model, part, num_items_in_batch), inputs, parts, undo))
+
+    def _run_epoch(self, *args, **kwargs):
+        """Resumed at the last of all steps, which may lie within an epoch, the trainer would do one more."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)
 
     def _save_checkpoint(self, model, trial):
         with _said_where(self.args.output_dir):
@@ -249,23 +256,45 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
         model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
     )
     held_out = examples(task, validation, tokenizer, config) if validation else None
-    try:
-        if config.text_epochs and _last_checkpoint(folder / "checkpoints") is None:
-            texts = text_rows([emotion.text(c) for c in [*conversations, *unlabelled]], tokenizer)
-            texts = pack_rows([row for row in texts if row.targets], config.token_budget, config.seed)
-            train(model, tokenizer, texts, config.training("text"), folder / "checkpoints" / "text")
+    of_text = []
+    if config.text_epochs:
+        of_text = _learn_words(model, tokenizer, [*conversations, *unlabelled], config, folder)
+    everyone = [*conversations, *validation]
+    trees = config.recipe == "one_pass"
+    with _conversations_named(everyone, lambda: tree_lengths(task, everyone, tokenizer, config) if trees else []):
         history = train(model, tokenizer, rows, config.training(task), folder, held_out, config.recipe)
-    except DoesNotFit as error:  # the trainer knows rows, not conversations
-        everyone = [*conversations, *validation]
-        lengths = tree_lengths(task, everyone, tokenizer, config) if config.recipe == "one_pass" else []
-        named = [name for name, length in zip(names_of(everyone), lengths) if length == error.tokens]
-        several = "a prompt" if config.recipe == "published" else "a row (a smaller token_budget makes smaller rows)"
-        raise DoesNotFit(" or ".join(named) or several, error.tokens) from error
     gather_adapter(model)
     if processes().is_main_process:
         with _said_where(folder):
             save_adapter(model, folder, config.model)
-        run.finish_adapter(task, history, emotion.counts(conversations))
+        run.finish_adapter(task, history, emotion.counts(conversations), of_text)
         write_cards(run.train_dir)
     processes().wait_for_everyone()
     return model.eval(), history
+
+
+def _learn_words(model, tokenizer, conversations, config, folder) -> list[dict]:
+    """Trains the adapter on the words of `conversations` unless the labels have begun; the trainer's log history."""
+    rows = text_rows(
+        [emotion.text(c) for c in conversations], names_of(conversations), tokenizer, config.max_row_tokens
+    )
+    place = folder / "checkpoints" / "text"
+    if _last_checkpoint(folder / "checkpoints") is None:
+        packed = pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
+        settings = replace(config.training("text"), report_to="none")  # a tracker follows one run, the labels'
+        with _conversations_named(conversations, lambda: [len(row) for row in rows]):
+            train(model, tokenizer, packed, settings, place)
+    return read_json(Path(_last_checkpoint(place / "checkpoints")) / "trainer_state.json")["log_history"]
+
+
+@contextmanager
+def _conversations_named(conversations, lengths):
+    """The trainer knows rows, not conversations: the error for a row of so many tokens as one of these names it.
+    lengths: called only then, and empty in the published recipe, where a row is a prompt."""
+    try:
+        yield
+    except DoesNotFit as error:
+        tokens = lengths()
+        named = [name for name, length in zip(names_of(conversations), tokens) if length == error.tokens]
+        several = "a row (a smaller token_budget makes smaller rows)" if tokens else "a prompt"
+        raise DoesNotFit(" or ".join(named) or several, error.tokens) from error
