@@ -66,8 +66,8 @@ def main():
     folder = Path(a.out)
     if (folder / "arguments.json").is_file() and read_json(folder / "arguments.json") != vars(a):
         raise SystemExit(f"benchmarks.forms: {folder} holds another trial (arguments.json): give another --out")
-    write_json(vars(a), folder / "arguments.json")
     splits = {name: load_conversations(Path(a.data) / name) for name in ("train", "val")}
+    write_json(vars(a), folder / "arguments.json")
     if a.task == "emotion":
         def tree(c, training):
             return emotion_tree(a.form, c, training)
