@@ -4,7 +4,7 @@
 #   docker run --rm -v results:/app/results_train emotion-cause-pairs                                    # the sample
 #   docker run --rm --gpus all -v results:/app/results_train -v "$PWD/input:/app/input" -e HF_TOKEN \
 #     emotion-cause-pairs python -m utils.chain configs/llama-2-13b.yaml
-#   docker run --rm -p 7860:7860 -v results:/app/results_train emotion-cause-pairs python -m utils.demo
+#   docker run --rm -p 127.0.0.1:7860:7860 -v results:/app/results_train emotion-cause-pairs python -m utils.demo
 # An image for CPUs alone is gigabytes smaller: build it with the index of PyTorch's CPU packages (pytorch.org names it),
 #   docker build --build-arg TORCH_INDEX=ADDRESS -t emotion-cause-pairs .
 FROM debian:bookworm-slim

@@ -6,6 +6,8 @@
 from dataclasses import fields
 
 import pytest
+from transformers import SchedulerType
+from transformers.training_args import OptimizerNames
 
 from utils.config import CHOICES, Config, ConfigError, check_names, load_config
 from utils.modeling import choose_precision
@@ -54,11 +56,19 @@ def test_of_takes_parameters_out_of_a_notebooks_globals():
         ("seed", -1, "seed is -1"),
         ("text_epochs", -1.0, "text_epochs is -1.0; it must not be below zero"),
         ("emotion_learning_rate", 10**400, "type float"),
+        ("cause_threshold", 25, "cause_threshold is 25.0; a probability must lie below 1"),
+        ("scheduler", "cosin", "choose one of linear, cosine, "),
+        ("optimizer", "adamw8", "choose one of adamw_torch, "),
     ],
 )
 def test_values_that_cannot_be_are_refused(name, value, message):
     with pytest.raises(ConfigError, match=message):
         Config.of({name: value})
+
+
+def test_schedulers_and_optimizers_are_the_trainers():
+    assert set(CHOICES["scheduler"]) <= {kind.value for kind in SchedulerType}
+    assert set(CHOICES["optimizer"]) <= {kind.value for kind in OptimizerNames}
 
 
 def test_mistyped_names_name_the_nearest():

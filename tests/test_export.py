@@ -124,6 +124,18 @@ def test_rounded_gguf_weights_cost_what_they_should(adapter, twenty, wanted, tmp
     assert 0 < (found - wanted).abs().max() < most
 
 
+def test_4_bits_are_those_of_the_weights_that_training_had(tiny_model_folder, tmp_path):
+    adapter = make_adapter(tmp_path, tiny_model_folder, "nf4")
+    record = json.loads((adapter / "training.json").read_text(encoding="utf-8"))
+    record["parameters"]["precision"] = "bfloat16"
+    (adapter / "training.json").write_text(json.dumps(record), encoding="utf-8")
+    wanted = load_model(tiny_model_folder, "nf4", "bfloat16")[0].dequantize(dtype=torch.float32)
+    wanted = load_adapter(wanted.float(), adapter, tiny_model_folder).merge_and_unload().state_dict()
+    found = merge(adapter)[0].state_dict()
+    assert all(torch.equal(found[name], one) for name, one in wanted.items()) and len(found) == len(wanted)
+    assert {one.dtype for one in found.values()} == {torch.float32}
+
+
 def test_an_adapter_of_a_4_bit_model_is_merged_into_what_it_was_trained_on(tiny_model_folder, twenty, tmp_path):
     adapter = make_adapter(tmp_path, tiny_model_folder, "nf4")
     model, tokenizer = load_model(tiny_model_folder, "nf4", "float32")

@@ -108,14 +108,15 @@ def test_free_memory_is_the_machines_within_the_containers_limit(monkeypatch, tm
     monkeypatch.setattr(fits, "CONTAINER", tmp_path)
     monkeypatch.setattr(fits.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 5 * GIB}))
     assert free_memory() == 5 * GIB  # no container
-    (tmp_path / "memory.current").write_text(f"{GIB}\n")
+    (tmp_path / "memory.current").write_text(f"{GIB + 77}\n")
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 77\n")  # of files, and given back when needed
     for limit, free in (("max", 5), (str(4 * GIB), 3), (str(20 * GIB), 5)):
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         assert free_memory() == free * GIB
-    monkeypatch.setattr(fits, "device", lambda: torch.device("cuda", 0))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10 * GIB, 15 * GIB))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 3 * GIB)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 1 * GIB)
+    monkeypatch.setattr(fits, "device", lambda: torch.device("cuda", 3))  # of several processes, the fourth's
+    for name, value in (("mem_get_info", (10 * GIB, 15 * GIB)), ("memory_reserved", 3 * GIB),
+                        ("memory_allocated", 1 * GIB)):
+        monkeypatch.setattr(torch.cuda, name, lambda card, value=value: value if card.index == 3 else None)
     assert free_memory() == 12 * GIB
 
 

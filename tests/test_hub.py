@@ -4,13 +4,18 @@ use, gated ones say what to do, adapters go with their card, and no token is wri
     python -m pytest tests/test_hub.py
 """
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from imitated_hub import Repository, imitated_hub
+
+from utils.hub import why
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "hf_" + "x" * 34
@@ -130,7 +135,9 @@ def test_what_cannot_be_pushed_is_said_with_what_to_do(hub, call, adapter, tmp_p
         assert done.returncode == 2 and done.stdout == ""
         return done.stderr
 
-    assert "give a token in HF_TOKEN that may write to owner/emotion" in message(adapter, "owner/emotion")
+    assert "give a token in HF_TOKEN that is valid and may write to owner/emotion" in message(adapter, "owner/emotion")
+    assert message(adapter, "owner/emotion", offline=True).strip().endswith(
+        "the hub cannot be reached (HF_HUB_OFFLINE is set)")
     assert "no weights here" in message(tmp_path, "owner/emotion", token=TOKEN)
     hub.writers.add(TOKEN)
     (adapter / "README.md").write_text("no header", encoding="utf-8")
@@ -138,3 +145,39 @@ def test_what_cannot_be_pushed_is_said_with_what_to_do(hub, call, adapter, tmp_p
     (adapter / "README.md").unlink()
     assert "no model card" in message(adapter, "owner/emotion", token=TOKEN)
     assert hub.repositories.get("owner/emotion", Repository({})).files == {}
+
+
+def test_a_public_repository_is_not_filled_unasked(hub, call, adapter):
+    hub.writers.add(TOKEN)
+    hub.repositories["owner/open"] = Repository({})
+    done = call("-m", "utils.hub", adapter, "owner/open", token=TOKEN)
+    assert done.returncode == 2 and "owner/open: everybody may see it: give --public" in done.stderr
+    assert hub.repositories["owner/open"].files == {}
+    assert call("-m", "utils.hub", adapter, "owner/open", "--public", token=TOKEN).returncode == 0
+    assert "training.json" in hub.repositories["owner/open"].files
+
+
+def test_paths_of_this_machine_stay_here(hub, call, adapter, tmp_path):
+    hub.writers.add(TOKEN)
+    config = {"base_model_name_or_path": str(tmp_path / "tiny"), "r": 4}
+    record = {"parameters": {"model": str(tmp_path / "tiny"), "input_dir": "input/ecf"}, "history": [{"loss": 1.5}]}
+    (adapter / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (adapter / "training.json").write_text(json.dumps(record), encoding="utf-8")
+    assert call("-m", "utils.hub", adapter, "owner/emotion", token=TOKEN).returncode == 0
+    files = hub.repositories["owner/emotion"].files
+    assert json.loads(files["adapter_config.json"]) == {"base_model_name_or_path": "tiny", "r": 4}
+    record["parameters"]["model"] = "tiny"
+    assert json.loads(files["training.json"]) == record
+    assert str(tmp_path) in (adapter / "training.json").read_text(encoding="utf-8")
+
+
+def test_what_the_hub_answers_is_told_apart():
+    def error(status):
+        request = httpx.Request("GET", "http://127.0.0.1/a/b")
+        return HfHubHTTPError("said", response=httpx.Response(status, request=request))
+
+    assert "valid and may read a/b" in why(error(401), "a/b")
+    for status in (429, 503):
+        missing = LocalEntryNotFoundError("nothing here")
+        missing.__cause__ = error(status)
+        assert why(missing, "a/b") == f"the hub answers HTTP {status}: try again later"

@@ -10,13 +10,15 @@ import shutil
 import bitsandbytes
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from utils import emotion, modeling
 from utils.inference import score_trees
 from utils.modeling import (
     ModelError,
     add_lora,
+    check_tree_mask,
     choose_precision,
     keep_4bit_layers_trainable,
     load_adapter,
@@ -133,6 +135,78 @@ def test_pickled_weights_are_refused(tiny_model_folder, tmp_path):
     torch.save({"whatever": torch.zeros(2)}, folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match="cannot be loaded.*model.safetensors"):
         load_model(str(folder))
+
+
+def test_models_whose_files_are_not_whole_are_refused(tiny_model_folder, tmp_path):
+    weights = load_file(f"{tiny_model_folder}/model.safetensors")
+    lost = next(name for name in weights if "layers.1" in name and "down_proj" in name)
+
+    def model(name, content=None, **changed):
+        folder = tmp_path / name
+        shutil.copytree(tiny_model_folder, folder)
+        if content is not None:
+            (folder / "model.safetensors").write_bytes(content)
+        else:
+            save_file({**weights, **changed}, folder / "model.safetensors", metadata={"format": "pt"})
+        return str(folder)
+
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 100\n"  # a clone without git-lfs
+    for folder in (model("pointer", pointer), model("shape", **{lost: torch.zeros(3, 3)})):
+        with pytest.raises(ModelError, match="cannot be loaded"):
+            load_model(folder)
+    del weights[lost]
+    with pytest.raises(ModelError, match=f"lacks 1 tensors, {lost} first.*Fetch it again"):
+        load_model(model("less"))
+
+
+def test_an_adapter_that_lacks_weights_is_refused(tiny_model_folder, saved):
+    path = saved / "adapter_model.safetensors"
+    save_file({k: v for k, v in load_file(path).items() if "layers.1" not in k}, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"adapter_model.safetensors lacks \d+ tensors, .*layers.1"):
+        load_adapter(load_model(tiny_model_folder)[0], saved, tiny_model_folder)
+
+
+def test_modules_that_a_model_does_not_have_are_named(tiny_model_folder):
+    with pytest.raises(ModelError, match="lora_targets is 'all_linear'"):
+        add_lora(load_model(tiny_model_folder)[0], 4, 4, 0.0, "all_linear")
+
+
+def test_an_adapter_is_saved_without_asking_the_hub(tiny_model_folder, tmp_path, monkeypatch):
+    def asked(*anything, **more):
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", asked)
+    save_adapter(with_lora(load_model(tiny_model_folder)[0]), tmp_path / "adapter", "smollm2-135m-instruct")
+
+
+# ---- models that a tree mask does not reach ----------------------------------------------------------------
+
+SMALL = {"vocab_size": 99, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2,
+         "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("llama", {}, None),
+        ("mistral", {"sliding_window": None}, None),
+        ("mistral", {"sliding_window": 4096}, None),
+        ("mistral", {"sliding_window": 64}, "a window of 64 tokens.*recipe published or max_row_tokens 64"),
+        ("qwen2", {"use_sliding_window": False, "sliding_window": 64}, None),
+        ("gemma3_text", {"sliding_window": 64}, "a window of 64 tokens"),
+        ("lfm2", {"layer_types": ["conv", "full_attention"]}, "layers with conv.*give recipe published, or another"),
+    ],
+)
+def test_models_that_trees_cannot_use_are_refused(kind, options, message):
+    """transformers lets a mask of one's own replace the window of a layer, and convolutions look at no mask."""
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SMALL, **options))
+    if message is None:
+        check_tree_mask(model, 4096)
+    else:
+        with pytest.raises(ModelError, match=message):
+            check_tree_mask(model, 4096)
+    if "64" in (message or ""):
+        check_tree_mask(model, 64)
 
 
 def test_without_its_package_the_embedded_model_says_how_to_install_it(monkeypatch):

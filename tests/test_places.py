@@ -149,6 +149,33 @@ def test_of_an_attached_file_only_results_are_taken_and_a_damaged_one_is_named(t
     with pytest.raises(PlaceError, match="odd-results.zip is damaged .*upload it again, or remove it"):
         place.bring_results()
 
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("results_train/b/adapter.bin", b"weights" * 100)
+    sound = archive.read_bytes()
+    archive.write_bytes(sound.replace(b"weights", b"wei_hts", 1))
+    with pytest.raises(PlaceError, match="odd-results.zip is damaged"):
+        place.bring_results()
+    archive.write_bytes(sound)
+    place.bring_results()
+    assert (place.results / "results_train/b/adapter.bin").read_bytes() == b"weights" * 100
+
+
+def test_a_copy_that_was_interrupted_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "ROOT", tmp_path / "repository")
+    place = find(COLAB, tmp_path)
+    written(tmp_path / "content/results_train/a/config.json")
+
+    def interrupted(source, file):
+        file.write(source.read(1))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(places.shutil, "copyfileobj", interrupted)
+        place.bring_results()
+    assert contents(place.results) == {}
+    place.bring_results()
+    assert list(contents(place.results)) == ["results_train/a/config.json"]
+
 
 def test_on_a_machine_of_ones_own_nothing_is_packed(tmp_path, capsys):
     written(tmp_path / "results_train/a/config.json")

@@ -21,6 +21,11 @@ CHOICES = {
     "recipe": ("one_pass", "published"),
     "report_to": ("none", "trackio", "tensorboard", "wandb"),
     "cause_form": FORMS,
+    # Of the trainer's, those that need no parameter that is not here (transformers' SchedulerType, OptimizerNames).
+    "scheduler": ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
+                  "inverse_sqrt"),
+    "optimizer": ("adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit",
+                  "adafactor"),
     "cause_emotions": ("gold", "predicted"),
 }
 MAY_BE_ZERO = ("seed", "lora_dropout", "warmup_ratio", "text_epochs", "logit_adjustment")
@@ -128,6 +133,8 @@ class Config:
                 raise ConfigError(f"parameter {name} is {getattr(self, name)}; it must not be below zero")
         if self.offload and self.quantization != "none":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
+        if self.cause_threshold >= 1:
+            raise ConfigError(f"parameter cause_threshold is {self.cause_threshold}; a probability must lie below 1")
         if not 0 <= self.lora_dropout < 1 or not 0 <= self.warmup_ratio < 1:
             raise ConfigError("parameters lora_dropout and warmup_ratio must lie from 0 to below 1")
         if not 0 <= self.seed < 2**32:  # what numpy takes

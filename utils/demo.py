@@ -218,8 +218,9 @@ def main(argv=None) -> int:
 
     try:
         page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter))
+        address = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")  # this machine alone; a container sets another
         theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
-        page.launch(server_name="127.0.0.1", server_port=arguments.port, share=False, css=CSS, theme=theme)
+        page.launch(server_name=address, server_port=arguments.port, share=False, css=CSS, theme=theme)
     except (ConversationError, ModelError, NotEnoughMemory, RunError, OSError) as error:
         print(f"utils.demo: {error}", file=sys.stderr)
         return 2

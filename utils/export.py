@@ -46,16 +46,20 @@ def merge(adapter):
 
     Raises ModelError for a folder without a finished adapter.
     """
+    import torch
+
     from utils.modeling import load_adapter, load_model
     from utils.predict import trained_with
 
     config = trained_with(adapter)
-    model, tokenizer = load_model(config.model, config.quantization, "float32")
+    # On the CPU, where there is room for float32; 4 bits come from weights of the precision that training had.
+    precision = "float32" if config.quantization == "none" else config.precision
+    model, tokenizer = load_model(config.model, config.quantization, precision, place=torch.device("cpu"))
     if config.quantization != "none":
-        model = model.dequantize()
-    model = load_adapter(model, adapter, config.model).merge_and_unload()
+        model = model.dequantize(dtype=torch.float32)
+    model = load_adapter(model.float(), adapter, config.model).merge_and_unload()
     model.config.name_or_path = config.model
-    return model.float(), tokenizer
+    return model, tokenizer
 
 
 def export(adapter, folder, form: str = "safetensors", weights: str = "float32") -> Path:

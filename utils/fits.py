@@ -136,13 +136,17 @@ def _kept_for_backward(model, shape: tuple[int, int], targets: int) -> int:
 
 def free_memory() -> int:
     """Bytes that are free where the model goes: the GPU's, or the machine's within its container's limit."""
-    if device().type == "cuda":
-        unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()  # set aside by this process
-        return torch.cuda.mem_get_info()[0] + unused
+    if (card := device()).type == "cuda":
+        unused = torch.cuda.memory_reserved(card) - torch.cuda.memory_allocated(card)  # set aside by this process
+        return torch.cuda.mem_get_info(card)[0] + unused
     free = psutil.virtual_memory().available
     try:
         limit, used = ((CONTAINER / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return free if limit == "max" else min(free, int(limit) - int(used))
+        if limit == "max":
+            return free
+        counts = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())
+        given_back = int(counts.get("inactive_file", 0))  # files that were read, kept while nobody needs the room
+        return min(free, int(limit) - int(used) + given_back)
     except (OSError, ValueError):
         return free
 

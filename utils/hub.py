@@ -7,8 +7,10 @@ hub.
 """
 
 import argparse
+import json
 import os
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 from utils import places
@@ -24,9 +26,9 @@ class HubError(RuntimeError):
     """What the hub refused or does not have: the message says what to do."""
 
 
-def why(error: BaseException, name: str) -> str:
-    """Why `name` could not be had from the hub or put there, and what to do, in a sentence or two; of an error of
-    huggingface_hub, or of one that was raised because of it."""
+def why(error: BaseException, name: str, to: str = "read") -> str:
+    """Why `name` could not be had from the hub (to "read") or put there (to "write to"), and what to do, in a sentence
+    or two; of an error of huggingface_hub, or of one that was raised because of it."""
     from huggingface_hub import constants, errors, get_token
 
     chain, one = [], error
@@ -43,12 +45,16 @@ def why(error: BaseException, name: str) -> str:
         return f"it is gated. Ask for access on {constants.ENDPOINT}/{name} with {token}, and wait until it is granted"
     if is_of(errors.RepositoryNotFoundError):
         return f"{constants.ENDPOINT} has no such model, or it is private and {token} must be let in. Check the name"
+    if status in (401, 403):
+        return f"the hub refuses (HTTP {status}): give a token in HF_TOKEN that is valid and may {to} {name}"
+    if status == 429 or (status or 0) >= 500:
+        return f"the hub answers HTTP {status}: try again later"
     if is_of(errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError):
         mode = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
+        if to != "read":
+            return f"the hub cannot be reached{mode}"
         return (f"it is not in the cache, and the hub cannot be reached{mode}. Where it can: python -m utils.download "
                 f"{name}")
-    if status in (401, 403):
-        return f"the hub refuses (HTTP {status}): give a token in HF_TOKEN that may write to {name}"
     return " ".join(str(error).split())[:500] or type(error).__name__
 
 
@@ -70,13 +76,14 @@ def download(name: str) -> Path:
 
 
 def push(folder, name: str, public: bool = False) -> str:
-    """Upload an adapter's folder, or one that utils.export wrote, to the hub id `name`; its address.
+    """Upload an adapter's folder, or one that utils.export wrote, to the hub id `name`; its address. Of paths of this
+    machine in its JSON files only the last part goes.
 
-    public: whether everybody may see a repository that is new; otherwise it is private.
+    public: whether everybody may see it; otherwise a new repository is private, and one that is public is refused.
 
     Raises HubError for a folder without weights or card, and for what the hub refuses.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
 
     folder = Path(folder)
     weights = [path for kind in ("*.safetensors", "*.gguf", "state_dict.pt") for path in folder.glob(kind)]
@@ -88,11 +95,32 @@ def push(folder, name: str, public: bool = False) -> str:
     try:
         api = HfApi()
         url = api.create_repo(name, private=not public, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(PUSHED), ignore_patterns="*/*",
-                          commit_message=f"Upload {folder.name}")
+        if not public and not api.model_info(name).private:
+            raise HubError("everybody may see it: give --public if that is meant, or another name")
+        files = [path for path in sorted(folder.iterdir()) if any(fnmatch(path.name, kind) for kind in PUSHED)]
+        api.create_commit(name, commit_message=f"Upload {folder.name}", operations=[
+            CommitOperationAdd(path.name, _without_paths(path) if path.suffix == ".json" else path) for path in files
+        ])
     except Exception as error:
-        raise HubError(f"{name}: {why(error, name)}") from error
+        raise HubError(f"{name}: {error if isinstance(error, HubError) else why(error, name, 'write to')}") from error
     return str(url)
+
+
+def _without_paths(path: Path) -> bytes:
+    """A JSON file's content, with the last parts of absolute paths instead of them."""
+    def shortened(value):
+        if isinstance(value, dict):
+            return {key: shortened(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [shortened(one) for one in value]
+        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+    content = path.read_bytes()
+    try:
+        data = json.loads(content)
+    except ValueError:
+        return content
+    return content if shortened(data) == data else json.dumps(shortened(data), indent=1, ensure_ascii=False).encode()
 
 
 @command("utils.hub")

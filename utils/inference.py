@@ -16,6 +16,7 @@ import torch
 from utils import cause, emotion
 from utils.conversations import NEUTRAL, naming, with_emotions, with_pairs
 from utils.memory import InParts
+from utils.modeling import check_tree_mask
 from utils.prefix_tree import Node, Row, model_inputs, pack, plan_rows
 from utils.processes import divided
 from utils.rows import encode_trees, names_of
@@ -90,8 +91,10 @@ def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_bud
     """For each tree, for each of its questions, the log-probability of each allowed answer.
 
     Short trees share a row of up to `token_budget` tokens, or of fewer where memory runs out. Raises TrainingError
-    for a tree longer than `max_row_tokens`, DoesNotFit for one that memory does not suffice for.
+    for a tree longer than `max_row_tokens`, DoesNotFit for one that memory does not suffice for, ModelError for a model
+    that cannot read trees.
     """
+    check_tree_mask(model, max_row_tokens)
     rows = encode_trees(trees, names, tokenizer, max_row_tokens, train=False)
     results, in_parts = [None] * len(rows), InParts()
     origin = fingerprint(model) if journal else ""

@@ -23,7 +23,7 @@ if "LOCAL_RANK" not in os.environ:
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 from transformers import (
@@ -39,7 +39,9 @@ from transformers.masking_utils import sdpa_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from utils import places
+from utils.conversations import shown
 from utils.hub import why
+from utils.memory import out_of_memory
 
 EMBEDDED = "smollm2-135m-instruct"
 PLAIN_UP_TO = 768  # tokens of a row whose attention is computed in plain products
@@ -134,8 +136,8 @@ def _finding(model: str):
     """Raises ModelError for what transformers raises where a model cannot be found or read."""
     try:
         yield
-    except (OSError, ValueError) as error:
-        if isinstance(error, ModelError):
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, ModelError) or out_of_memory(error):
             raise
         raise ModelError(
             f"model {model!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder that holds "
@@ -167,6 +169,28 @@ def load_tokenizer(model: str):
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def check_tree_mask(model, max_row_tokens: int) -> None:
+    """A tree's mask says which token sees which, and a model must follow it in every layer. Layers with a window, which
+    transformers passes by where a mask is given, have other results on rows that are longer; those that mix
+    tokens without attention (convolutions, states) let one question see another's answer.
+
+    Raises ModelError for a model with such layers.
+    """
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    others = kinds - {"full_attention", "sliding_attention"}
+    if kinds == {"full_attention"} and getattr(config, "layer_types", None):
+        window = None  # there may be one that no layer uses
+    if others or (window and window < max_row_tokens):
+        what = " and ".join(sorted(others)) or f"a window of {window} tokens"
+        mend = "" if others else f" or max_row_tokens {window}"
+        raise ModelError(
+            f"model {config.name_or_path or config.model_type} has layers with {what}, which one row for all questions "
+            f"cannot use: give recipe published{mend}, or another model"
+        )
 
 
 def plain_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
@@ -204,7 +228,8 @@ def nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str = "auto", offload: bool = False):
+def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str = "auto", offload: bool = False,
+               place: torch.device | None = None):
     """(model, tokenizer) in evaluation mode on this machine's device.
 
     model         EMBEDDED, a folder, or a hub id (gated ones need HF_TOKEN)
@@ -212,8 +237,9 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     precision     "auto" (choose_precision), "bfloat16", "float16" or "float32": what the arithmetic is done in
     offload       for inference: layers that the device has no room for stay in the CPU's memory, then on the disk, and
                   come when they are needed; prints which are where
+    place         another device than this machine's
 
-    Raises ModelError for an unknown choice, or a model that cannot be found.
+    Raises ModelError for an unknown choice, or a model that cannot be found or lacks weights.
     """
     if quantization not in ("none", "nf4"):
         raise ModelError(f"quantization is {quantization!r}; choose 'none' or 'nf4'")
@@ -227,14 +253,20 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
         )
     # Weights come from safetensors alone, and code from nowhere: a pickle could run some, and so could a model's folder
     # (left open, transformers would ask).
-    attention = "plain" if device().type == "cpu" else "sdpa"  # GPUs have fast fused kernels
-    options = {"dtype": dtype, "device_map": "auto" if offload else {"": device()}, "attn_implementation": attention}
+    place = place or device()
+    attention = "plain" if place.type == "cpu" else "sdpa"  # GPUs have fast fused kernels
+    options = {"dtype": dtype, "device_map": "auto" if offload else {"": place}, "attn_implementation": attention}
     options |= {"use_safetensors": True, "trust_remote_code": False}
     if quantization == "nf4":
         options["quantization_config"] = nf4(dtype)
     with _finding(model):
         tokenizer = load_tokenizer(model)
-        loaded = AutoModelForCausalLM.from_pretrained(source(model), **options)
+        loaded, found = AutoModelForCausalLM.from_pretrained(source(model), output_loading_info=True, **options)
+        if missing := sorted(found["missing_keys"]):  # they would be random numbers
+            raise ModelError(
+                f"model {model!r} lacks {len(missing)} tensors, {missing[0]} first: its files are not complete. Fetch "
+                "it again"
+            )
     if offload:
         print(where_layers_are(loaded))
     keep_4bit_layers_trainable(loaded)
@@ -265,11 +297,16 @@ def keep_4bit_layers_trainable(model):
 
 def add_lora(model, r: int, alpha: int, dropout: float, targets, gradient_checkpointing: bool = False):
     """A fresh LoRA adapter (Hu et al. 2021) on `model`: rank `r`, scale alpha / r, on the modules `targets`
-    ("all-linear" or a list of names). Trainable weights are float32 whatever the base is."""
+    ("all-linear" or a list of names). Trainable weights are float32 whatever the base is.
+
+    Raises ModelError where the model has no such modules."""
     if getattr(model, "is_loaded_in_4bit", False):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=gradient_checkpointing)
     config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
-    model = get_peft_model(model, config)
+    try:
+        model = get_peft_model(model, config)
+    except ValueError as error:
+        raise ModelError(f"parameter lora_targets is {shown(targets)}: {str(error)[:300]}") from error
     make_trainable_float32(model)
     return model
 
@@ -330,7 +367,7 @@ def save_adapter(model, folder, base: str):
             config.target_modules = sorted(config.target_modules)
     # Training holds the weights in float32; in bfloat16 they are half as large.
     weights = {name: p.detach().to(model.dtype) for name, p in model.named_parameters() if "lora_" in name}
-    model.save_pretrained(folder, state_dict=weights)
+    model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)  # "auto" asks the hub about `base`
 
 
 def adapter_in_compute_type(model):
@@ -373,6 +410,12 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             model.set_adapter(name)
         else:
             model = PeftModel.from_pretrained(model, folder, adapter_name=name)
+        with safe_open(weights, "pt") as file:
+            inside = set(file.keys())
+        named = (key for key, _ in model.named_parameters() if key.endswith((f"A.{name}.weight", f"B.{name}.weight")))
+        missing = [key for key in named if key.replace(f".{name}.weight", ".weight") not in inside]
+        if missing:  # they would be as before any training
+            raise ValueError(f"{weights.name} lacks {len(missing)} tensors, {missing[0]} first")
         if offloaded:
             bare.hf_device_map = offloaded
             given = load_file(weights, device=str(device()))

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -64,15 +65,18 @@ class Place:
             for source in folder.rglob("*"):
                 target = self.results / folder.name / source.relative_to(folder)
                 if source.is_file() and not target.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(source, target)
+                    with source.open("rb") as file:
+                        _write_whole(file, target)
         for archive in (path for folder in self.attached for path in sorted(folder.glob("*-results*.zip"))):
             try:
                 with zipfile.ZipFile(archive) as file:
                     for name in file.namelist():
-                        if name.split("/")[0] in RESULTS and not (self.results / name).exists():
-                            file.extract(name, self.results)
-            except zipfile.BadZipFile as error:
+                        target = self.results / name
+                        if not _is_result(name) or target.exists():
+                            continue
+                        with file.open(name) as member:
+                            _write_whole(member, target)
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
                 raise PlaceError(f"{archive} is damaged ({error}): upload it again, or remove it") from error
 
     def hand_over(self, *folders: Path) -> None:
@@ -113,6 +117,24 @@ class Place:
             return
         if token:
             os.environ["HF_TOKEN"] = token.strip()
+
+
+def _is_result(name: str) -> bool:
+    """Whether a file's name in an archive leads to a place below RESULTS, and nowhere else."""
+    parts = name.split("/")
+    return parts[0] in RESULTS and not {"", ".", ".."} & {*parts} and "\\" not in name
+
+
+def _write_whole(source, target: Path) -> None:
+    """Copies an open file to `target`, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            shutil.copyfileobj(source, file)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def find(environment=None, disk: Path | None = None) -> Place:

@@ -19,7 +19,15 @@ from utils.card import write_cards
 from utils.config import TrainingSettings
 from utils.conversations import read_json
 from utils.memory import DoesNotFit, InParts
-from utils.modeling import add_lora, compile_layers, gather_adapter, load_adapter, make_trainable_float32, save_adapter
+from utils.modeling import (
+    add_lora,
+    check_tree_mask,
+    compile_layers,
+    gather_adapter,
+    load_adapter,
+    make_trainable_float32,
+    save_adapter,
+)
 from utils.prefix_tree import Row, model_inputs, pack
 from utils.processes import processes
 from utils.rows import TrainingError, encode_trees, names_of, pack_rows, text_rows
@@ -241,7 +249,8 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
     With `text_epochs` it first learns the words of `conversations` and `unlabelled` as a language model does, without
     any label: task-adaptive pretraining (Gururangan et al., ACL 2020). The history is that of the labels.
     An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from
-    or no room to write, DoesNotFit where memory does not suffice for a conversation.
+    or no room to write, DoesNotFit where memory does not suffice for a conversation, ModelError for a model that cannot
+    be trained on trees (check_tree_mask).
     """
     config, folder, finished = run.config, run.adapter(task), run.history(task)
     if finished is not None:
@@ -251,6 +260,8 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
     rows = examples(task, conversations, tokenizer, config)
     if not rows:
         raise TrainingError(f"the training split holds no {task} to learn from; give more conversations")
+    if config.recipe == "one_pass" or config.text_epochs:
+        check_tree_mask(model, config.max_row_tokens)
     set_seed(config.seed)  # the adapter's first weights are random
     model = add_lora(
         model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
