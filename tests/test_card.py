@@ -16,7 +16,7 @@ from utils import chain
 from utils.card import KNOWN, card, command_of, main, write_cards
 from utils.config import Config, load_config
 from utils.conversations import read_json, write_json
-from utils.runs import RunError, fingerprints, results_table
+from utils.runs import RunError, fingerprints, results_table, weights_of
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT / "results_train" / "smollm2-135m-ecf"
@@ -75,6 +75,19 @@ def test_a_card_tells_what_was_read_and_a_command_that_reads_no_more(run):
     rewrite(run / "config.json", lambda c: c[first]["parameters"].pop("text_epochs"))  # from before there was any
     assert "without labels" not in card(adapter) and "-p text_epochs 0.0" in card(adapter)
     assert "-p text_epochs" not in card(run / "adapters" / "cause")
+
+
+def test_the_scores_of_other_weights_are_not_the_cards(run):
+    for notebook, task in (("2_emotion_inference", "emotion"), ("4_cause_inference", "cause")):
+        weights = run / "adapters" / task / "adapter_model.safetensors"
+        weights.write_bytes(b"old")
+        rewrite(run / "config.json", lambda c, n=notebook, w=weights.parent: c[n].update(adapter=weights_of(w)))
+    assert "| 0." in card(run / "adapters" / "cause")
+    (run / "adapters" / "cause" / "adapter_model.safetensors").write_bytes(b"new")
+    assert "Not scored yet" in card(run / "adapters" / "cause")
+    assert "- accuracy 0." in card(run / "adapters" / "emotion")
+    (run / "adapters" / "emotion" / "adapter_model.safetensors").write_bytes(b"new")
+    assert "Not scored yet" in card(run / "adapters" / "emotion")
 
 
 def test_a_card_without_scores_says_so(run):

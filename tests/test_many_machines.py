@@ -205,28 +205,60 @@ def test_parts_in_any_order_become_the_whole_in_the_inputs_order(tmp_path, count
     out = tmp_path / "pred.json"
     for number in (2, 3, 1):
         assert not out.exists()
-        write_part(everything[number - 1 :: 3], out, number, 3)
+        write_part(everything[number - 1 :: 3], out, number, 3, "job")
     assert read_json(out) == everything and list(tmp_path.iterdir()) == [out]
 
 
 def test_two_parts_that_end_at_once(tmp_path, monkeypatch):
     out = tmp_path / "pred.json"
-    write_part([{"conversation_ID": 1}], out, 1, 2)
+    write_part([{"conversation_ID": 1}], out, 1, 2, "job")
     read, other = predict.read_json, []
 
     def read_late(path):
         if not other:  # the other process is faster
             other.append(1)
-            assert write_part([{"conversation_ID": 2}], out, 2, 2) == out
+            assert write_part([{"conversation_ID": 2}], out, 2, 2, "job") == out
         return read(path)
 
     monkeypatch.setattr(predict, "read_json", read_late)
-    assert write_part([{"conversation_ID": 2}], out, 2, 2) == out
+    assert write_part([{"conversation_ID": 2}], out, 2, 2, "job") == out
     assert read(out) == [{"conversation_ID": 1}, {"conversation_ID": 2}] and list(tmp_path.iterdir()) == [out]
     write_json([], tmp_path / "pred.json.part-1-of-2.json")
     (tmp_path / "pred.json.part-1-of-2.json").write_text("[")
     with pytest.raises(ConversationError, match="part-1-of-2"):  # a damaged part is no whole
-        write_part([], out, 2, 2)
+        write_part([], out, 2, 2, "job")
+
+
+def test_parts_of_two_jobs_are_not_mixed(tmp_path):
+    out = tmp_path / "pred.json"
+    old = write_part([{"conversation_ID": "old"}], out, 1, 2, "old job")
+    with pytest.raises(ConversationError, match="part-1-of-2.json is a part of other conversations or by other adapt"):
+        write_part([{"conversation_ID": "new"}], out, 2, 2, "new job")
+    assert not out.exists() and len(list(tmp_path.iterdir())) == 2, "both parts are still there"
+    old.unlink()
+    assert write_part([{"conversation_ID": "newer"}], out, 1, 2, "new job") == out
+    assert [c["conversation_ID"] for c in read_json(out)] == ["newer", "new"]
+
+
+def test_a_job_is_its_conversations_and_adapters(tiny_model_folder, conversations, tmp_path):
+    adapters = [tmp_path / name for name in "abc"]
+    for seed, adapter in enumerate(adapters):
+        model = add_lora(load_model(tiny_model_folder, precision="float32")[0], 4, 8, 0.0, "all-linear")
+        save_adapter(randomize(model, seed), adapter, tiny_model_folder)
+        write_json({"parameters": {"model": tiny_model_folder}}, adapter / "training.json")
+    job = predict.job_of(conversations, adapters[:2])
+    assert job == predict.job_of([without_labels(c) for c in conversations], adapters[:2])
+    assert len({job, predict.job_of(conversations[1:], adapters[:2]), predict.job_of(conversations, adapters[1:])}) == 3
+
+
+def test_the_newest_run_is_the_one_that_ended_last_whatever_its_files_say(tmp_path):
+    runs = ("mine", "2026-11-01T10:00:00+00:00"), ("older", "2026-10-01T10:00:00+00:00"), ("cloned", None)
+    for number, (run, ended) in enumerate(runs):
+        for task in ("emotion", "cause"):
+            path = tmp_path / "results_train" / run / "adapters" / task / "training.json"
+            write_json({"ended": ended} if ended else {}, path)
+            os.utime(path, (10**9 + number, 10**9 + number))
+    assert predict.find_adapters(tmp_path)[0].parts[-3] == "mine"
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from utils import emotion, modeling
-from utils.inference import score_trees
+from utils.inference import score_row, score_trees
 from utils.modeling import (
     ModelError,
     add_lora,
@@ -177,6 +177,37 @@ def test_an_adapter_is_saved_without_asking_the_hub(tiny_model_folder, tmp_path,
 
     monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", asked)
     save_adapter(with_lora(load_model(tiny_model_folder)[0]), tmp_path / "adapter", "smollm2-135m-instruct")
+
+
+def test_scores_of_a_bfloat16_model_are_not_rounded_to_bfloat16(tiny_model_folder, conversations):
+    """Logits of some 20 would be, to an eighth."""
+    model, tokenizer = load_model(tiny_model_folder, precision="bfloat16")
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(40)
+    weight, row = model.get_output_embeddings().weight, TreeEncoder(tokenizer)(emotion.tree(conversations[0]), False)
+
+    class Head(torch.nn.Module):
+        def __init__(self, dtype):
+            super().__init__()
+            self.dtype = dtype
+
+        def forward(self, hidden):
+            return hidden.to(self.dtype) @ weight.T.to(self.dtype)
+
+    found = [torch.tensor(score_row(model, row))]
+    assert "forward" not in vars(model.get_output_embeddings())
+    for dtype in (torch.float64, torch.bfloat16):
+        model.set_output_embeddings(Head(dtype))
+        found.append(torch.tensor(score_row(model, row)))
+    assert (found[0] - found[1]).abs().max() < 1e-3 and (found[0] - found[2]).abs().max() > 0.02
+
+
+def test_scores_that_are_no_numbers_are_refused(tiny_model_folder, conversations):
+    model, tokenizer = load_model(tiny_model_folder, precision="float32")
+    with torch.no_grad():
+        model.get_output_embeddings().weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="torch.float32 are no numbers: give precision bfloat16 or float32"):
+        score_row(model, TreeEncoder(tokenizer)(emotion.tree(conversations[0]), False))
 
 
 # ---- models that a tree mask does not reach ----------------------------------------------------------------

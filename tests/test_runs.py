@@ -127,6 +127,12 @@ def test_missing_inputs_name_the_step_to_run_first(tmp_path, conversations):
     ):
         run.emotion_labelled(run.train_dir, "val")
     write_json(conversations, run.train_dir / "emotion_labelled_data.json")
+    with pytest.raises(RunError, match="data_probabilities.json is missing: run notebook 2_emotion_inference first"):
+        run.emotion_labelled(run.train_dir, "val")
+    run.save_emotions(run.train_dir, [without_labels(c) for c in conversations], [])
+    with pytest.raises(RunError, match="conversation 2 lacks emotions: run notebook 2_emotion_inference again"):
+        run.emotion_labelled(run.train_dir, "val")
+    run.save_emotions(run.train_dir, conversations, [])
     assert run.emotion_labelled(run.train_dir, "val") == conversations
 
     for task, notebook in (
@@ -135,6 +141,29 @@ def test_missing_inputs_name_the_step_to_run_first(tmp_path, conversations):
     ):
         with pytest.raises(RunError, match=f"no finished adapter: run notebook {notebook} first"):
             run.finished_adapter(task)
+
+
+def test_labels_of_an_adapter_that_was_trained_again_are_refused(tmp_path, conversations):
+    write_json(conversations, tmp_path / "input" / "val" / "conversations.json")
+    run = Run(Config(), "2_emotion_inference", [], root=tmp_path)
+    weights = run.adapter("emotion") / "adapter_model.safetensors"
+    run.finish_adapter("emotion", [], {})
+    weights.write_bytes(b"first")
+    run.finished_adapter("emotion")
+    run.save_emotions(run.train_dir, conversations, [])
+    last = Run(Config(), "4_cause_inference", [], root=tmp_path)
+    assert last.emotion_labelled(run.train_dir, "val") == conversations
+    weights.write_bytes(b"second")
+    with pytest.raises(RunError, match="trained again since: run notebook 2_emotion_inference first"):
+        last.emotion_labelled(run.train_dir, "val")
+
+
+def test_limits_of_inference_may_be_raised(tmp_path):
+    Run(Config(), "1_emotion_recognition_training", ["max_row_tokens", "model"], root=tmp_path)
+    for tokens in (5000, 6000):
+        Run(Config(max_row_tokens=tokens), "2_emotion_inference", ["max_row_tokens", "model"], root=tmp_path)
+    with pytest.raises(RunError, match="max_row_tokens 4096 there, 5000 here"):
+        Run(Config(max_row_tokens=5000), "1_emotion_recognition_training", ["max_row_tokens", "model"], root=tmp_path)
 
 
 def test_unlabelled_training_data_are_refused(tmp_path, conversations):
@@ -149,6 +178,8 @@ def test_unlabelled_training_data_are_refused(tmp_path, conversations):
 def test_words_that_are_held_out_are_not_read_before_the_labels(tmp_path, conversations, capsys):
     given = {"train": conversations[:1], "val": conversations[1:2], "test": conversations[2:3]}
     given["unlabelled"] = [{**without_labels(c), "conversation_ID": 70 + k} for k, c in enumerate(conversations)]
+    added = {"utterance_ID": 90, "text": "Bye.", "speaker": "Nobody"}
+    given["unlabelled"][2]["conversation"].append(added)
     for split, some in given.items():
         write_json(some, tmp_path / "input" / split / "conversations.json")
     run = Run(Config(run_name="with", text_epochs=1.0), "n", [], root=tmp_path)

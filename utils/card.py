@@ -17,7 +17,7 @@ from typing import NamedTuple
 from utils.command import command
 from utils.config import Config, ConfigError, load_config
 from utils.conversations import EMOTIONS, ConversationError, read_json, write_text
-from utils.runs import ROOT, RunError, results_table
+from utils.runs import ROOT, RunError, other_adapter, results_table
 
 TRAINED_BY = {"emotion": "1_emotion_recognition_training", "cause": "3_cause_prediction_training"}
 PURPOSE = {
@@ -94,6 +94,10 @@ def card(adapter, merged: str | None = None) -> str:
     title = f"{named.split('/')[-1]}: {task}s in conversations"
 
     metrics = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    if other_adapter(notebooks, "2_emotion_inference", run / "adapters" / "emotion"):
+        metrics = {}  # of the adapter before
+    if other_adapter(notebooks, "4_cause_inference", run / "adapters" / "cause"):
+        metrics.pop("pairs", None)
     figures = {}
     if task == "emotion" and "fine-tuned" in metrics.get("emotions", {}):
         found = metrics["emotions"]["fine-tuned"]

@@ -41,7 +41,8 @@ def parameter_names(notebook: str) -> list[str]:
 
 
 def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
-    """Execute one notebook from the repository's root and keep it, with its outputs, in `folder`.
+    """Execute one notebook from the repository's root and keep it, with its outputs, in `folder`. One that fails is
+    kept beside it, as NOTEBOOK.failed.ipynb: what an earlier run left stays.
 
     Raises ChainError where a cell fails.
     """
@@ -51,11 +52,11 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
 
     known = parameter_names(notebook)
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / f"{notebook}.ipynb"
+    kept, failed = folder / f"{notebook}.ipynb", folder / f"{notebook}.failed.ipynb"
     try:
         papermill.execute_notebook(
             str(ROOT / "notebooks" / f"{notebook}.ipynb"),
-            str(kept),
+            str(failed),
             parameters={name: value for name, value in parameters.items() if name in known},
             cwd=str(ROOT),
             kernel_name="python3",
@@ -72,8 +73,9 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
         cause = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
         raise ChainError(
             f"notebook {notebook} failed in cell {error.exec_count}: {cause}\n(the executed notebook, with the whole "
-            f"traceback, is {kept})"
+            f"traceback, is {failed})"
         ) from error
+    failed.replace(kept)
 
 
 def run_chain(parameters: dict, source="parameters") -> Path:

@@ -300,8 +300,8 @@ def _check_utterance(utterance, where):
     if "utterance_ID" not in utterance:
         raise _error(where, "utterance_ID", "it is missing", mend)
     number = utterance["utterance_ID"]
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise _error(where, "utterance_ID", f"{shown(number)} is not a positive whole number", mend)
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number < 10**9:
+        raise _error(where, "utterance_ID", f"{shown(number)} is not a positive whole number of up to 9 digits", mend)
     return number
 
 

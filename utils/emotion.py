@@ -68,7 +68,7 @@ def prior_scores(counted: dict[str, int], adjustment: float) -> list[float]:
 def read(conversation: dict, scores: list[list[float]], prior=(0,) * 7) -> tuple[dict, list[list[float]]]:
     """`scores`: for each utterance the log-probability of each of the 7 labels; `prior`: what is taken off them, from
     `prior_scores`. Returns the conversation with the then likeliest `emotion` on every utterance, and the
-    probabilities (utterances x 7, in the order of LABELS)."""
+    probabilities after that (utterances x 7, in the order of LABELS)."""
     table = [probabilities([score - off for score, off in zip(one, prior, strict=True)]) for one in scores]
     emotions = [LABELS[max(range(len(LABELS)), key=one.__getitem__)] for one in table]
     return with_emotions(conversation, emotions), table

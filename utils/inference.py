@@ -9,6 +9,7 @@ With a `journal`, inference that was interrupted goes on where it stopped.
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ import torch
 from utils import cause, emotion
 from utils.conversations import NEUTRAL, naming, with_emotions, with_pairs
 from utils.memory import InParts
-from utils.modeling import check_tree_mask
+from utils.modeling import ModelError, check_tree_mask, float32_head
 from utils.prefix_tree import Node, Row, model_inputs, pack, plan_rows
 from utils.processes import divided
 from utils.rows import encode_trees, names_of
@@ -71,17 +72,23 @@ def input_device(model) -> torch.device:
 
 @torch.no_grad()
 def score_row(model, row: Row) -> list[list[float]]:
-    """Log-probability of every allowed answer of every question in `row`: questions x answers. One forward pass."""
+    """Log-probability of every allowed answer of every question in `row`: questions x answers. One forward pass.
+
+    Raises ModelError where the model gives no numbers.
+    """
     targets = sorted({target for question in row.answers for answer in question for target in answer})
     if not targets:
         return []
     inputs = model_inputs(row, sorted({(index, 0) for index, _ in targets}), input_device(model))
     kept = {index: slot for slot, index in enumerate(inputs["logits_to_keep"].tolist())}
     del inputs["labels"], inputs["shift_labels"]
-    logits = model(**inputs, use_cache=False).logits[0].float()
+    with float32_head(model):
+        logits = model(**inputs, use_cache=False).logits[0].float()
     slots = torch.tensor([kept[index] for index, _ in targets], device=logits.device)
     tokens = torch.tensor([token for _, token in targets], device=logits.device)
     values = (logits[slots, tokens] - logits.logsumexp(-1)[slots]).tolist()
+    if not all(map(math.isfinite, values)):
+        raise ModelError(f"the model's scores in {model.dtype} are no numbers: give precision bfloat16 or float32")
     logp = dict(zip(targets, values))
     return [[sum(logp[target] for target in answer) for answer in question] for question in row.answers]
 
@@ -108,10 +115,11 @@ def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_bud
         return _remembered(journal, (origin, pack([rows[i] for i in group])), lambda: score(group))
 
     groups = plan_rows([len(row) for row in rows], token_budget)
-    for group, scores in zip(groups, divided(groups, known, progress, "row")):
-        scores = iter(scores)
-        for i in group:
-            results[i] = [next(scores) for _ in rows[i].answers]
+    with float32_head(model):  # here too, so that its weights are converted once
+        for group, scores in zip(groups, divided(groups, known, progress, "row")):
+            scores = iter(scores)
+            for i in group:
+                results[i] = [next(scores) for _ in rows[i].answers]
     return results
 
 

@@ -193,6 +193,23 @@ def check_tree_mask(model, max_row_tokens: int) -> None:
         )
 
 
+@contextmanager
+def float32_head(model):
+    """Inside, the language-model head computes in float32 what it is given: logits of bfloat16 are some 20, where its
+    numbers are an eighth apart, so that answers would be equally probable that are not, and thresholds coarse."""
+    head = model.get_output_embeddings()
+    # Left as they are: heads in 4 bits or with an adapter of their own, and those that accelerate moves (offload).
+    if type(head) is not torch.nn.Linear or head.weight.dtype == torch.float32 or "forward" in vars(head):
+        yield
+        return
+    weight, bias = head.weight.float(), None if head.bias is None else head.bias.float()
+    head.forward = lambda hidden: torch.nn.functional.linear(hidden.float(), weight, bias)
+    try:
+        yield
+    finally:
+        del head.forward
+
+
 def plain_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
     """Attention in plain products, for transformers' AttentionInterface. On a CPU, for rows of some hundred tokens, it
     is faster than torch's fused one, to which all else is left: long rows, where the

@@ -10,6 +10,7 @@ beside it in PRED.json.unfinished.jsonl, from which the same command goes on. Se
 """
 
 import argparse
+import hashlib
 import re
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from utils import places
 from utils.command import command
 from utils.config import Config, ConfigError
-from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
+from utils.conversations import ConversationError, load_conversations, read_json, to_json, without_labels, write_json
 from utils.runs import RunError, emotion_prior
 
 
@@ -38,7 +39,12 @@ def find_adapters(root: Path | None = None) -> tuple[Path, Path]:
             f"no run in {roots[0] / 'results_train'} holds both adapters: run notebooks 1 and 3 first "
             "(make run does), or give --emotion-adapter and --cause-adapter"
         )
-    newest = max(runs, key=lambda folder: (folder / "cause" / "training.json").stat().st_mtime)
+    def ended(adapters):
+        """A clone gives the files that ship its own time; what was trained here says when."""
+        path = adapters / "cause" / "training.json"
+        return read_json(path).get("ended", ""), path.stat().st_mtime
+
+    newest = max(runs, key=ended)
     return newest / "emotion", newest / "cause"
 
 
@@ -139,11 +145,22 @@ def part_of(text: str) -> tuple[int, int]:
     return number, parts
 
 
-def write_part(paired: list[dict], out, number: int, parts: int) -> Path:
-    """Writes the part `number` of `parts` (every so many-th conversation) beside `out`; where all others are there, the
-    whole file `out`, in the order of the input, in place of the parts. Returns what was written."""
+def job_of(conversations: list[dict], adapters) -> str:
+    """What all parts of one job share: a hash of the conversations, the adapters' weights and their parameters."""
+    digest = hashlib.sha256(to_json([without_labels(c) for c in conversations]).encode("utf-8", "surrogatepass"))
+    for adapter in adapters:
+        digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
+        digest.update(repr(trained_with(adapter)).encode())
+    return digest.hexdigest()
+
+
+def write_part(paired: list[dict], out, number: int, parts: int, job: str) -> Path:
+    """Writes the part `number` of `parts` (every so many-th conversation) of a job (`job_of`) beside `out`; where all
+    others are there, the whole file `out`, in the order of the input, in place of the parts. Returns what was written.
+
+    Raises ConversationError for a part of another job."""
     files = [Path(f"{out}.part-{one}-of-{parts}.json") for one in range(1, parts + 1)]
-    write_json(paired, files[number - 1])
+    write_json({"job": job, "conversations": paired}, files[number - 1])
     if not all(file.is_file() for file in files):
         return files[number - 1]
     try:
@@ -152,6 +169,11 @@ def write_part(paired: list[dict], out, number: int, parts: int) -> Path:
         if all(file.is_file() for file in files):
             raise
         return Path(out)  # two parts ended at once, and the other one has written it
+    for file, share in zip(files, shares):
+        if not isinstance(share, dict) or share.get("job") != job:
+            raise ConversationError(f"{file} is a part of other conversations or by other adapters than "
+                                    f"{files[number - 1]}: remove it, and label that part again")
+    shares = [share["conversations"] for share in shares]
     whole = [share[place] for place in range(len(shares[0])) for share in shares if place < len(share)]
     write_json(whole, out)
     for file in files:
@@ -180,21 +202,24 @@ def main(argv=None) -> int:
 
     try:
         number, parts = arguments.part
-        conversations = load_conversations(arguments.conversations)[number - 1 :: parts]
+        conversations = load_conversations(arguments.conversations)
         suffix = f".part-{number}-of-{parts}" if parts > 1 else ""
         journal = Journal(f"{arguments.out}{suffix}.unfinished.jsonl")
-        paired = predict(conversations, arguments.emotion_adapter, arguments.cause_adapter, journal)
+        adapters = arguments.emotion_adapter, arguments.cause_adapter
+        if None in adapters:
+            adapters = [given or found for given, found in zip(adapters, find_adapters())]
+        paired = predict(conversations[number - 1 :: parts], *adapters, journal)
         if not processes().is_main_process:
             return 0
         if parts > 1:
-            written = write_part(paired, arguments.out, number, parts)
+            written = write_part(paired, arguments.out, number, parts, job_of(conversations, adapters))
         else:
             write_json(paired, written := Path(arguments.out))
         journal.path.unlink(missing_ok=True)
     except (ConversationError, DoesNotFit, ModelError, NotEnoughMemory, RunError, TrainingError, OSError) as error:
         print(f"utils.predict: {error}", file=sys.stderr)
         return 2
-    print(f"{len(paired)} conversations labelled: {written}")
+    print(f"{len(paired)} conversations labelled by {' and '.join(map(str, adapters))}: {written}")
     return 0
 
 

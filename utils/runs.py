@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from utils.conversations import (
     write_json,
     write_text,
 )
-from utils.emotion import prior_scores, text
+from utils.emotion import prior_scores
 
 ROOT = places.ROOT
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
@@ -104,6 +105,18 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
     return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
 
 
+def other_adapter(records: dict, notebook: str, adapter: Path) -> bool:
+    """Whether a run's config.json (`records`) says that `notebook` worked with other weights than are in the folder
+    `adapter`, which was then trained again."""
+    made_by = records.get(notebook, {}).get("adapter")
+    return bool(made_by) and (adapter / "adapter_model.safetensors").is_file() and made_by != weights_of(adapter)
+
+
+def weights_of(adapter: Path) -> str:
+    """The beginning of the SHA-256 of an adapter's weights."""
+    return hashlib.sha256((Path(adapter) / "adapter_model.safetensors").read_bytes()).hexdigest()[:16]
+
+
 def fingerprints(input_dir: Path) -> dict[str, str]:
     """The beginning of the SHA-256 of each split's file: a run is a run on these data."""
     files = sorted(input_dir.glob("*/conversations.json"))
@@ -127,6 +140,10 @@ def _hold(folder: Path):
         raise RunError(f"another process works in {folder}: let it end, or choose another run_name") from error
     except (OSError, NotImplementedError):  # a disk that knows no locks, such as a mounted drive
         pass
+
+
+INFERENCE = ("2_emotion_inference", "4_cause_inference")
+LIMITS = ("token_budget", "max_row_tokens", "offload")  # change no label in inference, so another one may be needed
 
 
 class Run:
@@ -158,6 +175,8 @@ class Run:
         for notebook, before in (read_json(path) if path.is_file() else {}).items():
             there = {**before["parameters"], **before.get("input", record["input"])}
             names = {*there, *here} if notebook == self.notebook else {*there} & {*here} | {*record["input"]}
+            if self.notebook in INFERENCE:
+                names -= set(LIMITS)
             # A parameter that came after the run has a default which leaves all as it was.
             values = {n: [one.get(n, defaults.get(n)) for one in (there, here)] for n in sorted(names)}
             changed = {n: both for n, both in values.items() if both[0] != both[1]}
@@ -180,13 +199,19 @@ class Run:
         return load_conversations(path, labelled=labelled, allow_empty=split != "train")
 
     def unlabelled_words(self) -> list[dict]:
-        """The unlabelled conversations that are read before the labels, [] without `text_epochs`. Those whose words
-        are held out too, in val or test, are left out: scores must not gain from having read them."""
+        """The unlabelled conversations that are read before the labels, [] without `text_epochs`. Those with three
+        utterances in a row that are held out too, in val or test (or all of a shorter one's), are left out: scores must
+        not gain from having read them."""
         if not self.config.text_epochs:
             return []
-        held_out = {text(c) for split in ("val", "test") for c in self.conversations(split, labelled=True)}
+        def passages(c):
+            texts = [" ".join(u["text"].lower().split()) for u in c["conversation"]]
+            return {tuple(texts[i : i + 3]) for i in range(max(1, len(texts) - 2))}
+
+        held_out = [c for split in ("val", "test") for c in self.conversations(split, labelled=True)]
+        known = set().union(*map(passages, held_out))
         given = self.conversations("unlabelled", labelled=False)
-        kept = [c for c in given if text(c) not in held_out]
+        kept = [c for c in given if not passages(c) & known]
         if len(kept) < len(given):
             print(f"{len(given) - len(kept)} of {len(given)} unlabelled conversations also stand in val or test: "
                   "their words are not read before the labels")
@@ -197,9 +222,18 @@ class Run:
         if not self.conversations(split, labelled=split != "unlabelled"):
             return []
         path = folder / f"{name}.json"
-        if not path.is_file():
-            raise RunError(f"{path} is missing: run {FIRST['emotion labels']} first")
-        return load_conversations(path)
+        for file in (path, folder / f"{name}_probabilities.json"):
+            if not file.is_file():
+                raise RunError(f"{file} is missing: run {FIRST['emotion labels']} first")
+        if other_adapter(read_json(folder / "config.json"), "2_emotion_inference", self.adapter("emotion")):
+            raise RunError(f"{path} is of an emotion adapter that was trained again since: run "
+                           f"{FIRST['emotion labels']} first")
+        conversations = load_conversations(path)
+        for c in conversations:
+            if any("emotion" not in u for u in c["conversation"]):
+                raise RunError(f"{path}: conversation {c['conversation_ID']} lacks emotions: run "
+                               f"{FIRST['emotion labels']} again")
+        return conversations
 
     def adapter(self, task: str) -> Path:
         """Folder of the adapter of `task`, "emotion" or "cause"."""
@@ -210,6 +244,11 @@ class Run:
         folder = self.adapter(task)
         if not (folder / "training.json").is_file():
             raise RunError(f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first")
+        if (folder / "adapter_model.safetensors").is_file():
+            for path in (self.train_dir / "config.json", self.test_dir / "config.json"):
+                records = read_json(path)
+                records[self.notebook]["adapter"] = weights_of(folder)  # whose labels and scores this notebook writes
+                write_json(records, path)
         return folder
 
     def finish_adapter(self, task: str, history: list[dict], emotions: dict[str, int], of_text: list[dict] = ()):
@@ -219,6 +258,7 @@ class Run:
         folder = self.adapter(task)
         record = {"parameters": self.config.as_dict(), "revision": revision(), "emotions": emotions, "history": history}
         record |= {"text_history": of_text} if of_text else {}
+        record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(record, folder / "training.json")  # first: on a full disk the checkpoints are still needed
         self.drop_checkpoints(task)
 
@@ -343,7 +383,9 @@ def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
     folder = Path(folder)
     if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
         raise RunError(f"{folder}: no metrics.json and config.json here; give a folder of results_train")
-    record = read_json(folder / "config.json")["4_cause_inference"]
+    record = read_json(folder / "config.json").get("4_cause_inference")
+    if record is None:
+        raise RunError(f"{folder} has no causes yet: run 4_cause_inference first")
     place = places.find()
     input_dir = place.find_input(record["parameters"]["input_dir"], root or place.results)
     if not (input_dir / "test").exists():
