@@ -187,11 +187,16 @@ def test_chain_refuses_a_mistyped_name_before_anything_runs(copy):
 
 @pytest.mark.slow
 def test_chain_stops_at_the_first_failure_with_the_cell_and_the_cause(copy, tmp_path):
+    earlier = copy / "results_train/broken/notebooks/1_emotion_recognition_training.ipynb"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("what ran before", encoding="utf-8")
     done = run_in(copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "model", tmp_path / "nowhere",
                   "-p", "run_name", "broken")
     assert done.returncode == 2
     assert re.search(r"1_emotion_recognition_training failed in cell \d+: ModelError", done.stderr), done.stderr
     assert "2_emotion_inference" not in done.stdout
+    assert earlier.read_text(encoding="utf-8") == "what ran before"
+    assert "ModelError" in earlier.with_suffix(".failed.ipynb").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
