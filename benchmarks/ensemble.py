@@ -163,8 +163,9 @@ def main():
         folder = ROOT / "results_test" / arguments.name
         write_predictions(folder, paired, tables, causes)
         parameters = {"runs": arguments.runs, "split": arguments.split}
-        record = {"parameters": parameters, "input": given_to, "revision": revision(), "versions": versions()}
-        write_json({"benchmarks.ensemble": record}, folder / "config.json")
+        record = {"parameters": parameters, "input": here, "revision": revision(), "versions": versions()}
+        path = folder / "config.json"  # a single run's own folder tells of its notebooks too
+        write_json({**(read_json(path) if path.is_file() else {}), "benchmarks.ensemble": record}, path)
         journal.path.unlink(missing_ok=True)
         print(f"{folder / 'predictions.jsonl'}: {len(given)} conversations")
         return
