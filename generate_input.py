@@ -187,6 +187,16 @@ def table(parts):
     )
 
 
+def repeated(parts):
+    """For val and test, how many of their conversations stand word for word in train: {name: count}, without zeros."""
+    def words(conversation):
+        return tuple((u["speaker"], u["text"]) for u in conversation["conversation"])
+
+    known = {words(c) for c in parts["train"]}
+    counts = {name: sum(words(c) in known for c in parts[name]) for name in ("val", "test")}
+    return {name: count for name, count in counts.items() if count}
+
+
 def generate(arguments):
     """Reads, checks and splits everything, and only then writes.
 
@@ -220,6 +230,9 @@ def main(argv=None):
     print(f"written to {arguments.out}/{{{','.join(parts)}}}/conversations.json")
     if left_out:
         print(f"left out: {left_out:,} conversations that are in no split")
+    for name, count in repeated(parts).items():
+        print(f"note: {count:,} of {len(parts[name]):,} {name} conversations stand word for word in train, so scores "
+              "on them flatter: leave the copies out", file=sys.stderr)
     for message in skipped:
         print(f"skipped: {message}", file=sys.stderr)
     if skipped:

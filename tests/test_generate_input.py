@@ -245,3 +245,15 @@ def test_ecf(tmp_path, monkeypatch):
     counts = {path.parent.name: describe(load_conversations(path)) for path in Path("input").glob("*/*.json")}
     assert {name: (count["conversations"], count["pairs"]) for name, count in counts.items()} == {
         "train": (1001, 7055), "val": (112, 866), "test": (261, 1873), "unlabelled": (341, 0)}
+
+
+def test_copies_across_splits_are_told(tmp_path, capsys):
+    one, other = talks(1)[0], talks(2)[0]
+    other = {**other, "conversation": [{**u, "text": f"Another {u['text']}"} for u in other["conversation"]]}
+    write_json([one, {**one, "conversation_ID": 3}, other], tmp_path / "data.json")
+    write_json({"train": [1], "val": [2], "test": [3]}, tmp_path / "splits.json")
+    arguments = ["--data", str(tmp_path / "data.json"), "--splits", str(tmp_path / "splits.json"),
+                 "--out", str(tmp_path / "out")]
+    assert generate_input.main(arguments) == 0
+    said = capsys.readouterr().err
+    assert "1 of 1 test conversations stand word for word in train" in said and " val " not in said
