@@ -232,7 +232,7 @@ def main(argv=None):
         print(f"left out: {left_out:,} conversations that are in no split")
     for name, count in repeated(parts).items():
         print(f"note: {count:,} of {len(parts[name]):,} {name} conversations stand word for word in train, so scores "
-              "on them flatter: leave the copies out", file=sys.stderr)
+              "on them flatter: leave the copies out")
     for message in skipped:
         print(f"skipped: {message}", file=sys.stderr)
     if skipped:

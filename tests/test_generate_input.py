@@ -255,5 +255,5 @@ def test_copies_across_splits_are_told(tmp_path, capsys):
     arguments = ["--data", str(tmp_path / "data.json"), "--splits", str(tmp_path / "splits.json"),
                  "--out", str(tmp_path / "out")]
     assert generate_input.main(arguments) == 0
-    said = capsys.readouterr().err
-    assert "1 of 1 test conversations stand word for word in train" in said and " val " not in said
+    said = capsys.readouterr().out
+    assert "1 of 1 test conversations stand word for word in train" in said and "1 val" not in said

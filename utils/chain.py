@@ -9,6 +9,7 @@ failure stops the chain, and names the notebook, the cell and the cause.
 """
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -109,6 +110,8 @@ def main(argv=None) -> int:
     arguments = parser.parse_args(argv)
     # Notebook kernels are busy with tensors; a tokenizer's threads would only warn about forks.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Ctrl-C ends a notebook's kernel too, and whether that is then reported is chance.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         parameters = load_config(arguments.config)
         parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
