@@ -21,7 +21,7 @@ from utils.conversations import causes_of, pairs
 from utils.inference import generate_published, predict_causes, score_row, score_trees
 from utils.modeling import add_lora, compile_layers, load_model
 from utils.prefix_tree import Node, Question, TreeEncoder, encode, model_inputs, pack, paths
-from utils.rows import text_rows
+from utils.rows import names_of, text_rows
 from utils.training import TrainingSettings, train
 
 TOLERANCE = 1e-5
@@ -218,7 +218,7 @@ def test_a_tree_equals_one_sequence_a_question(adapted, tokenizer, conversations
 def test_text_rows_have_the_language_models_own_loss(adapted, tokenizer, conversations):
     """A packed row of texts, and each text as transformers trains on it: a loss on every token but the first."""
     model, texts = adapted("none").eval(), [emotion.text(c) for c in conversations]
-    row = pack(text_rows(texts, ["a", "b", "c", "d", "e"][: len(texts)], tokenizer, 4096))
+    row = pack(text_rows(texts, names_of(conversations), tokenizer, 4096))
     ours = model(**model_inputs(row, row.targets, model.device), use_cache=False).loss.item()
     losses, counts = [], []
     for text in texts:
