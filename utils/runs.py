@@ -143,7 +143,7 @@ def _hold(folder: Path):
 
 
 INFERENCE = ("2_emotion_inference", "4_cause_inference")
-LIMITS = ("token_budget", "max_row_tokens", "offload")  # change no label in inference, so another one may be needed
+LIMITS = ("token_budget", "max_row_tokens", "offload")  # change inference by rounding alone, so others may be needed
 
 
 class Run:
