@@ -1,7 +1,7 @@
 """Makes the notebooks' input: reads conversations, checks them, splits them, and writes one file a split.
 
     python generate_input.py                                                # the sample that ships
-    python generate_input.py --data path/to/ECF --splits ecf1_splits.json   # a published split
+    python generate_input.py --data path/to/ECF --splits data/ecf1_splits.json   # a published split: ECF 1.0's
     python generate_input.py --data NUSTM/ECF                               # from the Hugging Face hub
 
 It writes input/{train,val,test}/conversations.json and, for inference, input/unlabelled/conversations.json.
@@ -47,8 +47,8 @@ def parse_arguments(argv=None):
     """The command line. Raises SystemExit, with status 2, for one that makes no sense."""
     parser = argparse.ArgumentParser(
         description="Check and split conversations, and write the notebooks' input.",
-        epilog="Without --splits, --fractions and --all-train, data that come split (a hub dataset's"
-        " utterance folder) stay so, and other data are split by the default fractions.",
+        epilog="Without --splits, --fractions and --all-train, data that come split (a dataset's utterance"
+        " folder, without Subtask_2_train.json beside it) stay so, and other data are split by the default fractions.",
     )
     parser.add_argument("--data", default="data/sample", metavar="PATH",
                         help="labelled conversations: a file, a folder, or a hub dataset such as NUSTM/ECF"

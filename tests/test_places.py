@@ -27,7 +27,7 @@ from utils import places
 from utils.chain import NOTEBOOKS
 from utils.modeling import ModelError, choose_precision, load_model
 from utils.places import RESULTS, ROOT, Gpu, Place, PlaceError, find, gpus, install, missing, preset
-from utils.runs import open_run
+from utils.runs import RunError, open_run
 
 KAGGLE = {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}
 COLAB = {"COLAB_RELEASE_TAG": "release-colab_20261101-060000_RC00"}
@@ -99,6 +99,16 @@ def test_without_any_input_the_sample_is_split(tmp_path):
 
 
 # ---- results: handed over, and brought to the next disk -------------------------------------------------------
+
+
+@pytest.mark.parametrize("environment, hint", [({}, ""), (KAGGLE, "attach its output"), (COLAB, "upload the -res")])
+def test_who_has_run_the_notebook_elsewhere_is_told_how_to_bring_its_results(environment, hint, tmp_path, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    _, run = open_run({"run_name": "fresh"}, "2_emotion_inference", tmp_path)
+    with pytest.raises(RunError, match=f"run notebook 1_emotion_recognition_training first.*{hint}") as error:
+        run.finished_adapter("emotion")
+    assert bool(hint) == ("it has run?" in str(error.value))
 
 
 @pytest.mark.parametrize("environment", [KAGGLE, COLAB], ids=["Kaggle", "Colab"])
@@ -460,8 +470,8 @@ def run_notebook(name, place, disk, address, model):
 @pytest.mark.slow
 def test_four_notebooks_each_on_a_fresh_disk_go_on_from_each_other(tmp_path, address, tiny_model_folder):
     """1 and 2 in Kaggle, with 1's output attached to 2; 3 in Colab, with 2's file uploaded; 4 in Colab with a Drive, on
-    which 3's results stand."""
-    disks = [tmp_path / name for name in ("one", "two", "three", "four")]
+    which 3's results stand; the error analysis in Colab, with 4's file uploaded."""
+    disks = [tmp_path / name for name in ("one", "two", "three", "four", "five")]
     name = "emotion-cause-pairs"
     run_notebook(NOTEBOOKS[0], "Kaggle", disks[0], address, tiny_model_folder)
     handed = disks[0] / "kaggle/working"
@@ -484,6 +494,11 @@ def test_four_notebooks_each_on_a_fresh_disk_go_on_from_each_other(tmp_path, add
     metrics = json.loads((drive / "results_train/sample/metrics.json").read_text(encoding="utf-8"))
     assert len(metrics["pairs"]) == 6 and set(metrics["emotions"]) == {"majority", "zero-shot", "fine-tuned"}
     assert zipfile.ZipFile(drive / "sample-results.zip").testzip() is None
+
+    (disks[4] / "content").mkdir(parents=True)
+    shutil.copy(drive / "sample-results.zip", disks[4] / "content")
+    assert "gold pairs" in run_notebook("error_analysis", "Colab", disks[4], address, tiny_model_folder)
+    assert (disks[4] / f"content/{name}/results_train/sample/plots/lost_pairs.png").is_file()
 
 
 @pytest.mark.soak

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from utils.conversations import without_labels
 from utils.metrics import pair_scores
+from utils.runs import write_predictions
 from utils.score import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,6 +69,25 @@ def test_emotions_of_utterances_are_scored_where_both_files_have_them(arguments,
     assert last == "Utterances' emotions: accuracy 0.6667, weighted F1 0.5333, macro F1 0.1143"
     assert main(arguments(2, told(["joy"]), PRED)) == 0
     assert "Utterances" not in capsys.readouterr().out
+
+
+def test_a_runs_predictions_are_scored_as_its_pairs_are(arguments, capsys, tmp_path):
+    def told(emotions, *pairs):
+        utterances = [{"utterance_ID": k, "text": "Oh !", "speaker": "Ana", "emotion": one}
+                      for k, one in enumerate(emotions, 1)]
+        return [{"conversation_ID": 7, "conversation": utterances, "emotion-cause_pairs": [*pairs]}]
+
+    gold, pred = told(["joy", "anger"], ["1_joy", "1"], ["2_anger", "1"]), told(["joy", "joy"], ["1_joy", "1"])
+    command = arguments(2, gold, pred)
+    assert main(command) == 0
+    expected = capsys.readouterr().out
+    write_predictions(tmp_path, pred, [[[0.5] * 7] * 2], [{}])
+    assert main([*command[:-1], str(tmp_path / "predictions.jsonl")]) == 0
+    assert capsys.readouterr().out == expected
+    command = arguments(2, [without_labels(gold[0]) | {"conversation_ID": 8}], pred)
+    for name, reason in (("predictions.jsonl", "8 is missing"), ("absent.jsonl", "No such file")):
+        assert main([*command[:-1], str(tmp_path / name)]) == 2
+        assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("gold, pred, faulty, message", [

@@ -55,6 +55,13 @@ class Place:
             choices += [folder for folder in self.attached if (folder / "train/conversations.json").is_file()]
         return next((folder for folder in choices if folder.is_dir()), choices[0])
 
+    @property
+    def or_bring(self) -> str:
+        """What a message adds to "run that notebook first", for a person who has: each notebook has its own disk."""
+        how = {"Colab": "upload the -results.zip that it ended with to /content, or mount Drive before both",
+               "Kaggle": "attach its output as input"}
+        return f" (it has run? Then {how[self.name]})" if self.name in how else ""
+
     def bring_results(self) -> None:
         """Copies the files of earlier results that are attached, in folders or in files that `hand_over` wrote, to
         where they go on from. Files that are there already stay.

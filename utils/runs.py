@@ -95,14 +95,20 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
 
     Raises ConfigError for a parameter that cannot be, RunError for folders that hold another run.
     """
-    config, place = Config.of(values), places.find()
-    root = root or place.results
-    folder = place.find_input(config.input_dir, root)
-    if config.input_dir == Config.input_dir and not folder.exists():
+    config = Config.of(values)
+    root = root or places.find().results
+    _found_input(config.input_dir, root)
+    return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
+
+
+def _found_input(input_dir: str, root: Path) -> Path:
+    """The folder of a run's input. Where the default one is missing, the sample is split into it."""
+    folder = places.find().find_input(input_dir, root)
+    if input_dir == Config.input_dir and not folder.exists():
         import generate_input  # here, because it is no part of utils
 
         generate_input.main(["--data", str(ROOT / "data" / "sample"), "--out", str(folder)])
-    return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
+    return folder
 
 
 def other_adapter(records: dict, notebook: str, adapter: Path) -> bool:
@@ -224,7 +230,7 @@ class Run:
         path = folder / f"{name}.json"
         for file in (path, folder / f"{name}_probabilities.json"):
             if not file.is_file():
-                raise RunError(f"{file} is missing: run {FIRST['emotion labels']} first")
+                raise RunError(f"{file} is missing: run {FIRST['emotion labels']} first{places.find().or_bring}")
         if other_adapter(read_json(folder / "config.json"), "2_emotion_inference", self.adapter("emotion")):
             raise RunError(f"{path} is of an emotion adapter that was trained again since: run "
                            f"{FIRST['emotion labels']} first")
@@ -243,7 +249,8 @@ class Run:
         """The same, once it has been trained; otherwise RunError names the notebook to run first."""
         folder = self.adapter(task)
         if not (folder / "training.json").is_file():
-            raise RunError(f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first")
+            raise RunError(f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first"
+                           f"{places.find().or_bring}")
         if (folder / "adapter_model.safetensors").is_file():
             for path in (self.train_dir / "config.json", self.test_dir / "config.json"):
                 records = read_json(path)
@@ -355,12 +362,13 @@ def results_table(folder) -> str:
 # ---- are they the scores of these predictions? ---------------------------------------------------------------
 
 
-def read_predictions(folder: Path, conversations: list[dict]) -> list[dict]:
-    """`conversations` with the emotions and pairs of `folder`/predictions.jsonl.
+def read_predictions(path: Path, conversations: list[dict]) -> list[dict]:
+    """`conversations` with the emotions and pairs of the file `path`, or of `path`/predictions.jsonl.
 
     Raises RunError where the two do not belong together.
     """
-    path, lines = Path(folder) / "predictions.jsonl", {}
+    path, lines = Path(path), {}
+    path = path / "predictions.jsonl" if path.is_dir() else path
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
             one = json.loads(line)
@@ -371,8 +379,9 @@ def read_predictions(folder: Path, conversations: list[dict]) -> list[dict]:
             for c in conversations
         ]
         return [with_pairs(c, pairs(c)) for c in labelled]
-    except (OSError, ValueError, KeyError, TypeError, ConversationError) as error:
-        raise RunError(f"{path}: cannot be read as predictions for these conversations ({error!r})") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ConversationError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else f"{error}"
+        raise RunError(f"{path}: cannot be read as predictions for these conversations ({reason})") from error
 
 
 def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
@@ -382,12 +391,12 @@ def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
     """
     folder = Path(folder)
     if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
-        raise RunError(f"{folder}: no metrics.json and config.json here; give a folder of results_train")
+        raise RunError(f"{folder}: no metrics.json and config.json here; give a folder of results_train, of a run that "
+                       f"went through the notebooks{places.find().or_bring}")
     record = read_json(folder / "config.json").get("4_cause_inference")
     if record is None:
         raise RunError(f"{folder} has no causes yet: run 4_cause_inference first")
-    place = places.find()
-    input_dir = place.find_input(record["parameters"]["input_dir"], root or place.results)
+    input_dir = _found_input(record["parameters"]["input_dir"], root or places.find().results)
     if not (input_dir / "test").exists():
         raise RunError(f"{input_dir}/test, which this run was scored on, is not here: make it with generate_input.py")
     if fingerprints(input_dir).get("test") != record["input"].get("test"):

@@ -1,6 +1,7 @@
 """Scores a file of predicted pairs by the official SemEval-2024 Task 3 metrics.
 
     python -m utils.score --subtask {1,2} --gold GOLD.json --pred PRED.json [--json]
+    python -m utils.score --subtask 2 --gold GOLD.json --pred results_train/smollm2-135m-ecf/predictions.jsonl
 
 Where every utterance of both files carries an emotion, their scores follow (not part of the task's metric).
 """
@@ -12,6 +13,7 @@ import sys
 from utils.command import command
 from utils.conversations import ConversationError, read_json
 from utils.metrics import ScoringError, emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.runs import RunError, read_predictions
 
 
 @command("utils.score")
@@ -21,13 +23,15 @@ def main(argv=None):
     parser.add_argument("--subtask", type=int, choices=(1, 2), required=True,
                         help="1: causes are spans of text; 2: causes are utterances")
     parser.add_argument("--gold", required=True, metavar="GOLD.json", help="conversations, true pairs")
-    parser.add_argument("--pred", required=True, metavar="PRED.json", help="conversations, predicted pairs")
+    parser.add_argument("--pred", required=True, metavar="PRED.json",
+                        help="conversations, predicted pairs; or a run's predictions.jsonl")
     parser.add_argument("--json", action="store_true", help="print the official figures as one JSON object")
     args = parser.parse_args(argv)
     try:
-        gold, pred = read_json(args.gold), read_json(args.pred)
+        gold = read_json(args.gold)
+        pred = read_predictions(args.pred, gold) if args.pred.endswith(".jsonl") else read_json(args.pred)
         scores = pair_scores(gold, pred, args.subtask)
-    except ConversationError as error:  # names its file
+    except (ConversationError, RunError) as error:  # names its file
         print(error, file=sys.stderr)
         return 2
     except ScoringError as error:
