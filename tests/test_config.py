@@ -9,6 +9,7 @@ import pytest
 from transformers import SchedulerType
 from transformers.training_args import OptimizerNames
 
+from utils.chain import parse_value
 from utils.config import CHOICES, Config, ConfigError, check_names, load_config
 from utils.modeling import choose_precision
 
@@ -81,6 +82,22 @@ def test_mistyped_names_name_the_nearest():
     with pytest.raises(ConfigError, match="known are run_name, model"):
         check_names({"xyz": 1}, "here")
     check_names({"seed": 1}, "here")
+
+
+@pytest.mark.parametrize(("name", "text", "value"), [
+    ("run_name", "7", "7"), ("run_name", "no", "no"), ("run_name", "2026-11-30", "2026-11-30"),
+    ("run_name", "2026-11-31", "2026-11-31"), ("run_name", "'7'", "7"), ("seed", "7", 7), ("compile", "no", False),
+    ("lora_targets", "[q_proj, v_proj]", ["q_proj", "v_proj"]), ("emotion_epochs", "2", 2),
+])
+def test_what_must_be_text_on_the_command_line_stays_text(name, text, value):
+    assert parse_value(name, text) == value
+    Config.of({name: value})
+
+
+@pytest.mark.parametrize(("name", "text"), [("seed", "2026-11-31"), ("seed", "[1"), ("run_name", "{a")])
+def test_what_yaml_cannot_read_is_refused(name, text):
+    with pytest.raises(ConfigError, match=f"parameter {name} is .*cannot be read as YAML"):
+        parse_value(name, text)
 
 
 def test_load_config(tmp_path):

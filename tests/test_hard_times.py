@@ -136,6 +136,13 @@ def test_predict_on_a_full_disk(prediction, room):
     assert files(out.parent) == {"pred.json": wanted}
 
 
+def test_a_conversation_that_is_too_long_is_labelled_with_the_option_that_the_message_names(prediction):
+    arguments, out, wanted = prediction
+    code, said = called(predict.main, *arguments, "--max-row-tokens", "60")
+    assert code == 2 and "Raise the parameter max_row_tokens to" in said and not out.exists()
+    assert called(predict.main, *arguments, "--max-row-tokens", "9000")[0] == 0 and out.read_bytes() == wanted
+
+
 # What the limit meets: the adapter in a checkpoint, or (its rank is smaller then) its optimizer's state.
 @pytest.mark.parametrize("room", [40_000, 70_000])
 def test_training_on_a_full_disk(tiny_model_folder, conversations, trained, tmp_path, room):

@@ -171,6 +171,17 @@ def test_paths_of_this_machine_stay_here(hub, call, adapter, tmp_path):
     assert str(tmp_path) in (adapter / "training.json").read_text(encoding="utf-8")
 
 
+def test_a_tokenizers_words_that_look_like_paths_stay(hub, call, adapter, tokenizer):
+    hub.writers.add(TOKEN)
+    tokenizer.save_pretrained(adapter)
+    (adapter / "tokenizer_config.json").write_text(json.dumps({"name_or_path": "/tmp/x", "eos_token": "/"}))
+    assert call("-m", "utils.hub", adapter, "owner/emotion", token=TOKEN).returncode == 0
+    files = hub.repositories["owner/emotion"].files
+    assert '"/"' in (adapter / "tokenizer.json").read_text(encoding="utf-8")
+    assert files["tokenizer.json"] == (adapter / "tokenizer.json").read_bytes()
+    assert json.loads(files["tokenizer_config.json"]) == {"name_or_path": "x", "eos_token": "/"}
+
+
 def test_what_the_hub_answers_is_told_apart():
     def error(status):
         return HfHubHTTPError("said", response=SimpleNamespace(status_code=status, headers={}, request=None))

@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from utils import emotion, modeling
+from utils.config import Config
+from utils.fits import estimate_memory
 from utils.inference import score_row, score_trees
 from utils.modeling import (
     ModelError,
@@ -25,7 +27,8 @@ from utils.modeling import (
     load_model,
     save_adapter,
 )
-from utils.prefix_tree import TreeEncoder, model_inputs
+from utils.prefix_tree import TreeEncoder, model_inputs, paths
+from utils.rows import TrainingError, names_of
 
 
 def with_lora(model, zero=False):
@@ -238,6 +241,56 @@ def test_models_that_trees_cannot_use_are_refused(kind, options, message):
             check_tree_mask(model, 4096)
     if "64" in (message or ""):
         check_tree_mask(model, 64)
+
+
+def test_a_conversation_longer_than_the_model_can_read_is_named(tokenizer, conversations):
+    small = {"vocab_size": len(tokenizer), "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **small))
+    trees = [emotion.tree(c) for c in conversations]
+    with pytest.raises(TrainingError, match="conversation 2: .* tokens, and the model was made for 64. Leave"):
+        score_trees(model, tokenizer, trees, names_of(conversations), 256, 4096)
+
+
+def test_a_quantized_model_whose_package_is_missing_is_refused_in_words(tmp_path, tokenizer):
+    config = AutoConfig.for_model("llama", **SMALL).to_dict()
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    tokenizer.save_pretrained(tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(("kind", "options", "message"), [
+    ("falcon", {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "alibi": False}, None),
+    ("deepseek_v3", {**SMALL, "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16,
+                     "v_head_dim": 8, "n_routed_experts": 2, "num_experts_per_tok": 1, "n_group": 1, "topk_group": 1,
+                     "first_k_dense_replace": 2, "moe_intermediate_size": 8, "head_dim": 8}, None),
+    ("codegen", {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4}, "does not support"),
+    ("gemma2", {**SMALL, "layer_types": ["full_attention"] * 2}, "does not support"),
+])
+def test_models_whose_attention_is_their_own_score_as_without_trees_or_are_refused(
+    kind, options, message, tokenizer, conversations, tmp_path
+):
+    """Some add a mask where ours is booleans, some have caps or sinks that plain products would leave out."""
+    torch.manual_seed(7)
+    options = options | {"vocab_size": len(tokenizer), "initializer_range": 0.3}
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **options)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    if message:
+        for load in (load_model, lambda name, **_: estimate_memory(Config(model=name), training=True)):
+            with pytest.raises(ModelError, match=message):
+                load(str(tmp_path), precision="float32")
+        return
+    assert estimate_memory(Config(model=str(tmp_path)), training=True).weights
+    model, tokenizer = load_model(str(tmp_path), precision="float32")
+    row = TreeEncoder(tokenizer)(emotion.tree(conversations[0]), False)
+    with torch.no_grad():
+        for question, found in zip(row.answers, score_row(model, row), strict=True):
+            for answer, score in zip(question, found, strict=True):
+                alone = [model(torch.tensor([tokens])).logits[0, -1].log_softmax(-1)[target].item()
+                         for tokens, target in paths(row, answer)]
+                assert sum(alone) == pytest.approx(score, abs=1e-3)
 
 
 def test_without_its_package_the_embedded_model_says_how_to_install_it(monkeypatch):

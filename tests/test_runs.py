@@ -5,6 +5,7 @@
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -151,19 +152,52 @@ def test_labels_of_an_adapter_that_was_trained_again_are_refused(tmp_path, conve
     weights.write_bytes(b"first")
     run.finished_adapter("emotion")
     run.save_emotions(run.train_dir, conversations, [])
+    run.finish()
     last = Run(Config(), "4_cause_inference", [], root=tmp_path)
     assert last.emotion_labelled(run.train_dir, "val") == conversations
     weights.write_bytes(b"second")
-    with pytest.raises(RunError, match="trained again since: run notebook 2_emotion_inference first"):
+    refused = "trained again since: run notebook 2_emotion_inference first"
+    with pytest.raises(RunError, match=refused):
         last.emotion_labelled(run.train_dir, "val")
+    run = Run(Config(), "2_emotion_inference", [], root=tmp_path)  # begun again, and interrupted
+    run.finished_adapter("emotion")
+    with pytest.raises(RunError, match=refused):
+        last.emotion_labelled(run.train_dir, "val")
+    run.finish()
+    assert last.emotion_labelled(run.train_dir, "val") == conversations
 
 
-def test_limits_of_inference_may_be_raised(tmp_path):
-    Run(Config(), "1_emotion_recognition_training", ["max_row_tokens", "model"], root=tmp_path)
-    for tokens in (5000, 6000):
-        Run(Config(max_row_tokens=tokens), "2_emotion_inference", ["max_row_tokens", "model"], root=tmp_path)
-    with pytest.raises(RunError, match="max_row_tokens 4096 there, 5000 here"):
-        Run(Config(max_row_tokens=5000), "1_emotion_recognition_training", ["max_row_tokens", "model"], root=tmp_path)
+def test_limits_may_be_raised_and_inference_may_use_other_rows(tmp_path):
+    training, inference = "1_emotion_recognition_training", "2_emotion_inference"
+    names = ["max_row_tokens", "token_budget", "model"]
+    Run(Config(), training, names, root=tmp_path)
+    Run(Config(max_row_tokens=5000, token_budget=128), inference, names, root=tmp_path)
+    for notebook in (training, inference, "3_cause_prediction_training"):
+        Run(Config(max_row_tokens=6000), notebook, names, root=tmp_path)
+    with pytest.raises(RunError, match="token_budget 256 there, 128 here, in 1_emotion_recognition_training"):
+        Run(Config(token_budget=128), training, names, root=tmp_path)
+
+
+def test_a_run_whose_input_is_not_here_is_not_another_run(tmp_path, conversations):
+    write_json(conversations, tmp_path / "input/train/conversations.json")
+    open_run(tmp_path)
+    shutil.rmtree(tmp_path / "input")
+    with pytest.raises(RunError, match="input, whose conversations this run is on, is not here: make it again"):
+        open_run(tmp_path)
+
+
+def test_a_run_that_was_handed_over_may_be_opened_by_another_process(tmp_path):
+    program = f"""
+from pathlib import Path
+from utils.config import Config
+from utils.runs import Run
+Run(Config(run_name="mine"), "1_emotion_recognition_training", [], root=Path({str(tmp_path)!r}))"""
+    run = open_run(tmp_path, names=[])
+    for expected in ("another process works in .*its kernel is shut down", ""):
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+        assert bool(done.returncode) == bool(expected) and re.search(expected, done.stderr)
+        run.hand_over()
+    open_run(tmp_path, names=[])
 
 
 def test_unlabelled_training_data_are_refused(tmp_path, conversations):
@@ -275,7 +309,7 @@ def test_a_second_process_is_refused_as_long_as_the_first_lives(tmp_path):
     first = [sys.executable, "-c", opening + "sys.stdin.read()"]
     with subprocess.Popen(first, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"open\n"
-        with pytest.raises(RunError, match="another process works in .*mine: let it end, or choose another run_name"):
+        with pytest.raises(RunError, match="another process works in .*mine: let it end .* or choose another"):
             open_run(tmp_path)
         process.kill()
     open_run(tmp_path)
@@ -329,6 +363,15 @@ def test_verify_computes_every_figure_again(tmp_path, scored, capsys):
     shutil.rmtree(tmp_path / "input" / "test")
     with pytest.raises(RunError, match="test, which this run was scored on, is not here.*generate_input"):
         verify(folder, tmp_path)
+
+
+def test_a_run_that_held_nothing_out_was_not_scored(tmp_path, conversations):
+    write_json(conversations, tmp_path / "input/train/conversations.json")
+    write_json([], tmp_path / "input/test/conversations.json")
+    run = open_run(tmp_path, "4_cause_inference", ["input_dir"])
+    run.add_metrics("emotions", {})
+    with pytest.raises(RunError, match="test is empty: nothing was held out of this run's training"):
+        verify(run.train_dir, tmp_path)
 
 
 def test_predictions_that_are_not_the_runs_are_refused(tmp_path, scored):

@@ -36,7 +36,8 @@ def utterance_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
                 "words": len(u["text"].split()), "length": len(utterances),
                 "speaker": "same" if same else "other" if i else "first",
             })
-    return pd.DataFrame(rows)
+    columns = ["conversation_ID", "position", "emotion", "predicted", "right", "words", "length", "speaker"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def pair_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
@@ -62,7 +63,7 @@ def pair_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
                 "distance": place[cause] - place[number], "speaker": "itself" if cause == number else same,
                 "length": len(true["conversation"]), "fate": fate,
             })
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["conversation_ID", "emotion", "distance", "speaker", "length", "fate"])
 
 
 def binned(values: pd.Series, ends: list[int]) -> pd.Series:

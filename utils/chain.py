@@ -93,11 +93,16 @@ def run_chain(parameters: dict, source="parameters") -> Path:
 
 
 def parse_value(name: str, text: str):
-    """The value of a parameter on the command line, read as YAML. Raises ConfigError for text that is none."""
+    """The value of a parameter on the command line, read as YAML; what must be text stays text (a run_name such as 7,
+    no or 2026-11-30). Raises ConfigError for text that is none."""
+    text_wanted = isinstance(getattr(Config, name, None), str)
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        if text_wanted and isinstance(error, ValueError):
+            return text
         raise ConfigError(f"parameter {name} is {text!r}, which cannot be read as YAML") from error
+    return text if text_wanted and not isinstance(value, (str, list, dict)) else value
 
 
 @command("utils.chain")

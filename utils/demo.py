@@ -204,6 +204,8 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description="A page that labels conversations with emotions and their causes.")
     parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
     parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+    parser.add_argument("--max-row-tokens", type=int, metavar="N",
+                        help="for long conversations; default: the adapters'")
     parser.add_argument("--port", type=int, default=7860)
     arguments = parser.parse_args(argv)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -217,7 +219,7 @@ def main(argv=None) -> int:
     from utils.predict import Predictor
 
     try:
-        page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter))
+        page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter, arguments.max_row_tokens))
         address = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")  # this machine alone; a container sets another
         theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
         page.launch(server_name=address, server_port=arguments.port, share=False, css=CSS, theme=theme)

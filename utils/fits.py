@@ -114,7 +114,10 @@ AttentionMaskInterface.register("counted", sdpa_mask)
 
 def _kept_for_backward(model, shape: tuple[int, int], targets: int) -> int:
     """Bytes that a forward pass over `shape` (rows, tokens) tokens, with so many answers a row, leaves for the backward
-    pass; 0 for a model that cannot be walked through without values (mixtures of experts)."""
+    pass; 0 for a model that cannot be walked through without values (mixtures of experts), or whose attention is not
+    one of those that are counted."""
+    if model.config._attn_implementation == "sdpa":  # on the meta device it keeps what it does not keep elsewhere
+        return 0
     given = {name: torch.zeros(shape, dtype=torch.long, device="meta") for name in ("input_ids", "position_ids")}
     labels = torch.zeros(shape[0], targets, dtype=torch.long, device="meta")
     given |= {"labels": labels, "shift_labels": labels, "logits_to_keep": targets}

@@ -107,13 +107,16 @@ def push(folder, name: str, public: bool = False) -> str:
 
 
 def _without_paths(path: Path) -> bytes:
-    """A JSON file's content, with the last parts of absolute paths instead of them."""
-    def shortened(value):
+    """A JSON file's content, with the last parts of absolute paths instead of them: everywhere in the records of
+    training, in others under keys that mean a path, since a tokenizer has words and merges that look like paths."""
+    record = path.name in ("training.json", "adapter_config.json")
+
+    def shortened(value, is_path=record):
         if isinstance(value, dict):
-            return {key: shortened(one) for key, one in value.items()}
+            return {key: shortened(one, record or key.endswith("name_or_path")) for key, one in value.items()}
         if isinstance(value, list):
-            return [shortened(one) for one in value]
-        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+            return [shortened(one, is_path) for one in value]
+        return Path(value).name if is_path and isinstance(value, str) and Path(value).is_absolute() else value
 
     content = path.read_bytes()
     try:

@@ -17,10 +17,10 @@ import torch
 from utils import cause, emotion
 from utils.conversations import NEUTRAL, naming, with_emotions, with_pairs
 from utils.memory import InParts
-from utils.modeling import ModelError, check_tree_mask, float32_head
+from utils.modeling import ModelError, check_tree_mask, float32_head, positions_of
 from utils.prefix_tree import Node, Row, model_inputs, pack, plan_rows
 from utils.processes import divided
-from utils.rows import encode_trees, names_of
+from utils.rows import check_positions, encode_trees, names_of
 
 PUBLISHED_NEW_TOKENS = {"emotion": 15, "cause": 25}  # the ancestor's
 
@@ -98,11 +98,12 @@ def score_trees(model, tokenizer, trees: list[Node], names: list[str], token_bud
     """For each tree, for each of its questions, the log-probability of each allowed answer.
 
     Short trees share a row of up to `token_budget` tokens, or of fewer where memory runs out. Raises TrainingError
-    for a tree longer than `max_row_tokens`, DoesNotFit for one that memory does not suffice for, ModelError for a model
-    that cannot read trees.
+    for a tree longer than `max_row_tokens` or than the model can read, DoesNotFit for one that memory does not suffice
+    for, ModelError for a model that cannot read trees.
     """
     check_tree_mask(model, max_row_tokens)
     rows = encode_trees(trees, names, tokenizer, max_row_tokens, train=False)
+    check_positions(rows, names, positions_of(model))
     results, in_parts = [None] * len(rows), InParts()
     origin = fingerprint(model) if journal else ""
 

@@ -27,6 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AttentionInterface,
     AttentionMaskInterface,
     AutoConfig,
@@ -136,7 +137,7 @@ def _finding(model: str):
     """Raises ModelError for what transformers raises where a model cannot be found or read."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         if isinstance(error, ModelError) or out_of_memory(error):
             raise
         raise ModelError(
@@ -152,13 +153,23 @@ def dtype_of(precision: str) -> torch.dtype:
     return PRECISIONS[choose_precision() if precision == "auto" else precision]
 
 
-def empty_model(model: str, dtype: torch.dtype, attention: str):
-    """A model given by name without its weights, on torch's meta device: shapes and types, and no memory.
+def takes_attention(config) -> bool:
+    """Whether models of this configuration leave their attention to a function of ours (`plain_attention`): those that
+    take torch's fused one, whose results it has, through transformers' AttentionInterface."""
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    kind = kind[0] if isinstance(kind, tuple) else kind
+    return bool(kind and kind._supports_sdpa and kind._supports_attention_backend)
 
-    Raises ModelError for a model that cannot be found.
+
+def empty_model(model: str, dtype: torch.dtype, attention: str):
+    """A model given by name without its weights, on torch's meta device: shapes and types, and no memory. `attention`
+    where the model takes one, otherwise torch's fused one.
+
+    Raises ModelError for a model that cannot be found, or whose attention cannot take a tree's mask.
     """
     with _finding(model):
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
+        attention = attention if takes_attention(config) else "sdpa"
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
@@ -193,6 +204,12 @@ def check_tree_mask(model, max_row_tokens: int) -> None:
         )
 
 
+def positions_of(model) -> int | None:
+    """How many tokens in a row, from position 0, the model was made for; None where it does not say."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
 @contextmanager
 def float32_head(model):
     """Inside, the language-model head computes in float32 what it is given: logits of bfloat16 are some 20, where its
@@ -216,8 +233,8 @@ def plain_attention(module, query, key, value, attention_mask, scaling, dropout=
     table of weights would fill the memory, and calls without a tree mask.
 
     query: (batch, heads, length, width); key, value: (batch, key heads, length, width); attention_mask: booleans,
-    (batch, 1, length, length), as prefix_tree.mask makes them. Returns (batch, length, heads, width), and
-    None for the weights.
+    (batch, 1, length, length), as prefix_tree.mask makes them. Returns (batch, length, heads, width), of the values'
+    width where it is another, and None for the weights.
     """
     batch, heads, length, width = query.shape
     if attention_mask is None or attention_mask.dtype != torch.bool or length != key.shape[2] or length > PLAIN_UP_TO:
@@ -229,7 +246,7 @@ def plain_attention(module, query, key, value, attention_mask, scaling, dropout=
     weights = weights.masked_fill(~attention_mask, torch.finfo(weights.dtype).min)
     weights = weights.softmax(-1, dtype=torch.float32).to(value.dtype)
     found = weights.reshape(batch, key.shape[1], -1, length) @ value
-    return found.reshape(batch, heads, length, width).transpose(1, 2).contiguous(), None
+    return found.reshape(batch, heads, length, value.shape[-1]).transpose(1, 2).contiguous(), None
 
 
 # How transformers finds it; a mask that is none of ours is made as for torch's fused attention.
@@ -271,13 +288,15 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     # Weights come from safetensors alone, and code from nowhere: a pickle could run some, and so could a model's folder
     # (left open, transformers would ask).
     place = place or device()
-    attention = "plain" if place.type == "cpu" else "sdpa"  # GPUs have fast fused kernels
-    options = {"dtype": dtype, "device_map": "auto" if offload else {"": place}, "attn_implementation": attention}
+    options = {"dtype": dtype, "device_map": "auto" if offload else {"": place}}
     options |= {"use_safetensors": True, "trust_remote_code": False}
     if quantization == "nf4":
         options["quantization_config"] = nf4(dtype)
     with _finding(model):
         tokenizer = load_tokenizer(model)
+        config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
+        plain = place.type == "cpu" and takes_attention(config)  # GPUs have fast fused kernels
+        options["attn_implementation"] = "plain" if plain else "sdpa"
         loaded, found = AutoModelForCausalLM.from_pretrained(source(model), output_loading_info=True, **options)
         if missing := sorted(found["missing_keys"]):  # they would be random numbers
             raise ModelError(

@@ -4,7 +4,7 @@
     place.results                                   # the folder of results_train/ and results_test/
     place.find_input("input", root)                 # where the notebooks' input is
     place.read_token()                              # HF_TOKEN, from the place's secret store
-    place.hand_over(run.train_dir, run.test_dir)    # the last cell: the results in one file, to be downloaded
+    place.hand_over(run.train_dir, run.test_dir)    # in the last cell: the results in one file, to be downloaded
 
 Only the standard library is imported, because the rest is installed from here. Nothing asks a person for anything.
 """

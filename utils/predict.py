@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from utils import places
@@ -76,8 +77,9 @@ def trained_with(adapter) -> Config:
 class Predictor:
     """An emotion and a cause adapter, loaded once: `predictor(conversations)`. One base model of both is there once."""
 
-    def __init__(self, emotion_adapter=None, cause_adapter=None):
+    def __init__(self, emotion_adapter=None, cause_adapter=None, max_row_tokens: int | None = None):
         """The folders are ones that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
+        max_row_tokens: instead of the adapters' own, for longer conversations.
 
         Raises RunError or ModelError for adapters and models that cannot be used, NotEnoughMemory for too large ones.
         """
@@ -89,7 +91,8 @@ class Predictor:
             emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
         self.configs, self.models, bases = {}, {}, {}
         for task, adapter in (("emotion", emotion_adapter), ("cause", cause_adapter)):
-            config = self.configs[task] = trained_with(adapter)
+            config = trained_with(adapter)
+            config = self.configs[task] = replace(config, max_row_tokens=max_row_tokens or config.max_row_tokens)
             if task == "emotion":
                 self.prior = emotion_prior(adapter, config.logit_adjustment)
             base = config.model, config.quantization, config.precision, config.offload
@@ -125,15 +128,16 @@ class Predictor:
         return paired, emotions, causes
 
 
-def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None, journal=None) -> list[dict]:
+def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None, journal=None,
+            max_row_tokens: int | None = None) -> list[dict]:
     """The conversations with `emotion` and `emotion-cause_pairs` filled in; labels that they carry are not read.
 
     The adapters are folders that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
-    journal: an utils.inference.Journal, from which an interrupted prediction goes on.
+    journal: an utils.inference.Journal, from which an interrupted prediction goes on. max_row_tokens: see Predictor.
 
     Raises RunError, ModelError, NotEnoughMemory, or TrainingError for a conversation that is too long.
     """
-    return Predictor(emotion_adapter, cause_adapter)(conversations, journal)[0]
+    return Predictor(emotion_adapter, cause_adapter, max_row_tokens)(conversations, journal)[0]
 
 
 def part_of(text: str) -> tuple[int, int]:
@@ -192,6 +196,8 @@ def main(argv=None) -> int:
                         "writes PRED.json")
     parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
     parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+    parser.add_argument("--max-row-tokens", type=int, metavar="N",
+                        help="for long conversations; default: the adapters'")
     arguments = parser.parse_args(argv)
     from utils.fits import NotEnoughMemory
     from utils.inference import Journal
@@ -208,7 +214,7 @@ def main(argv=None) -> int:
         adapters = arguments.emotion_adapter, arguments.cause_adapter
         if None in adapters:
             adapters = [given or found for given, found in zip(adapters, find_adapters())]
-        paired = predict(conversations[number - 1 :: parts], *adapters, journal)
+        paired = predict(conversations[number - 1 :: parts], *adapters, journal, arguments.max_row_tokens)
         if not processes().is_main_process:
             return 0
         if parts > 1:

@@ -143,13 +143,16 @@ def _hold(folder: Path):
         if not lock.is_locked:
             lock.acquire(timeout=0)
     except Timeout as error:
-        raise RunError(f"another process works in {folder}: let it end, or choose another run_name") from error
+        raise RunError(f"another process works in {folder}: let it end (a notebook that was stopped keeps it until its "
+                       "kernel is shut down), or choose another run_name") from error
     except (OSError, NotImplementedError):  # a disk that knows no locks, such as a mounted drive
         pass
 
 
 INFERENCE = ("2_emotion_inference", "4_cause_inference")
-LIMITS = ("token_budget", "max_row_tokens", "offload")  # change inference by rounding alone, so others may be needed
+# What may be another: the first refuses long conversations and changes nothing else; the others change inference by
+# rounding alone.
+LIMITS, OF_INFERENCE = {"max_row_tokens"}, {"token_budget", "offload"}
 
 
 class Run:
@@ -166,23 +169,27 @@ class Run:
         self.train_dir = self.root / "results_train" / config.run_name
         self.test_dir = self.root / "results_test" / config.run_name
         self.input_dir = places.find().find_input(config.input_dir, self.root)
+        self._adapter_used = None
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
         record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
         record |= {"revision": revision(), "versions": versions()}
-        for folder in (self.train_dir, self.test_dir):
-            self._check(folder / "config.json", record)
+        for path in self._records():
+            self._check(path, record)
         _hold(self.train_dir)
-        for folder in (self.train_dir, self.test_dir):
-            path = folder / "config.json"
-            write_json({**(read_json(path) if path.is_file() else {}), notebook: record}, path)
+        for path in self._records():
+            before = read_json(path) if path.is_file() else {}
+            made_by = before.get(notebook, {}).get("adapter")  # whose outputs are there, until `finish`
+            write_json({**before, notebook: record | ({"adapter": made_by} if made_by else {})}, path)
 
     def _check(self, path, record):
         here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict()
         for notebook, before in (read_json(path) if path.is_file() else {}).items():
+            if before.get("input") and not record["input"]:
+                raise RunError(f"{self.input_dir}, whose conversations this run is on, is not here: make it again with "
+                               f"{FIRST['train']}, or choose another run_name")
             there = {**before["parameters"], **before.get("input", record["input"])}
             names = {*there, *here} if notebook == self.notebook else {*there} & {*here} | {*record["input"]}
-            if self.notebook in INFERENCE:
-                names -= set(LIMITS)
+            names -= LIMITS | (OF_INFERENCE if {self.notebook, notebook} & {*INFERENCE} else set())
             # A parameter that came after the run has a default which leaves all as it was.
             values = {n: [one.get(n, defaults.get(n)) for one in (there, here)] for n in sorted(names)}
             changed = {n: both for n, both in values.items() if both[0] != both[1]}
@@ -192,6 +199,10 @@ class Run:
                     f"{path.parent} already holds another run ({difference}, in {notebook}). Choose another "
                     "run_name, or remove that folder first"
                 )
+
+    def _records(self) -> list[Path]:
+        """The files that record the run's parameters."""
+        return [folder / "config.json" for folder in (self.train_dir, self.test_dir)]
 
     # ---- inputs ----------------------------------------------------------------------------------------------
 
@@ -252,10 +263,7 @@ class Run:
             raise RunError(f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first"
                            f"{places.find().or_bring}")
         if (folder / "adapter_model.safetensors").is_file():
-            for path in (self.train_dir / "config.json", self.test_dir / "config.json"):
-                records = read_json(path)
-                records[self.notebook]["adapter"] = weights_of(folder)  # whose labels and scores this notebook writes
-                write_json(records, path)
+            self._adapter_used = weights_of(folder)
         return folder
 
     def finish_adapter(self, task: str, history: list[dict], emotions: dict[str, int], of_text: list[dict] = ()):
@@ -287,11 +295,24 @@ class Run:
         return {**self.config.inference(), "journal": Journal(self.train_dir / "unfinished.jsonl")}
 
     def finish(self):
-        """Forget the journal: the notebook's outputs are written. The adapters' cards take the scores in."""
+        """The notebook's outputs are written: forget the journal, and record the adapter that made them. The adapters'
+        cards take the scores in."""
         from utils.card import write_cards  # here, because it reads runs
 
+        if self._adapter_used:
+            for path in self._records():
+                records = read_json(path)
+                records[self.notebook]["adapter"] = self._adapter_used
+                write_json(records, path)
         (self.train_dir / "unfinished.jsonl").unlink(missing_ok=True)
         write_cards(self.train_dir)
+
+    def hand_over(self):
+        """Ends a notebook: the results go where a person finds them (places.Place.hand_over), and another process, such
+        as the next notebook's kernel, may open the run."""
+        places.find().hand_over(self.train_dir, self.test_dir)
+        if lock := _held.pop(self.train_dir, None):
+            lock.release()
 
     def add_metrics(self, section: str, values: dict):
         """Set one section of the run's metrics.json, leaving the others as they are."""
@@ -387,7 +408,7 @@ def read_predictions(path: Path, conversations: list[dict]) -> list[dict]:
 def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
     """The labelled conversations that a run in results_train was scored on; `root`: see open_run.
 
-    Raises RunError for a folder without scores, and where the input is missing or not the run's.
+    Raises RunError for a folder without scores, and where the input is missing, empty or not the run's.
     """
     folder = Path(folder)
     if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
@@ -401,7 +422,10 @@ def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
         raise RunError(f"{input_dir}/test, which this run was scored on, is not here: make it with generate_input.py")
     if fingerprints(input_dir).get("test") != record["input"].get("test"):
         raise RunError(f"{input_dir}/test is not what this run was scored on: make it again with generate_input.py")
-    return load_conversations(input_dir / "test", labelled=True, allow_empty=True)
+    gold = load_conversations(input_dir / "test", labelled=True, allow_empty=True)
+    if not gold:
+        raise RunError(f"{input_dir}/test is empty: nothing was held out of this run's training, so nothing was scored")
+    return gold
 
 
 def verify(folder: Path, root: Path | None = None) -> dict[str, tuple]:

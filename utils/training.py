@@ -26,11 +26,12 @@ from utils.modeling import (
     gather_adapter,
     load_adapter,
     make_trainable_float32,
+    positions_of,
     save_adapter,
 )
 from utils.prefix_tree import Row, model_inputs, pack
 from utils.processes import processes
-from utils.rows import TrainingError, encode_trees, names_of, pack_rows, text_rows
+from utils.rows import TrainingError, check_positions, encode_trees, names_of, pack_rows, text_rows
 from utils.tracking import tracking
 
 
@@ -262,6 +263,10 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
         raise TrainingError(f"the training split holds no {task} to learn from; give more conversations")
     if config.recipe == "one_pass" or config.text_epochs:
         check_tree_mask(model, config.max_row_tokens)
+    limit = positions_of(model) or config.max_row_tokens
+    if config.recipe == "one_pass" and limit < config.max_row_tokens:
+        for given in (conversations, validation):
+            check_positions(_training_rows(task, given, tokenizer, config), names_of(given), limit)
     set_seed(config.seed)  # the adapter's first weights are random
     model = add_lora(
         model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
@@ -289,6 +294,7 @@ def _learn_words(model, tokenizer, conversations, config, folder) -> list[dict]:
     rows = text_rows(
         [emotion.text(c) for c in conversations], names_of(conversations), tokenizer, config.max_row_tokens
     )
+    check_positions(rows, names_of(conversations), positions_of(model))
     place = folder / "checkpoints" / "text"
     if _last_checkpoint(folder / "checkpoints") is None:
         packed = pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
