@@ -29,6 +29,8 @@ from utils.modeling import (
 )
 from utils.prefix_tree import TreeEncoder, model_inputs, paths
 from utils.rows import TrainingError, names_of
+from utils.runs import Run
+from utils.training import fit
 
 
 def with_lora(model, zero=False):
@@ -243,12 +245,18 @@ def test_models_that_trees_cannot_use_are_refused(kind, options, message):
         check_tree_mask(model, 64)
 
 
-def test_a_conversation_longer_than_the_model_can_read_is_named(tokenizer, conversations):
+def test_a_conversation_longer_than_the_model_can_read_is_named(tokenizer, conversations, tmp_path):
     small = {"vocab_size": len(tokenizer), "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **small))
     trees = [emotion.tree(c) for c in conversations]
-    with pytest.raises(TrainingError, match="conversation 2: .* tokens, and the model was made for 64. Leave"):
+    refused = "conversation 2: .* tokens, and the model has 64 positions. Leave the conversation out"
+    with pytest.raises(TrainingError, match=refused):
         score_trees(model, tokenizer, trees, names_of(conversations), 256, 4096)
+    for text_epochs in (0.0, 1.0):
+        config = Config(run_name=f"{text_epochs}", text_epochs=text_epochs)
+        run = Run(config, "1_emotion_recognition_training", [], tmp_path)
+        with pytest.raises(TrainingError, match=refused):
+            fit(run, "emotion", model, tokenizer, conversations)
 
 
 def test_a_quantized_model_whose_package_is_missing_is_refused_in_words(tmp_path, tokenizer):
@@ -266,8 +274,11 @@ def test_a_quantized_model_whose_package_is_missing_is_refused_in_words(tmp_path
     ("deepseek_v3", {**SMALL, "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16,
                      "v_head_dim": 8, "n_routed_experts": 2, "num_experts_per_tok": 1, "n_group": 1, "topk_group": 1,
                      "first_k_dense_replace": 2, "moe_intermediate_size": 8, "head_dim": 8}, None),
-    ("codegen", {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4}, "does not support"),
-    ("gemma2", {**SMALL, "layer_types": ["full_attention"] * 2}, "does not support"),
+    ("stablelm", SMALL, None),
+    ("falcon", {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "alibi": True}, "of its own"),
+    ("codegen", {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4}, "of its own"),
+    ("gemma2", {**SMALL, "layer_types": ["full_attention"] * 2}, "of its own"),
+    ("bart", {"d_model": 32, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8}, "of its own"),
 ])
 def test_models_whose_attention_is_their_own_score_as_without_trees_or_are_refused(
     kind, options, message, tokenizer, conversations, tmp_path
@@ -277,13 +288,12 @@ def test_models_whose_attention_is_their_own_score_as_without_trees_or_are_refus
     options = options | {"vocab_size": len(tokenizer), "initializer_range": 0.3}
     AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **options)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    if message:
-        for load in (load_model, lambda name, **_: estimate_memory(Config(model=name), training=True)):
-            with pytest.raises(ModelError, match=message):
-                load(str(tmp_path), precision="float32")
-        return
     assert estimate_memory(Config(model=str(tmp_path)), training=True).weights
     model, tokenizer = load_model(str(tmp_path), precision="float32")
+    if message:
+        with pytest.raises(ModelError, match=f"{message}, which one row .* give recipe published, or another model"):
+            check_tree_mask(with_lora(model), 4096)
+        return
     row = TreeEncoder(tokenizer)(emotion.tree(conversations[0]), False)
     with torch.no_grad():
         for question, found in zip(row.answers, score_row(model, row), strict=True):

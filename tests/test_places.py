@@ -105,7 +105,9 @@ def test_without_any_input_the_sample_is_split(tmp_path):
 def test_who_has_run_the_notebook_elsewhere_is_told_how_to_bring_its_results(environment, hint, tmp_path, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    _, run = open_run({"run_name": "fresh"}, "2_emotion_inference", tmp_path)
+    monkeypatch.setattr(places, "DISK", tmp_path)
+    written(tmp_path / "data/train/conversations.json", "[]")
+    _, run = open_run({"run_name": "fresh", "input_dir": str(tmp_path / "data")}, "2_emotion_inference", tmp_path)
     with pytest.raises(RunError, match=f"run notebook 1_emotion_recognition_training first.*{hint}") as error:
         run.finished_adapter("emotion")
     assert bool(hint) == ("it has run?" in str(error.value))

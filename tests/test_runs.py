@@ -157,6 +157,15 @@ def test_labels_of_an_adapter_that_was_trained_again_are_refused(tmp_path, conve
     assert last.emotion_labelled(run.train_dir, "val") == conversations
     weights.write_bytes(b"second")
     refused = "trained again since: run notebook 2_emotion_inference first"
+    write_json(conversations, tmp_path / "input" / "val" / "conversations.json")
+    other = Run(Config(run_name="cut"), "2_emotion_inference", [], root=tmp_path)  # interrupted before its end
+    shutil.copytree(run.adapter("emotion"), other.adapter("emotion"))
+    (other.adapter("emotion") / "adapter_model.safetensors").write_bytes(b"first")
+    other.finished_adapter("emotion")
+    other.save_emotions(other.train_dir, conversations, [])
+    (other.adapter("emotion") / "adapter_model.safetensors").write_bytes(b"second")
+    with pytest.raises(RunError, match=refused):
+        Run(Config(run_name="cut"), "4_cause_inference", [], root=tmp_path).emotion_labelled(other.train_dir, "val")
     with pytest.raises(RunError, match=refused):
         last.emotion_labelled(run.train_dir, "val")
     run = Run(Config(), "2_emotion_inference", [], root=tmp_path)  # begun again, and interrupted
@@ -180,10 +189,16 @@ def test_limits_may_be_raised_and_inference_may_use_other_rows(tmp_path):
 
 def test_a_run_whose_input_is_not_here_is_not_another_run(tmp_path, conversations):
     write_json(conversations, tmp_path / "input/train/conversations.json")
-    open_run(tmp_path)
+    open_notebook({"run_name": "mine"}, TRAINING, tmp_path)
     shutil.rmtree(tmp_path / "input")
-    with pytest.raises(RunError, match="input, whose conversations this run is on, is not here: make it again"):
-        open_run(tmp_path)
+    for _ in range(2):
+        with pytest.raises(RunError, match="input, whose conversations this run is on, is not here: make it again"):
+            open_notebook({"run_name": "mine"}, TRAINING, tmp_path)
+        assert not (tmp_path / "input").exists()
+    open_notebook({"run_name": "on the sample"}, TRAINING, tmp_path)
+    shutil.rmtree(tmp_path / "input")
+    open_notebook({"run_name": "on the sample"}, INFERENCE, tmp_path)
+    assert (tmp_path / "input/train").is_dir()
 
 
 def test_a_run_that_was_handed_over_may_be_opened_by_another_process(tmp_path):

@@ -27,6 +27,7 @@ from utils.conversations import (
     validate_conversations,
 )
 from utils.emotion import line
+from utils.predict import positive
 from utils.runs import ROOT, RunError
 
 SAMPLE = ROOT / "data" / "sample" / "unlabelled.json"
@@ -204,7 +205,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description="A page that labels conversations with emotions and their causes.")
     parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
     parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
-    parser.add_argument("--max-row-tokens", type=int, metavar="N",
+    parser.add_argument("--max-row-tokens", type=positive, metavar="N",
                         help="for long conversations; default: the adapters'")
     parser.add_argument("--port", type=int, default=7860)
     arguments = parser.parse_args(argv)

@@ -132,7 +132,7 @@ def _kept_for_backward(model, shape: tuple[int, int], targets: int) -> int:
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             model(**given, use_cache=False)
-    except (NotImplementedError, RuntimeError):
+    except (NotImplementedError, RuntimeError, AttributeError, TypeError, ValueError):
         return 0
     return sum(tensor.untyped_storage().nbytes() for key, tensor in found.items() if key not in weights)
 

@@ -8,6 +8,7 @@
 import functools
 import hashlib
 import importlib.util
+import inspect
 import json
 import os
 import shutil
@@ -153,25 +154,29 @@ def dtype_of(precision: str) -> torch.dtype:
     return PRECISIONS[choose_precision() if precision == "auto" else precision]
 
 
-def takes_attention(config) -> bool:
-    """Whether models of this configuration leave their attention to a function of ours (`plain_attention`): those that
-    take torch's fused one, whose results it has, through transformers' AttentionInterface."""
+def attention_of(config, wanted: str) -> str:
+    """The attention for models of this configuration: `wanted`, a function of transformers' AttentionInterface, where
+    torch's fused one has the same results and can be replaced; otherwise that one, or the model's own ("eager")."""
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     kind = kind[0] if isinstance(kind, tuple) else kind
-    return bool(kind and kind._supports_sdpa and kind._supports_attention_backend)
+    if kind is None or kind._supports_sdpa:
+        replaceable = kind and "ALL_ATTENTION_FUNCTIONS" in vars(sys.modules[kind.__module__])
+        return wanted if replaceable else "sdpa"
+    return "eager"
 
 
 def empty_model(model: str, dtype: torch.dtype, attention: str):
-    """A model given by name without its weights, on torch's meta device: shapes and types, and no memory. `attention`
-    where the model takes one, otherwise torch's fused one.
+    """A model given by name without its weights, on torch's meta device: shapes and types, and no memory. With
+    `attention` where the model takes one (`attention_of`).
 
-    Raises ModelError for a model that cannot be found, or whose attention cannot take a tree's mask.
+    Raises ModelError for a model that cannot be found.
     """
     with _finding(model):
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
-        attention = attention if takes_attention(config) else "sdpa"
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+            return AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation=attention_of(config, attention)
+            )
 
 
 def load_tokenizer(model: str):
@@ -185,11 +190,19 @@ def load_tokenizer(model: str):
 def check_tree_mask(model, max_row_tokens: int) -> None:
     """A tree's mask says which token sees which, and a model must follow it in every layer. Layers with a window, which
     transformers passes by where a mask is given, have other results on rows that are longer; those that mix
-    tokens without attention (convolutions, states) let one question see another's answer.
+    tokens without attention (convolutions, states) let one question see another's answer. Attention of a model's
+    own may take the mask for numbers to be added, and some models count positions themselves.
 
-    Raises ModelError for a model with such layers.
+    Raises ModelError for a model that does so.
     """
     config = model.config.get_text_config()
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    given = "position_ids" in inspect.signature(type(base).forward).parameters and not getattr(config, "alibi", False)
+    if not (base._supports_sdpa and given):
+        raise ModelError(
+            f"model {config.name_or_path or config.model_type} ({config.model_type}) has attention or positions of its "
+            "own, which one row for all questions cannot use: give recipe published, or another model"
+        )
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     others = kinds - {"full_attention", "sliding_attention"}
@@ -205,9 +218,10 @@ def check_tree_mask(model, max_row_tokens: int) -> None:
 
 
 def positions_of(model) -> int | None:
-    """How many tokens in a row, from position 0, the model was made for; None where it does not say."""
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return limit if isinstance(limit, int) and limit > 0 else None
+    """How many positions the model has, from 0; None for rotary ones, which do not end."""
+    config = model.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    return None if getattr(config, "rope_parameters", None) else limit
 
 
 @contextmanager
@@ -295,8 +309,8 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     with _finding(model):
         tokenizer = load_tokenizer(model)
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
-        plain = place.type == "cpu" and takes_attention(config)  # GPUs have fast fused kernels
-        options["attn_implementation"] = "plain" if plain else "sdpa"
+        # GPUs have fast fused kernels.
+        options["attn_implementation"] = attention_of(config, "plain" if place.type == "cpu" else "sdpa")
         loaded, found = AutoModelForCausalLM.from_pretrained(source(model), output_loading_info=True, **options)
         if missing := sorted(found["missing_keys"]):  # they would be random numbers
             raise ModelError(

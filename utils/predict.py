@@ -49,8 +49,9 @@ def find_adapters(root: Path | None = None) -> tuple[Path, Path]:
     return newest / "emotion", newest / "cause"
 
 
-def trained_with(adapter) -> Config:
-    """The parameters that the adapter in this folder was trained with, and its run's inference used.
+def trained_with(adapter, max_row_tokens: int | None = None) -> Config:
+    """The parameters that the adapter in this folder was trained with, and its run's inference used; max_row_tokens
+    where it is given.
 
     Raises ModelError for a folder without an adapter's training.json, or without parameters in it.
     """
@@ -67,7 +68,8 @@ def trained_with(adapter) -> Config:
         if run.is_file():  # its inference may have used another logit_adjustment and cause_threshold
             for notebook in ("2_emotion_inference", "4_cause_inference"):
                 parameters = parameters | read_json(run).get(notebook, {}).get("parameters", {})
-        return Config.of(parameters)
+        config = Config.of(parameters)
+        return config if max_row_tokens is None else replace(config, max_row_tokens=max_row_tokens)
     except (AttributeError, ConfigError, KeyError, TypeError) as error:
         raise ModelError(
             f"{adapter}: the parameters in {path.name} or {run} cannot be used ({error}). Train it again"
@@ -91,8 +93,7 @@ class Predictor:
             emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
         self.configs, self.models, bases = {}, {}, {}
         for task, adapter in (("emotion", emotion_adapter), ("cause", cause_adapter)):
-            config = trained_with(adapter)
-            config = self.configs[task] = replace(config, max_row_tokens=max_row_tokens or config.max_row_tokens)
+            config = self.configs[task] = trained_with(adapter, max_row_tokens)
             if task == "emotion":
                 self.prior = emotion_prior(adapter, config.logit_adjustment)
             base = config.model, config.quantization, config.precision, config.offload
@@ -138,6 +139,13 @@ def predict(conversations: list[dict], emotion_adapter=None, cause_adapter=None,
     Raises RunError, ModelError, NotEnoughMemory, or TrainingError for a conversation that is too long.
     """
     return Predictor(emotion_adapter, cause_adapter, max_row_tokens)(conversations, journal)[0]
+
+
+def positive(text: str) -> int:
+    """A whole number above 0. Raises argparse.ArgumentTypeError for other text."""
+    if not re.fullmatch("0*[1-9][0-9]{0,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}; it must be a whole number above 0")
+    return int(text)
 
 
 def part_of(text: str) -> tuple[int, int]:
@@ -196,7 +204,7 @@ def main(argv=None) -> int:
                         "writes PRED.json")
     parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
     parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
-    parser.add_argument("--max-row-tokens", type=int, metavar="N",
+    parser.add_argument("--max-row-tokens", type=positive, metavar="N",
                         help="for long conversations; default: the adapters'")
     arguments = parser.parse_args(argv)
     from utils.fits import NotEnoughMemory

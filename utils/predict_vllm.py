@@ -20,6 +20,7 @@ import sys
 
 from utils.command import command
 from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
+from utils.predict import positive
 from utils.runs import RunError, emotion_prior
 
 RANKS = (8, 16, 32, 64, 128, 256)  # what vLLM reserves for an adapter
@@ -50,13 +51,14 @@ class Labeller:
     """Both adapters on one engine. Called with conversations, it labels them as utils.predict does; called with a batch
     of Ray Data, {"conversation": array of JSON texts}, it returns such a batch."""
 
-    def __init__(self, emotion_adapter, cause_adapter, engine=None):
-        """engine: a vllm.LLM with both adapters' ranks; None: made here. Raises EngineError, ModelError."""
+    def __init__(self, emotion_adapter, cause_adapter, engine=None, max_row_tokens: int | None = None):
+        """engine: a vllm.LLM with both adapters' ranks; None: made here. max_row_tokens: instead of the adapters' own.
+        Raises EngineError, ModelError."""
         from utils.modeling import load_tokenizer
         from utils.predict import trained_with
 
         self.adapters = {"emotion": str(emotion_adapter), "cause": str(cause_adapter)}
-        self.emotion, self.cause = trained_with(emotion_adapter), trained_with(cause_adapter)
+        self.emotion, self.cause = (trained_with(one, max_row_tokens) for one in (emotion_adapter, cause_adapter))
         if (self.emotion.model, self.emotion.quantization) != (self.cause.model, self.cause.quantization):
             raise EngineError("the adapters have different base models, and the engine holds one: use utils.predict")
         if {self.emotion.recipe, self.cause.recipe} != {"one_pass"} or self.cause.cause_form != "candidates":
@@ -128,6 +130,8 @@ def main(argv=None) -> int:
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
     parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
     parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+    parser.add_argument("--max-row-tokens", type=positive, metavar="N",
+                        help="for long conversations; default: the adapters'")
     arguments = parser.parse_args(argv)
     from utils.modeling import ModelError
     from utils.predict import find_adapters
@@ -138,7 +142,7 @@ def main(argv=None) -> int:
         adapters = [arguments.emotion_adapter, arguments.cause_adapter]
         if None in adapters:
             adapters = [given or found for given, found in zip(adapters, find_adapters())]
-        labelled = Labeller(*adapters)(conversations)
+        labelled = Labeller(*adapters, max_row_tokens=arguments.max_row_tokens)(conversations)
         write_json(labelled, arguments.out)
     except (ConversationError, EngineError, ModelError, RunError, TrainingError, OSError) as error:
         print(f"utils.predict_vllm: {error}", file=sys.stderr)

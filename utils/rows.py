@@ -30,13 +30,13 @@ def _refuse_longer(rows, names, max_row_tokens, what):
 
 
 def check_positions(rows: list[Row], names: list[str], positions: int | None) -> None:
-    """Raises TrainingError for a row in which a path from the root has more tokens than the model was made for
-    (`positions`, utils.modeling.positions_of; None: no limit): some models have no others, the rest fail softly."""
+    """Raises TrainingError for a row in which a path from the root has more tokens than the model has `positions`
+    (utils.modeling.positions_of; None: no limit)."""
     for row, name in zip(rows, names, strict=True):
         if positions and max(row.positions, default=-1) >= positions:
             raise TrainingError(
-                f"{name}: a question stands behind up to {max(row.positions)} tokens, and the model was made for "
-                f"{positions}. Leave the conversation out, or take another model"
+                f"{name}: a question stands behind up to {max(row.positions)} tokens, and the model has {positions} "
+                "positions. Leave the conversation out, or take another model"
             )
 
 

@@ -16,6 +16,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -97,17 +99,25 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
     """
     config = Config.of(values)
     root = root or places.find().results
-    _found_input(config.input_dir, root)
+    path = root / "results_train" / config.run_name / "config.json"
+    records = read_json(path) if path.is_file() else {}
+    _found_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
     return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
 
 
-def _found_input(input_dir: str, root: Path) -> Path:
-    """The folder of a run's input. Where the default one is missing, the sample is split into it."""
+def _found_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
+    """The folder of a run's input. Where the default one is missing, the sample is split into it, unless the run's
+    records (`recorded`: its fingerprints) are of other conversations."""
     folder = places.find().find_input(input_dir, root)
     if input_dir == Config.input_dir and not folder.exists():
         import generate_input  # here, because it is no part of utils
 
-        generate_input.main(["--data", str(ROOT / "data" / "sample"), "--out", str(folder)])
+        sample = ["--data", str(ROOT / "data" / "sample"), "--out"]
+        with tempfile.TemporaryDirectory() as place:
+            generate_input.generate(generate_input.parse_arguments([*sample, place]))
+            is_sample = recorded.items() <= fingerprints(Path(place)).items()
+        if is_sample:
+            generate_input.main([*sample, str(folder)])
     return folder
 
 
@@ -264,7 +274,17 @@ class Run:
                            f"{places.find().or_bring}")
         if (folder / "adapter_model.safetensors").is_file():
             self._adapter_used = weights_of(folder)
+            self._record_adapter(only_first=True)
         return folder
+
+    def _record_adapter(self, only_first=False):
+        """Record whose outputs this notebook writes; `only_first`: not in place of another's, whose outputs may still
+        be there."""
+        for path in (self._records() if self._adapter_used else []):
+            records = read_json(path)
+            if not (only_first and "adapter" in records[self.notebook]):
+                records[self.notebook]["adapter"] = self._adapter_used
+                write_json(records, path)
 
     def finish_adapter(self, task: str, history: list[dict], emotions: dict[str, int], of_text: list[dict] = ()):
         """Mark the adapter as finished: every parameter, the code's revision, how often training saw each emotion
@@ -299,20 +319,18 @@ class Run:
         cards take the scores in."""
         from utils.card import write_cards  # here, because it reads runs
 
-        if self._adapter_used:
-            for path in self._records():
-                records = read_json(path)
-                records[self.notebook]["adapter"] = self._adapter_used
-                write_json(records, path)
+        self._record_adapter()
         (self.train_dir / "unfinished.jsonl").unlink(missing_ok=True)
         write_cards(self.train_dir)
 
     def hand_over(self):
         """Ends a notebook: the results go where a person finds them (places.Place.hand_over), and another process, such
         as the next notebook's kernel, may open the run."""
-        places.find().hand_over(self.train_dir, self.test_dir)
-        if lock := _held.pop(self.train_dir, None):
-            lock.release()
+        try:  # to where the run was opened, also where a Drive was mounted since
+            replace(places.find(), results=self.root).hand_over(self.train_dir, self.test_dir)
+        finally:
+            if lock := _held.pop(self.train_dir, None):
+                lock.release()
 
     def add_metrics(self, section: str, values: dict):
         """Set one section of the run's metrics.json, leaving the others as they are."""
@@ -417,7 +435,7 @@ def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
     record = read_json(folder / "config.json").get("4_cause_inference")
     if record is None:
         raise RunError(f"{folder} has no causes yet: run 4_cause_inference first")
-    input_dir = _found_input(record["parameters"]["input_dir"], root or places.find().results)
+    input_dir = _found_input(record["parameters"]["input_dir"], root or places.find().results, record["input"])
     if not (input_dir / "test").exists():
         raise RunError(f"{input_dir}/test, which this run was scored on, is not here: make it with generate_input.py")
     if fingerprints(input_dir).get("test") != record["input"].get("test"):
