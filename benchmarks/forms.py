@@ -3,6 +3,7 @@
     python -m benchmarks.forms emotion twice --epochs 2 --out FOLDER
     python -m benchmarks.forms emotion twice --text-epochs 2 --out FOLDER     # the conversations' words first
     python -m benchmarks.forms emotion twice --full --rate 5e-5 --out FOLDER  # all weights instead of an adapter
+    python -m benchmarks.forms emotion joint --out FOLDER                     # trained on causes as well
 
 Prints what it measures, and writes FOLDER/scores.json (parameters, scores, every answer's log-probabilities) and the
 adapter beside it. LOG.md quotes these trials; what won stands in utils/emotion.py, utils/cause.py and configs/.
@@ -20,25 +21,35 @@ from transformers import set_seed
 
 from utils import cause, emotion
 from utils.config import Config, TrainingSettings
-from utils.conversations import load_conversations, read_json, write_json
+from utils.conversations import causes_of, load_conversations, read_json, write_json
 from utils.inference import score_trees
 from utils.metrics import emotion_scores, pair_scores
 from utils.modeling import adapter_in_compute_type, add_lora, load_model, save_adapter
-from utils.prefix_tree import Node, Question, chain
+from utils.prefix_tree import Node, Question, chain, encode
 from utils.rows import encode_trees, names_of, pack_rows, text_rows
 from utils.training import train
 
 
 def emotion_tree(form: str, conversation: dict, training: bool) -> Node:
-    """behind: the question behind each line; twice: behind each line of a second reading; repeated: each line again in
-    a branch of its own behind the whole conversation."""
-    if form == "twice":
+    """behind: the question behind each line; twice: behind each line of a second reading; joint: the same, and in
+    training whether this utterance, the one before it and the one before that caused its emotion; repeated: each line
+    again in a branch of its own behind the whole conversation."""
+    if form == "twice" or (form == "joint" and not training):
         return emotion.tree(conversation, training)
     utterances = conversation["conversation"]
     lines = [emotion.line(u) for u in utterances]
     questions = [
         Node(" Emotion:", Question(emotion.ANSWERS, f" {u['emotion']}" if training else None)) for u in utterances
     ]
+    if form == "joint":
+        gold = {u["utterance_ID"]: () for u in utterances} | causes_of(conversation)
+        ids = [u["utterance_ID"] for u in utterances]
+        branches = {}
+        for k, question in enumerate(questions):
+            answers = {back: cause.ANSWERS[ids[k - back] in gold[ids[k]]] for back in range(min(3, k + 1))}
+            asked = [Node(str(back), Question(cause.ANSWERS, answer)) for back, answer in answers.items()]
+            branches[len(lines) + k] = [question, Node(" Cause:", children=asked)]
+        return chain(emotion.INSTRUCTION, lines + lines, branches)
     if form == "behind":
         return chain(emotion.INSTRUCTION, lines, {k: [q] for k, q in enumerate(questions)})
     branches = [Node(f"\n{line}", children=[q]) for line, q in zip(lines, questions)]
@@ -48,7 +59,7 @@ def emotion_tree(form: str, conversation: dict, training: bool) -> Node:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=("emotion", "cause"))
-    parser.add_argument("form", choices=("behind", "twice", "repeated"))
+    parser.add_argument("form", choices=("behind", "twice", "joint", "repeated"))
     parser.add_argument("--data", default="input/ecf")
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--rank", type=int, default=8)
@@ -76,10 +87,14 @@ def main():
             return cause.candidates_tree(c, training)
     model, tokenizer = load_model(precision="float32" if a.full else "auto")  # autocast computes in bfloat16
     set_seed(a.seed)
-    if not a.full:
+    if not a.full or a.text_epochs:
         model = add_lora(model, a.rank, a.alpha or a.rank, 0.0, "all-linear")
     taught = splits["train"][: a.limit]
     rows = encode_trees([tree(c, True) for c in taught], names_of(taught), tokenizer, 8192, True)
+    if a.form == "joint":  # an answer about causes weighs a third: the others count three times
+        of_causes = {encode(tokenizer, answer)[0] for answer in cause.ANSWERS}
+        for row in rows:
+            row.targets = [t for t in row.targets for _ in range(1 if t[1] in of_causes else 3)]
     rows = pack_rows([row for row in rows if row.targets], a.budget, a.seed)
     tokens = sum(map(len, rows))
     print(f"{tokens} tokens an epoch in {len(rows)} rows, {model.dtype}", flush=True)
@@ -92,7 +107,11 @@ def main():
         texts = pack_rows([row for row in texts if row.targets], 384, a.seed)
         first = replace(settings, learning_rate=Config.text_learning_rate, epochs=a.text_epochs)
         train(model, tokenizer, texts, first, folder / "text")
+        if a.full:  # the words by an adapter, the labels by all weights
+            model = model.merge_and_unload()
         start = time.time()
+    if a.full:
+        model.requires_grad_(True)
     train(model, tokenizer, rows, settings, folder)
     took = time.time() - start
     print(f"{tokens * a.epochs / took:.0f} tokens/s", flush=True)

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import bootstrap, ensemble, equal_data, gpu, speed, untrained
 from benchmarks.ensemble import averaged
+from benchmarks.forms import emotion_tree
 from benchmarks.limit import doubled, growth_figure, long_conversation, measure_growth, multiply_adds
 from benchmarks.measure import Clock
 from benchmarks.rows import DoneWell, LlamaCpp, OnePass, Published, asked_alone
@@ -23,7 +24,7 @@ from utils import cause, emotion
 from utils.config import Config
 from utils.conversations import EMOTIONS, pairs, without_labels, write_json
 from utils.modeling import add_lora, load_model, save_adapter
-from utils.prefix_tree import TreeEncoder, model_inputs, pack, paths
+from utils.prefix_tree import TreeEncoder, model_inputs, pack, paths, render
 from utils.runs import fingerprints, revision
 from utils.training import examples
 
@@ -50,6 +51,22 @@ def test_stock_prompts_are_the_paths_of_the_tree(tokenizer, conversations):
     assert len(lists) == sum(len(cause.emotional(c)) for c in conversations)
     assert all(tokenizer.decode(prompt).endswith(" <= [") for prompt, _ in lists)
     assert {tokenizer.decode(answer)[-1] for _, answer in lists} == {"]"}
+
+
+def test_a_trial_on_both_tasks_reads_the_gold_causes_and_asks_for_emotions_alone():
+    said = [("Ana", "We got the flat!", "joy"), ("Ben", "Really?", "surprise"), ("Ana", "Hm.", "neutral")]
+    conversation = {"conversation_ID": 1, "emotion-cause_pairs": [["1_joy", "1"], ["2_surprise", "1"]]}
+    conversation["conversation"] = [
+        {"utterance_ID": k, "speaker": who, "text": words, "emotion": label}
+        for k, (who, words, label) in enumerate(said, 1)
+    ]
+    second = render(emotion_tree("joint", conversation, True)).splitlines()[4:]
+    assert [line.partition(" Emotion:")[2] for line in second] == [
+        "\u00ab joy\u00bb Cause:0\u00ab yes\u00bb",
+        "\u00ab surprise\u00bb Cause:0\u00ab no\u00bb1\u00ab yes\u00bb",
+        "\u00ab neutral\u00bb Cause:0\u00ab no\u00bb1\u00ab no\u00bb2\u00ab no\u00bb",
+    ]
+    assert emotion_tree("joint", conversation, False) == emotion.tree(conversation)
 
 
 def test_stock_training_on_packed_prompts_has_the_loss_of_the_one_pass(
