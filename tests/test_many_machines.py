@@ -74,7 +74,7 @@ def test_a_slurm_job_starts_accelerate_on_every_machine(tmp_path):
     """With srun, scontrol and accelerate imitated: what each of two machines would start."""
     for name, text in {
         "srun": 'for SLURM_NODEID in 0 1; do export SLURM_NODEID; "$@"; done',
-        "scontrol": "printf 'first\\nsecond\\n'",
+        "scontrol": "echo first; seq 30000",  # many machines: more than a pipe holds
         "accelerate": 'echo "$@"',
     }.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
