@@ -8,7 +8,7 @@ averaged probabilities, and every cause adapter is asked about these. It costs a
 adapters, on one base model. Writes results_test/NAME/predictions.jsonl, with the runs and their data in config.json, or
 for a labelled split benchmarks/NAME.json: every member's scores, their mean and spread, and the ensemble's, beside the
 rule on the same emotions, with the paired bootstrap of benchmarks/bootstrap.py between the two (for the members, of
-their mean difference). Interrupted, the same command goes on from benchmarks/NAME.unfinished.jsonl.
+their mean difference), and what was scored in benchmarks/NAME.predictions/SYSTEM/. Interrupted, the same command goes on from benchmarks/NAME.unfinished.jsonl.
 """
 
 import argparse
@@ -169,11 +169,12 @@ def main():
         journal.path.unlink(missing_ok=True)
         print(f"{folder / 'predictions.jsonl'}: {len(given)} conversations")
         return
-    members, beside_rule = {}, []
+    members, beside_rule, written = {}, [], ROOT / "benchmarks" / f"{arguments.name}.predictions"
     for run in adapters["emotion"]:
-        alone, _ = named(scores[run])
+        alone, its_tables = named(scores[run])
         asked = run if run in adapters["cause"] else next(iter(adapters["cause"]))
-        pairs, _ = caused(alone, [asked])
+        pairs, its_causes = caused(alone, [asked])
+        write_predictions(written / run, pairs, its_tables, its_causes)
         members[run] = {"causes by": asked, **figures(given, alone, pairs)}
         beside_rule.append((pairs, [cause.rule(c) for c in alone]))
         print(run, members[run]["emotions"], members[run]["pairs"]["weighted_f1"], flush=True)
@@ -184,6 +185,7 @@ def main():
         "ensemble less rule": compared(given, [(paired, [cause.rule(c) for c in labelled])]),
         "members less rule": compared(given, beside_rule),
     }
+    write_predictions(written / "ensemble", paired, tables, causes)
     write_json(result, ROOT / "benchmarks" / f"{arguments.name}.json")
     journal.path.unlink(missing_ok=True)
     print("ensemble", result["ensemble"]["emotions"], result["ensemble"]["pairs"]["weighted_f1"])

@@ -59,7 +59,7 @@ def test_ceilings_mend_one_kind_of_error_each():
     mended = {
         "neutral never taken for an emotion": [["5_sadness", "5"], ["6_sadness", "3"]],
         "emotions named right": [["3_sadness", "3"], ["5_sadness", "5"], ["6_anger", "3"]],
-        "causes right": [["5_sadness", "3"], ["5_sadness", "5"], ["6_sadness", "3"]],
+        "causes right": [["3_sadness", "3"], ["5_sadness", "3"], ["5_sadness", "5"], ["6_sadness", "3"]],
     }
     for name, pairs in mended.items():
         wanted = pair_scores([GOLD], [{**GUESS, "emotion-cause_pairs": pairs}], 2)["weighted_f1"]

@@ -8,6 +8,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import beginning
@@ -22,10 +23,11 @@ from benchmarks.measure import Clock
 from benchmarks.rows import DoneWell, LlamaCpp, OnePass, Published, asked_alone
 from utils import cause, emotion
 from utils.config import Config
-from utils.conversations import EMOTIONS, pairs, without_labels, write_json
+from utils.conversations import EMOTIONS, pairs, with_pairs, without_labels, write_json
+from utils.metrics import pair_counts, pair_scores, weighted_f1
 from utils.modeling import add_lora, load_model, save_adapter
 from utils.prefix_tree import TreeEncoder, model_inputs, pack, paths, render
-from utils.runs import fingerprints, revision
+from utils.runs import fingerprints, read_predictions, revision
 from utils.training import examples
 
 CONFIG = Config(precision="float32", lora_r=4, lora_alpha=8)
@@ -352,6 +354,29 @@ def test_what_needs_no_training_is_scored(command, tiny_model_folder, conversati
         untrained.main()
 
 
+# ---- the bootstrap -------------------------------------------------------------------------------------------------
+
+
+def test_the_bootstrap_scores_a_draw_as_the_official_metric_scores_its_copies(conversations, monkeypatch):
+    systems = [[cause.rule(c) for c in conversations], [with_pairs(c, pairs(c)[:1]) for c in conversations]]
+    times = np.random.default_rng(1).integers(0, 3, len(conversations))
+    drawn = [i for i, n in enumerate(times) for _ in range(n)]
+
+    def copies(labelled):
+        return [{**labelled[i], "conversation_ID": k} for k, i in enumerate(drawn)]
+
+    for system in systems:
+        counts = pair_counts(conversations, system)
+        official = pair_scores(copies(conversations), copies(system), 2)["weighted_f1"]
+        assert weighted_f1(np.tensordot(times, counts, 1)) == pytest.approx(official, abs=1e-9)
+    monkeypatch.setattr(bootstrap, "DRAWS", 500)
+    found = bootstrap.compared(conversations, [systems, systems])
+    scores = [pair_scores(conversations, system, 2)["weighted_f1"] for system in systems]
+    assert found["difference"] == pytest.approx(scores[0] - scores[1]) and found["draws"] == 500
+    assert found["interval_95"][0] < found["difference"] < found["interval_95"][1]
+    assert bootstrap.compared(conversations, [[systems[0]] * 2])["interval_95"] == [0, 0]
+
+
 # ---- ensembles -------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +424,9 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversati
     accuracies = [member["emotions"]["accuracy"] for member in both["members"].values()]
     assert both["mean and spread"]["emotions"]["accuracy"] == pytest.approx(
         [sum(accuracies) / 2, abs(accuracies[0] - accuracies[1]) / math.sqrt(2)])
+    for system, figures in (*both["members"].items(), ("ensemble", both["ensemble"])):
+        scored = read_predictions(tmp_path / "benchmarks" / "both.predictions" / system, conversations)
+        assert pair_scores(conversations, scored, 2) == figures["pairs"]
     told("unlabelled", "first", "second", "emotions alone", "--split", "unlabelled")
     lines = (tmp_path / "results_test" / "unlabelled" / "predictions.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["conversation_ID"] for line in lines] == [c["conversation_ID"] for c in conversations]

@@ -77,7 +77,7 @@ def ceilings(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
 
     Rows: "as predicted"; "neutral never taken for an emotion" (pairs of truly neutral utterances taken out); "emotions
     named right" (where an emotion was seen, it is called by its gold name); "causes right" (the predicted emotions
-    with the gold causes of their utterances).
+    of truly emotional utterances with the gold causes of these).
     """
     truths = [{u["utterance_ID"]: u["emotion"] for u in c["conversation"]} for c in gold]
     mended = {
@@ -89,7 +89,10 @@ def ceilings(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
             with_pairs(_named(c, truth), [(i, _name(truth[i], e), cause) for i, e, cause in pairs(c)])
             for c, truth in zip(predicted, truths)
         ],
-        "causes right": [with_gold_causes(c, true) for c, true in zip(predicted, gold)],
+        "causes right": [
+            with_pairs(c, pairs(with_gold_causes(c, true)) + [p for p in pairs(c) if truth[p[0]] == NEUTRAL])
+            for c, true, truth in zip(predicted, gold, truths)
+        ],
     }
     return pd.DataFrame(
         {name: {"weighted F1": pair_scores(gold, one, 2)["weighted_f1"]} for name, one in mended.items()}

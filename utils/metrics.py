@@ -73,6 +73,22 @@ def per_emotion_pair_scores(gold, pred):
     return _per_emotion(EMOTIONAL, *_precision_recall_f1(counts), counts[2])
 
 
+def pair_counts(gold, pred):
+    """(conversations of `gold`, 3, 6): the hits, predicted and gold pairs of each of EMOTIONAL in Subtask 2.
+
+    Raises ScoringError as `pair_scores` does.
+    """
+    return np.array([_pair_counts(_pairs(key, one, 2, "gold"), _pairs(key, other, 2, "pred"))
+                     for key, one, other in _aligned(gold, pred)])
+
+
+def weighted_f1(counts):
+    """(...): the official weighted F1 of pairs from their counts (..., 3, 6), as `pair_counts` gives them or summed
+    over conversations; what `pair_scores` calls weighted_f1."""
+    counts = np.moveaxis(counts, -2, 0)
+    return (_precision_recall_f1(counts)[2] * counts[2]).sum(-1) / np.maximum(counts[2].sum(-1), 1)
+
+
 def _named(names, *triples):
     measures = ("precision", "recall", "f1")
     return {name.format(measure): float(value)
