@@ -8,7 +8,8 @@ averaged probabilities, and every cause adapter is asked about these. It costs a
 adapters, on one base model. Writes results_test/NAME/predictions.jsonl, with the runs and their data in config.json, or
 for a labelled split benchmarks/NAME.json: every member's scores, their mean and spread, and the ensemble's, beside the
 rule on the same emotions, with the paired bootstrap of benchmarks/bootstrap.py between the two (for the members, of
-their mean difference), and what was scored in benchmarks/NAME.predictions/SYSTEM/. Interrupted, the same command goes on from benchmarks/NAME.unfinished.jsonl.
+their mean difference), and what was scored in benchmarks/NAME.predictions/SYSTEM/predictions.jsonl. Interrupted, the
+same command goes on from benchmarks/NAME.unfinished.jsonl.
 """
 
 import argparse
