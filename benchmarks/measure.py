@@ -1,20 +1,20 @@
 """How the benchmarks measure: seconds, and the peak of memory."""
 
-import resource
 import statistics
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import torch
 from transformers import TrainerCallback
 
 
 def now() -> float:
     """Seconds on the clock, when all that a GPU was told to do is done."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
     return time.perf_counter()
 
 
@@ -43,6 +43,10 @@ def peak_memory() -> int:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError):
+        if sys.platform == "win32":
+            return psutil.Process().memory_info().peak_wset
+        import resource  # not on Windows
+
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return used if sys.platform == "darwin" else used * 1024
 

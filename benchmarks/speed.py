@@ -23,6 +23,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import psutil
 import torch
 from transformers import set_seed
 
@@ -382,7 +383,7 @@ def run(command: list[str], arguments) -> int:
     if arguments.alone:
         print(json.dumps(alone(bench, *arguments.alone)))
         return 0
-    start, load = now(), os.getloadavg()[0]
+    start, load = now(), psutil.getloadavg()[0]
     if load > 0.5:
         print(f"Something else runs on this machine (load {load:.1f}): these figures will be worth little.", flush=True)
     words = [Path(word).name if Path(word).is_absolute() else word for word in command]

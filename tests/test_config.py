@@ -50,6 +50,7 @@ def test_of_takes_parameters_out_of_a_notebooks_globals():
         ("lora_dropout", 1.0, "lora_dropout"),
         ("warmup_ratio", -0.1, "warmup_ratio"),
         ("run_name", "a/b", "run_name is 'a/b'; it must be one plain folder name"),
+        ("run_name", "a{b}", "run_name is 'a{b}'; it must be one plain folder name"),
         ("run_name", "..", "run_name"),
         ("run_name", "", "run_name"),
         ("run_name", "a\0b", "run_name .* whole characters"),

@@ -6,6 +6,7 @@ Trees of text and answers to hostile utterances: test_tasks.py. Pickled models: 
 special tokens: test_embedded_model.py. Executed notebooks hold no token: test_notebooks.py.
 """
 
+import io
 import json
 import os
 import pickle
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from test_interruption import CHAIN
 
 from utils import cause, emotion, predict
+from utils.command import command
 from utils.config import Config, ConfigError
 from utils.conversations import EMOTIONS, PAIRS, load_conversations, without_labels, write_json
 from utils.modeling import ModelError, add_lora, load_adapter, load_model, save_adapter
@@ -226,3 +228,17 @@ def test_a_run_on_hostile_names_stays_in_its_folders_and_tells_no_secret(tiny_mo
         content = path.read_bytes()
         assert not [secret for secret in SECRETS.values() if secret.encode() in content], path
     assert not [secret for secret in SECRETS.values() if secret in chain.stdout + chain.stderr + done.stdout]
+
+
+def test_an_output_that_cannot_hold_a_text_does_not_end_a_command(monkeypatch):
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")  # a file or pipe on Windows
+    monkeypatch.setattr(sys, "stdout", narrow)
+
+    @command("utils.told")
+    def main(argv=None):
+        print("Ana: \N{GRINNING FACE} «what»")
+        return 0
+
+    assert main() == 0
+    narrow.flush()
+    assert narrow.buffer.getvalue().decode("cp1252").strip() == "Ana: ? «what»"

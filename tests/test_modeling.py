@@ -6,6 +6,7 @@
 import importlib.util
 import json
 import shutil
+import sys
 
 import bitsandbytes
 import pytest
@@ -452,3 +453,45 @@ def test_compiling_without_a_compiler_is_refused(tiny_model_folder, monkeypatch)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(modeling.ModelError, match="no-such-compiler.*compile"):
         modeling.compile_layers(model)
+    monkeypatch.setenv("CXX", sys.executable)
+    monkeypatch.setattr(modeling, "get_path", lambda name: "/nowhere")
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(modeling.ModelError, match="/nowhere/Python.h.*python3-dev.*compile false"):
+        modeling.compile_layers(model)
+    monkeypatch.setattr(modeling, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(modeling, "has_triton", lambda: False)
+    with pytest.raises(modeling.ModelError, match="Triton.*compile false"):
+        modeling.compile_layers(model)
+
+
+def test_an_idle_card_is_told_of(tiny_model_folder, monkeypatch, capsys):
+    monkeypatch.setattr(modeling.places, "gpus", lambda: [modeling.places.Gpu("RTX", 6144, (8, 6))])
+    load_model(tiny_model_folder)
+    assert ("built without CUDA" in capsys.readouterr().out) == (torch.version.cuda is None)
+
+
+def test_a_card_without_kernels_is_not_the_models_fault(tiny_model_folder, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(modeling.AutoModelForCausalLM, "from_pretrained", fail)
+    with pytest.raises(ModelError, match="no kernels for this card.*CUDA_VISIBLE_DEVICES"):
+        load_model(tiny_model_folder)
+
+
+def test_an_embedded_model_that_cannot_be_kept_says_why(tiny_model_folder, tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError("WinError 5")
+
+    gguf = tmp_path / "model.gguf"
+    gguf.write_bytes(b"as good as any")
+    tiny, tokenizer = load_model(tiny_model_folder)
+    tiny.config.quantization_config = None
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(modeling, "embedded_gguf", lambda: gguf)
+    monkeypatch.setattr(modeling.AutoModelForCausalLM, "from_pretrained", lambda **_: tiny)
+    monkeypatch.setattr(modeling.AutoTokenizer, "from_pretrained", lambda **_: tokenizer)
+    monkeypatch.setattr(modeling.Path, "rename", refused)
+    with pytest.raises(ModelError, match="cannot be loaded.*WinError 5"):
+        load_model()
+    assert not list((tmp_path / "emotion-cause-pairs").iterdir())

@@ -139,7 +139,8 @@ class Config:
             raise ConfigError("parameters lora_dropout and warmup_ratio must lie from 0 to below 1")
         if not 0 <= self.seed < 2**32:  # what numpy takes
             raise ConfigError(f"parameter seed is {shown(self.seed)}; it must lie from 0 to below 2**32")
-        if not self.run_name or Path(self.run_name).name != self.run_name or self.run_name.startswith("."):
+        plain = Path(self.run_name).name == self.run_name and not set("{}") & set(self.run_name)  # papermill fills {}
+        if not self.run_name or not plain or self.run_name.startswith("."):
             raise ConfigError(f"parameter run_name is {self.run_name!r}; it must be one plain folder name")
 
     def as_dict(self) -> dict:

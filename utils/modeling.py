@@ -17,6 +17,7 @@ import sys
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
+from sysconfig import get_path
 
 # One process drives one accelerator: with two visible and no launcher, SFTTrainer refuses to start (Kaggle's T4s).
 if "LOCAL_RANK" not in os.environ:
@@ -27,6 +28,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
+from torch.utils._triton import has_triton
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AttentionInterface,
@@ -118,8 +120,10 @@ def embedded_model() -> Path:
         AutoTokenizer.from_pretrained(**name).save_pretrained(partial)
         try:
             partial.rename(folder)
-        except OSError:  # another process was faster
-            shutil.rmtree(partial)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+            if not folder.exists():  # no other process was faster
+                raise
     return folder
 
 
@@ -141,6 +145,11 @@ def _finding(model: str):
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         if isinstance(error, ModelError) or out_of_memory(error):
             raise
+        if "no kernel image" in str(error):
+            raise ModelError(
+                f"torch {torch.__version__} has no kernels for this card: install one that has, or let the CPU compute "
+                "(environment variable CUDA_VISIBLE_DEVICES set to nothing)"
+            ) from error
         raise ModelError(
             f"model {model!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder that holds "
             "config.json, or a hub id"
@@ -302,6 +311,8 @@ def load_model(model: str = EMBEDDED, quantization: str = "none", precision: str
     # Weights come from safetensors alone, and code from nowhere: a pickle could run some, and so could a model's folder
     # (left open, transformers would ask).
     place = place or device()
+    if place.type == "cpu" and not (torch.version.cuda or torch.version.hip) and places.gpus():
+        print(f"torch {torch.__version__} is built without CUDA and leaves the NVIDIA card idle: see pytorch.org")
     options = {"dtype": dtype, "device_map": "auto" if offload else {"": place}}
     options |= {"use_safetensors": True, "trust_remote_code": False}
     if quantization == "nf4":
@@ -370,10 +381,17 @@ def compile_layers(model):
     """torch.compile for each layer of a Llama-like model, in place: the layers are alike, so one compilation serves
     all, for rows of any length. Weights and their names stay as they are.
 
-    Raises ModelError on a CPU without a C++ compiler.
+    Raises ModelError on a CPU without a C++ compiler or Python's headers, and on a GPU without Triton.
     """
-    if device().type == "cpu" and shutil.which(compiler()) is None:
-        raise ModelError(f"compile needs a C++ compiler, and {compiler()} is missing: install it, or set compile false")
+    missing = None
+    if device().type == "cuda" and not has_triton():
+        missing = "Triton (from compute capability 7.0 on)"
+    elif device().type == "cpu" and shutil.which(compiler()) is None:
+        missing = f"a C++ compiler, {compiler()}"
+    elif device().type == "cpu" and sys.platform == "linux" and not Path(get_path("include"), "Python.h").is_file():
+        missing = f"Python's headers ({get_path('include')}/Python.h, Debian's package python3-dev)"
+    if missing:
+        raise ModelError(f"compile needs {missing}, and it is missing: install it, or set compile false")
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module.compile(dynamic=True)
