@@ -159,7 +159,8 @@ def test_code_in_a_models_folder_is_not_run(tiny_model_folder, tmp_path, kind):
         load_model(str(folder))
     assert not marker.exists()
     # The same by way of an adapter that names the folder as its base model.
-    write_json({"parameters": {"model": str(folder)}}, tmp_path / "adapter" / "training.json")
+    record = {"parameters": {"model": str(folder)}, "emotions": dict.fromkeys(EMOTIONS, 1)}
+    write_json(record, tmp_path / "adapter" / "training.json")
     given = ROOT / "data" / "sample" / "unlabelled.json"
     arguments = [given, "--out", tmp_path / "out.json", *("--emotion-adapter", tmp_path / "adapter"),
                  *("--cause-adapter", tmp_path / "adapter")]
