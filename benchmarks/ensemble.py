@@ -4,7 +4,8 @@
     python -m benchmarks.ensemble ensemble smollm2-135m-ecf smollm2-135m-ecf-seed-1 smollm2-135m-ecf-seed-2
 
 A run without one of the two adapters lends the other, and is scored with the first run's. The emotions are those of the
-averaged probabilities, and every cause adapter is asked about these. It costs as many forward passes as there are
+averaged probabilities, and every cause adapter is asked about these; the log-odds of their trees (utils/structure.py)
+are averaged too. It costs as many forward passes as there are
 adapters, on one base model. Writes results_test/NAME/predictions.jsonl, with the runs and their data in config.json, or
 for a labelled split benchmarks/NAME.json: every member's scores, their mean and spread, and the ensemble's, beside the
 rule on the same emotions, with the paired bootstrap of benchmarks/bootstrap.py between the two (for the members, of
@@ -17,7 +18,7 @@ import math
 import statistics
 
 from benchmarks.bootstrap import compared
-from utils import cause, emotion
+from utils import cause, emotion, structure
 from utils.conversations import load_conversations, read_json, write_json
 from utils.inference import Journal, score_trees
 from utils.metrics import EMOTIONAL, emotion_scores, pair_scores, per_emotion_pair_scores
@@ -54,6 +55,11 @@ def scored(task: str, adapters: list, conversations: list[dict], journal=None) -
         found.append(score_trees(model, tokenizer, trees, names_of(conversations), config.token_budget,
                                  config.max_row_tokens, adapter.parts[-3], journal))
     return found
+
+
+def mean_log_odds(grown: list[structure.Structure], conversation: dict) -> list[float] | None:
+    """The mean of the runs' log-odds (structure.log_odds); None without any."""
+    return [statistics.mean(one) for one in zip(*(s.log_odds(conversation) for s in grown))] if grown else None
 
 
 def input_of(runs: list[str], split: str) -> dict:
@@ -151,15 +157,20 @@ def main():
         """(conversations with emotions, their probabilities) from scores."""
         return map(list, zip(*(emotion.read(c, one, prior) for c, one in zip(given, member, strict=True))))
 
-    def caused(labelled, runs):
-        """(conversations with pairs, their probabilities) by these runs' cause adapters."""
-        answers = averaged(scored("cause", [adapters["cause"][run] for run in runs], labelled, journal))
-        read = [cause.read_candidates(c, one, threshold) for c, one in zip(labelled, answers, strict=True)]
+    def caused(labelled, tables, runs):
+        """(conversations with pairs, their probabilities) by these runs' cause adapters and trees."""
+        folders = [adapters["cause"][run] for run in runs]
+        answers = averaged(scored("cause", folders, labelled, journal))
+        grown = list(filter(None, map(structure.load, folders)))
+        read = [
+            cause.read_candidates(c, one, threshold, mean_log_odds(grown, c), table)
+            for c, one, table in zip(labelled, answers, tables, strict=True)
+        ]
         return map(list, zip(*read))
 
     scores = dict(zip(adapters["emotion"], scored("emotion", list(adapters["emotion"].values()), given, journal)))
     labelled, tables = named(averaged(list(scores.values())))
-    paired, causes = caused(labelled, adapters["cause"])
+    paired, causes = caused(labelled, tables, adapters["cause"])
     if arguments.split == "unlabelled":
         folder = ROOT / "results_test" / arguments.name
         write_predictions(folder, paired, tables, causes)
@@ -174,7 +185,7 @@ def main():
     for run in adapters["emotion"]:
         alone, its_tables = named(scores[run])
         asked = run if run in adapters["cause"] else next(iter(adapters["cause"]))
-        pairs, its_causes = caused(alone, [asked])
+        pairs, its_causes = caused(alone, its_tables, [asked])
         write_predictions(written / run, pairs, its_tables, its_causes)
         members[run] = {"causes by": asked, **figures(given, alone, pairs)}
         beside_rule.append((pairs, [cause.rule(c) for c in alone]))

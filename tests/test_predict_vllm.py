@@ -16,7 +16,7 @@ import pytest
 import torch
 from test_parity import randomize
 
-from utils import emotion, predict_vllm
+from utils import emotion, predict_vllm, structure
 from utils.conversations import EMOTIONS, read_json, without_labels, write_json
 from utils.modeling import ModelError, add_lora, load_adapter, load_model, load_tokenizer, save_adapter
 from utils.predict import predict
@@ -55,7 +55,7 @@ def adapters_of(model_folder, folder, **parameters):
     for seed, task in enumerate(("emotion", "cause")):
         model = add_lora(load_model(model_folder, precision="float32")[0], 4, 8, 0.0, "all-linear")
         save_adapter(randomize(model, seed), folder / task, model_folder)
-        parameters = {"model": model_folder, "precision": "float32", "cause_threshold": 0.5, **parameters}
+        parameters = {"model": model_folder, "precision": "float32", "cause_threshold": 0.1, **parameters}
         emotions = {label: number + 1 for number, label in enumerate(EMOTIONS)}
         write_json({"parameters": parameters, "emotions": emotions}, folder / task / "training.json")
         found.append(folder / task)
@@ -99,6 +99,8 @@ def vllm(monkeypatch, whole_words):
 
 def test_the_labels_are_those_of_predict(vllm, whole_words, conversations, tmp_path):
     adapters = adapters_of(whole_words, tmp_path)
+    write_json(read_json(adapters[1] / "training.json") | {"structure": True}, adapters[1] / "training.json")
+    structure.save(structure.learn(conversations), adapters[1])
     write_json([without_labels(c) for c in conversations], tmp_path / "given.json")
     arguments = [str(tmp_path / "given.json"), "--out", str(tmp_path / "pred.json"),
                  "--emotion-adapter", str(adapters[0]), "--cause-adapter", str(adapters[1])]

@@ -78,16 +78,27 @@ def candidates_tree(conversation: dict, train: bool = False) -> Node:
     return trunk(conversation, {here: list(arrows.values()) for here, arrows in branches.items()})
 
 
-def read_candidates(conversation: dict, scores: list[list[float]], threshold: float):
-    """`scores`: for each question of `candidates_tree`, in its order, the log-probabilities of no and yes.
-    Returns the conversation with the pairs whose yes reaches `threshold`, and {utterance id: {candidate id: P}}."""
+def read_candidates(conversation: dict, scores: list[list[float]], threshold: float, structure: list[float] = None,
+                    emotions: list[list[float]] = None):
+    """The conversation with its likely pairs, and {utterance id: {candidate id: P}}, where P is the probability that
+    the candidate caused the emotion.
+
+    scores     for each question of `candidates_tree`, in its order, the log-probabilities of no and yes
+    threshold  a pair is named from this probability on: that of its emotion times P. The best is half the F1 that is
+               reached (Lipton et al., ECML PKDD 2014)
+    structure  for each question the log-odds of yes by structure.log_odds; P is then of the average of both log-odds,
+               a logarithmic opinion pool (Genest and Zidek 1986)
+    emotions   for each utterance the probabilities of the labels, of which the likeliest was named; none: gold emotions
+    """
     utterances = conversation["conversation"]
+    if structure is not None:
+        scores = [[no / 2, (yes + odds) / 2] for (no, yes), odds in zip(scores, structure, strict=True)]
     probability = {pair: emotion.probabilities(one)[1] for pair, one in zip(asked(conversation), scores, strict=True)}
     triples, table = [], {}
     for i, j in sorted(probability):
         u, candidate, p = utterances[i], utterances[j]["utterance_ID"], probability[i, j]
         table.setdefault(u["utterance_ID"], {})[candidate] = p
-        if p >= threshold:
+        if p * (max(emotions[i]) if emotions else 1) >= threshold:
             triples.append((u["utterance_ID"], u["emotion"], candidate))
     return with_pairs(conversation, triples), table
 

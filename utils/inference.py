@@ -1,7 +1,7 @@
 """Inference by exact scoring: the log-probability of every allowed answer, one forward pass a conversation.
 
     labelled, probabilities = predict_emotions(model, tokenizer, conversations)
-    with_pairs, probabilities = predict_causes(model, tokenizer, labelled, form="candidates", threshold=0.25)
+    with_pairs, probabilities = predict_causes(model, tokenizer, labelled, form="candidates", threshold=0.2)
 
 The published recipe (batched `generate`, the label parsed from the text) stands below under `recipe="published"`.
 With a `journal`, inference that was interrupted goes on where it stopped.
@@ -140,11 +140,14 @@ def predict_emotions(model, tokenizer, conversations: list[dict], recipe: str = 
     return [labelled for labelled, _ in read], [table for _, table in read]
 
 
-def predict_causes(model, tokenizer, conversations: list[dict], form: str = "candidates", threshold: float = 0.25,
+def predict_causes(model, tokenizer, conversations: list[dict], form: str = "candidates", threshold: float = 0.2,
                    recipe: str = "one_pass", token_budget: int = 256, max_row_tokens: int = 4096, batch_size: int = 8,
-                   journal: Journal | None = None):
+                   journal: Journal | None = None, structure=None, emotions: list | None = None):
     """(conversations with `emotion-cause_pairs` filled in, probabilities: for each conversation
-    {emotional utterance id: {candidate id: P}}). The conversations must carry emotions."""
+    {emotional utterance id: {candidate id: P}}). The conversations must carry emotions.
+
+    structure, emotions: for form "candidates", what structure.load found beside the adapter, and the probabilities
+    that `predict_emotions` gave; none of them for gold emotions (see cause.read_candidates)."""
     model.eval()
     if recipe == "published":
         return _generate_causes(model, tokenizer, conversations, batch_size, journal)
@@ -153,7 +156,10 @@ def predict_causes(model, tokenizer, conversations: list[dict], form: str = "can
         return _search_lists(model, tokenizer, conversations, names, token_budget, max_row_tokens, journal)
     trees = [cause.candidates_tree(c) for c in conversations]
     scores = score_trees(model, tokenizer, trees, names, token_budget, max_row_tokens, "causes", journal)
-    read = [cause.read_candidates(c, s, threshold) for c, s in zip(conversations, scores)]
+    read = [
+        cause.read_candidates(c, s, threshold, structure and structure.log_odds(c), table)
+        for c, s, table in zip(conversations, scores, emotions or [None] * len(conversations), strict=True)
+    ]
     return [paired for paired, _ in read], [table for _, table in read]
 
 

@@ -16,7 +16,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from utils import places
+from utils import places, structure
 from utils.command import command
 from utils.config import Config, ConfigError
 from utils.conversations import ConversationError, load_conversations, read_json, to_json, without_labels, write_json
@@ -96,6 +96,8 @@ class Predictor:
             config = self.configs[task] = trained_with(adapter, max_row_tokens)
             if task == "emotion":
                 self.prior = emotion_prior(adapter, config.logit_adjustment)
+            else:
+                self.structure = structure.load(adapter)
             base = config.model, config.quantization, config.precision, config.offload
             if base not in bases:
                 check_memory(config)
@@ -124,7 +126,7 @@ class Predictor:
         config = self.configs["cause"]
         paired, causes = predict_causes(
             *self._ready("cause"), labelled, config.cause_form, config.cause_threshold, journal=journal,
-            **config.inference(),
+            structure=self.structure, emotions=emotions, **config.inference(),
         )
         return paired, emotions, causes
 

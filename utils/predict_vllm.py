@@ -18,6 +18,7 @@ import argparse
 import json
 import sys
 
+from utils import structure
 from utils.command import command
 from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
 from utils.predict import positive
@@ -64,6 +65,7 @@ class Labeller:
         if {self.emotion.recipe, self.cause.recipe} != {"one_pass"} or self.cause.cause_form != "candidates":
             raise EngineError("only recipe one_pass, cause_form candidates has one-token answers: use utils.predict")
         self.prior = emotion_prior(emotion_adapter, self.emotion.logit_adjustment)
+        self.structure = structure.load(cause_adapter)
         self.tokenizer = load_tokenizer(self.emotion.model)
         self.engine = engine or self._engine()
 
@@ -116,10 +118,15 @@ class Labeller:
         given = [without_labels(c) for c in given]
         trees = [emotion.tree(c) for c in given]
         scores = self._scores("emotion", trees, given, self.emotion.max_row_tokens)
-        labelled = [emotion.read(c, one, self.prior)[0] for c, one in zip(given, scores)]
+        read = [emotion.read(c, one, self.prior) for c, one in zip(given, scores)]
+        labelled = [c for c, _ in read]
         trees = [cause.candidates_tree(c) for c in labelled]
         scores = self._scores("cause", trees, labelled, self.cause.max_row_tokens)
-        return [cause.read_candidates(c, one, self.cause.cause_threshold)[0] for c, one in zip(labelled, scores)]
+        return [
+            cause.read_candidates(c, one, self.cause.cause_threshold, self.structure and self.structure.log_odds(c),
+                                  table)[0]
+            for (c, table), one in zip(read, scores)
+        ]
 
 
 @command("utils.predict_vllm")

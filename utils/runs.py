@@ -286,13 +286,15 @@ class Run:
                 records[self.notebook]["adapter"] = self._adapter_used
                 write_json(records, path)
 
-    def finish_adapter(self, task: str, history: list[dict], emotions: dict[str, int], of_text: list[dict] = ()):
+    def finish_adapter(self, task: str, history: list[dict], emotions: dict[str, int], of_text: list[dict] = (),
+                       structure: bool = False):
         """Mark the adapter as finished: every parameter, the code's revision, how often training saw each emotion
-        (`emotions`) and the trainer's log, of the words too where they came first (`of_text`), stand in its
-        training.json. Its checkpoints are removed."""
+        (`emotions`) and the trainer's log, of the words too where they came first (`of_text`), and whether
+        utils/structure.py has its file there, stand in its training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
         record = {"parameters": self.config.as_dict(), "revision": revision(), "emotions": emotions, "history": history}
         record |= {"text_history": of_text} if of_text else {}
+        record |= {"structure": True} if structure else {}
         record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(record, folder / "training.json")  # first: on a full disk the checkpoints are still needed
         self.drop_checkpoints(task)
@@ -344,9 +346,9 @@ class Run:
         write_json(conversations, folder / f"{name}.json")
         write_json(probabilities, folder / f"{name}_probabilities.json")
 
-    def emotion_probabilities(self, folder: Path) -> list:
+    def emotion_probabilities(self, folder: Path, name="emotion_labelled_data") -> list:
         """The probabilities that `save_emotions` wrote: for each conversation utterances x 7."""
-        path = folder / "emotion_labelled_data_probabilities.json"
+        path = folder / f"{name}_probabilities.json"
         return read_json(path) if path.is_file() else []
 
 

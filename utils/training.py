@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from transformers import Trainer, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from utils import cause, emotion
+from utils import cause, emotion, structure
 from utils.card import write_cards
 from utils.config import TrainingSettings
 from utils.conversations import read_json
@@ -247,6 +247,7 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
         unlabelled: list[dict] = ()):
     """The run's adapter of `task`, trained on `conversations` unless it is finished already; (model, history).
 
+    Beside the cause adapter stands what boosted trees learn of its candidates (utils/structure.py).
     With `text_epochs` it first learns the words of `conversations` and `unlabelled` as a language model does, without
     any label: task-adaptive pretraining (Gururangan et al., ACL 2020). The history is that of the labels.
     An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from
@@ -267,6 +268,9 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
     if config.recipe == "one_pass" and limit < config.max_row_tokens:
         for given in (conversations, validation):
             check_positions(_training_rows(task, given, tokenizer, config), names_of(given), limit)
+    learnt = None
+    if task == "cause" and config.recipe == "one_pass" and config.cause_form == "candidates":
+        learnt = structure.learn(conversations, config.seed)
     set_seed(config.seed)  # the adapter's first weights are random
     model = add_lora(
         model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
@@ -283,7 +287,9 @@ def fit(run, task: str, model, tokenizer, conversations: list[dict], validation:
     if processes().is_main_process:
         with _said_where(folder):
             save_adapter(model, folder, config.model)
-        run.finish_adapter(task, history, emotion.counts(conversations), of_text)
+            if learnt:
+                structure.save(learnt, folder)
+        run.finish_adapter(task, history, emotion.counts(conversations), of_text, bool(learnt))
         write_cards(run.train_dir)
     processes().wait_for_everyone()
     return model.eval(), history
