@@ -15,6 +15,7 @@ from test_tasks import FIVE, conversation
 from utils import cause, emotion, structure
 from utils.config import Config
 from utils.conversations import causes_of, pairs, read_json, with_pairs, write_json
+from utils.export import export
 from utils.inference import predict_causes
 from utils.metrics import pair_scores
 from utils.modeling import ModelError, load_model
@@ -114,6 +115,9 @@ def test_a_training_leaves_them_and_prediction_uses_them(tiny_model_folder, samp
     alone, alone_causes = predict_causes(model, tokenizer, labelled, threshold=0.2)
     both, both_causes = predict_causes(model, tokenizer, labelled, threshold=0.2, structure=learnt, emotions=tables)
     assert labelled == both and causes == both_causes != alone_causes
+
+    exported = export(folder, tmp_path / "exported")
+    assert structure.load(exported) == learnt and structure.FILE in (exported / "README.md").read_text()
 
     (folder / structure.FILE).unlink()
     with pytest.raises(ModelError, match="structure.json is missing"):

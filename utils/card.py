@@ -128,6 +128,9 @@ def card(adapter, merged: str | None = None) -> str:
         others = " and of the run's unlabelled ones" if "unlabelled" in made["input"] else ""
         labels += (f" Before, it read the words of these conversations{others}, without labels "
                    f"({config.text_epochs:g} epochs).")
+    if record.get("structure"):
+        labels += (" From the same conversations boosted trees learnt causes by structure alone: speakers, emotions, "
+                   "distances and lengths (`structure.json`). Its answers are averaged with theirs; the scores are of both.")
     scored = notebooks.get("4_cause_inference", notebooks.get("2_emotion_inference"))
     if "pairs" in metrics:
         scores = results_table(run) + (

@@ -4,8 +4,9 @@
     python -m utils.export results_train/sample/adapters/emotion --out exported/emotion-pt --to state_dict
     python -m utils.export results_train/sample/adapters/emotion --out exported/emotion-q8 --to gguf --weights q8_0
 
-The folder also holds the tokenizer, the adapter's training.json and a model card. `gguf_scores` is how llama.cpp scores
-the questions that the model was trained on; benchmarks/export.py counts what each form of the weights changes.
+The folder also holds the tokenizer, the adapter's training.json, a cause adapter's structure.json and a model card.
+`gguf_scores` is how llama.cpp scores the questions that the model was trained on; benchmarks/export.py counts what each
+form of the weights changes.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from utils import structure
 from utils.command import command
 from utils.runs import RunError
 
@@ -98,7 +100,9 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
         if form == "state_dict":
             model.config.save_pretrained(partial)
             torch.save(dict(model.state_dict()), partial / "state_dict.pt")
-        shutil.copy(Path(adapter) / "training.json", partial)
+        for name in ("training.json", structure.FILE):
+            if (Path(adapter) / name).is_file():
+                shutil.copy(Path(adapter) / name, partial)
         (partial / "README.md").write_text(card(adapter, merged=form), encoding="utf-8")
         partial.rename(folder)
     finally:

@@ -5,7 +5,7 @@
     save(structure, folder); load(folder)    structure.json, beside the cause adapter's weights
 
 A small language model learns little of this, and late (LOG.md); so its answers are averaged with these
-(cause.read_candidates). The trees are scikit-learn's; they are kept as arrays, which any of its versions, and none, reads.
+(cause.read_candidates). The trees are scikit-learn's, kept as arrays: what reads them does not need it.
 """
 
 import json
