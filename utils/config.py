@@ -89,7 +89,7 @@ class Config:
     gradient_checkpointing: bool = False  # trades a third more time for activation memory
     compile: bool = False  # torch.compile the layers: a quarter faster on a CPU after a minute; needs a C++ compiler
     report_to: str = "none"  # an experiment tracker, if it is installed: "trackio", "tensorboard" or "wandb"
-    logit_adjustment: float = 0.4  # taken off a label: this times the log of its share in training (dev, LOG.md)
+    logit_adjustment: float = 0.5  # taken off a label: this times the log of its share in training (LOG.md)
     cause_form: str = "candidates"  # a probability for each candidate; "list" is the published answer
     cause_emotions: str = "gold"  # what cause training reads; "predicted": notebook 2's labels of the training split
     cause_threshold: float = 0.2  # P(emotion) x P(cause) from which a pair is named; half the F1 reached (LOG.md)
