@@ -41,7 +41,7 @@ from utils.conversations import (
 from utils.emotion import prior_scores
 
 ROOT = places.ROOT
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "scikit-learn")
 FIRST = {
     "train": "generate_input.py",
     "emotion adapter": "notebook 1_emotion_recognition_training",
