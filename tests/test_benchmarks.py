@@ -6,6 +6,7 @@ whole of it runs, on the CPU and with a tiny model.
 
 import json
 import math
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -15,19 +16,19 @@ from conftest import beginning
 from test_parity import randomize
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import bootstrap, ensemble, equal_data, gpu, speed, untrained
+from benchmarks import bootstrap, decided_again, ensemble, equal_data, gpu, speed, untrained
 from benchmarks.ensemble import averaged
 from benchmarks.forms import emotion_tree
 from benchmarks.limit import doubled, growth_figure, long_conversation, measure_growth, multiply_adds
 from benchmarks.measure import Clock
 from benchmarks.rows import DoneWell, LlamaCpp, OnePass, Published, asked_alone
-from utils import cause, emotion
+from utils import cause, emotion, structure
 from utils.config import Config
-from utils.conversations import EMOTIONS, pairs, with_pairs, without_labels, write_json
+from utils.conversations import EMOTIONS, pairs, read_json, with_pairs, without_labels, write_json
 from utils.metrics import pair_counts, pair_scores, weighted_f1
 from utils.modeling import add_lora, load_model, save_adapter
 from utils.prefix_tree import TreeEncoder, model_inputs, pack, paths, render
-from utils.runs import fingerprints, read_predictions, revision
+from utils.runs import fingerprints, read_predictions, revision, write_predictions
 from utils.training import examples
 
 CONFIG = Config(precision="float32", lora_r=4, lora_alpha=8)
@@ -446,3 +447,41 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversati
     write_json(conversations[1:], tmp_path / "input" / "test" / "conversations.json")
     with pytest.raises(SystemExit, match="input is not what the runs were made with.*generate_input"):
         told("changed", "first")
+
+
+# ---- decided again ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_decided_again_is_what_would_have_been_decided(sample, tmp_path, monkeypatch):
+    """From recorded probabilities, to their rounding; questions that were not asked are answered by the trees."""
+    generator, taught, given = random.Random(1), sample[:40], [without_labels(c) for c in sample[40:60]]
+    counted, grown = emotion.counts(taught), structure.learn(taught, 7)
+    scores = [[[generator.gauss(0, 1) for _ in range(7)] for _ in c["conversation"]] for c in given]
+    old = [emotion.read(c, one, emotion.prior_scores(counted, 0.1)) for c, one in zip(given, scores)]
+    answers = [[(lambda p: [math.log(1 - p), math.log(p)])(generator.uniform(0.01, 0.9)) for _ in cause.asked(c)]
+               for c, _ in old]
+    read = [cause.read_candidates(c, one, 0.5) for (c, _), one in zip(old, answers)]
+    write_predictions(tmp_path / "results_test/run", [c for c, _ in read], [t for _, t in old], [t for _, t in read])
+    for name, conversations in (("train", taught), ("unlabelled", given)):
+        write_json(conversations, tmp_path / "input" / name / "conversations.json")
+    write_json({"before": {}}, tmp_path / "results_test/run/config.json")
+    recorded = (tmp_path / "results_test/run/predictions.jsonl").rename(tmp_path / "old.jsonl")
+    monkeypatch.setattr(decided_again, "ROOT", tmp_path)
+    given_to = ["again", "run", str(recorded), "--recorded", "0.1", "--taught", "input", "--seed", "7"]
+    monkeypatch.setattr("sys.argv", given_to)
+    decided_again.main()
+
+    same = new = 0
+    lines = (tmp_path / "results_test/run/predictions.jsonl").read_text("utf-8").splitlines()
+    for line, c, one, (before, _), asked in zip(map(json.loads, lines), given, scores, old, answers, strict=True):
+        labelled, table = emotion.read(c, one, emotion.prior_scores(counted, Config().logit_adjustment))
+        assert line["emotions"] == [u["emotion"] for u in labelled["conversation"]]
+        known, odds = dict(zip(cause.asked(before), asked)), grown.log_odds(labelled)
+        wanted = [known.get(pair, [0.0, odd]) for pair, odd in zip(cause.asked(labelled), odds)]
+        paired, causes = cause.read_candidates(labelled, wanted, Config().cause_threshold, odds, table)
+        assert line["cause_probabilities"] == {
+            str(i): {str(j): pytest.approx(p, abs=2e-3) for j, p in row.items()} for i, row in causes.items()}
+        same += line["emotion-cause_pairs"] == [[f"{i}_{label}", str(j)] for i, label, j in pairs(paired)]
+        new += len(set(cause.emotional(labelled)) - set(cause.emotional(before)))
+    assert same >= 0.9 * len(given) and new > 0
+    assert set(read_json(tmp_path / "results_test/run/config.json")) == {"before", "benchmarks.decided_again"}
