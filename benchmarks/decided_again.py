@@ -1,4 +1,5 @@
-"""Recorded probabilities, decided again: the predictions of a run whose adapters are gone, as this revision decides.
+"""Recorded probabilities, decided again: the predictions of a run whose adapters are gone, nearly as this revision
+would decide them.
 
     git show 96a3086:results_test/smollm2-135m-ecf-all/predictions.jsonl > old.jsonl     # adjustment 0.4, no trees
     python -m benchmarks.decided_again smollm2-135m-ecf-all old.jsonl --recorded 0.4 --taught input/ecf-all
@@ -6,8 +7,9 @@
 
 The emotions' probabilities are moved from the recorded logit adjustment to the default one. The causes' are averaged
 with those of trees (utils/structure.py) that learn from the train split of `--taught`; an utterance that had no emotion
-was not asked about, and has the trees' alone. Writes results_test/RUN/predictions.jsonl, and what was done to its
-config.json.
+was not asked about, and has the trees' alone. What it cannot know is how the adapter would have answered had it read
+the emotions that change by this (some 3 of 100). Writes results_test/RUN/predictions.jsonl, and what was done to its
+config.json; a run that was decided again is refused.
 """
 
 import argparse
@@ -46,6 +48,9 @@ def main():
     parser.add_argument("--taught", required=True, help="the input that the run was trained on")
     parser.add_argument("--seed", type=int, default=Config.seed, help="of the trees")
     arguments = parser.parse_args()
+    folder = ROOT / "results_test" / arguments.run
+    if "benchmarks.decided_again" in (before := read_json(folder / "config.json")):
+        raise SystemExit(f"benchmarks.decided_again: {folder} was decided again: git checkout its files as they were")
     taught = load_conversations(ROOT / arguments.taught / "train", labelled=True)
     given = load_conversations(ROOT / arguments.taught / "unlabelled", labelled=False)
     grown, counted = structure.learn(taught, arguments.seed), emotion.counts(taught)
@@ -62,13 +67,12 @@ def main():
         paired.append(pairs)
         tables.append(table)
         causes.append(probabilities)
-    folder = ROOT / "results_test" / arguments.run
     write_predictions(folder, paired, tables, causes)
     parameters = {"recorded": arguments.recorded, "taught": arguments.taught, "seed": arguments.seed,
                   "logit_adjustment": Config.logit_adjustment, "cause_threshold": Config.cause_threshold}
     record = {"parameters": parameters, "input": fingerprints(ROOT / arguments.taught), "revision": revision(),
               "versions": versions()}
-    write_json(read_json(folder / "config.json") | {"benchmarks.decided_again": record}, folder / "config.json")
+    write_json(before | {"benchmarks.decided_again": record}, folder / "config.json")
     utterances = sum(len(c["conversation"]) for c in given)
     print(f"{arguments.run}: {kept} of {utterances} emotions as before, "
           f"{sum(len(c['emotion-cause_pairs']) for c in paired)} pairs, "

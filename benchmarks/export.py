@@ -5,8 +5,8 @@ the weights, as files for transformers and for llama.cpp.
     python -m benchmarks.export smollm2-135m-ecf          # writes benchmarks/export.json; minutes on two CPU cores
 
 Emotions are read with the run's logit adjustment; causes, which are asked about the gold emotions, at its threshold. A
-decision is an utterance's emotion, or whether a candidate is a cause. Every line counts the decisions that differ from
-those of the adapter on its base model in float32.
+decision is an utterance's emotion, or whether a candidate is a cause by the model alone, without the trees beside it.
+Every line counts the decisions that differ from those of the adapter on its base model in float32.
 """
 
 import argparse

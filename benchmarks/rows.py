@@ -6,7 +6,8 @@ A row has a name, says what it computes (`computes`), which attention it uses (N
     label(model, tokenizer, task, conversations)                  the conversations with emotions, or with pairs
     training_tokens, inference_tokens(tokenizer, task, conversations)
 
-Tasks are "emotion" and "cause"; conversations carry gold labels, and causes are asked about gold emotions.
+Tasks are "emotion" and "cause"; conversations carry gold labels, and causes are asked about gold emotions. They are the
+model's alone, without the trees of utils/structure.py, which take milliseconds a conversation in every row.
 """
 
 import importlib.util

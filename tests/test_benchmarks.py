@@ -27,6 +27,7 @@ from utils.config import Config
 from utils.conversations import EMOTIONS, pairs, read_json, with_pairs, without_labels, write_json
 from utils.metrics import pair_counts, pair_scores, weighted_f1
 from utils.modeling import add_lora, load_model, save_adapter
+from utils.predict import predict
 from utils.prefix_tree import TreeEncoder, model_inputs, pack, paths, render
 from utils.runs import fingerprints, read_predictions, revision, write_predictions
 from utils.training import examples
@@ -386,16 +387,18 @@ def test_an_ensemble_averages_probabilities():
     assert averaged([one, other]) == [[pytest.approx([math.log(0.65), math.log(0.35)])]]
 
 
-def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversations, tmp_path, monkeypatch):
+def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, sample, conversations, tmp_path, monkeypatch):
     for number, run in enumerate(("first", "second", "emotions alone")):
         for task in ("emotion", "cause")[: 1 if number == 2 else 2]:
             found, _ = load_model(tiny_model_folder, precision="float32")
             torch.manual_seed(number)
             adapter = tmp_path / "results_train" / run / "adapters" / task
             save_adapter(randomize(add_lora(found, 4, 8, 0.0, "all-linear")), adapter, tiny_model_folder)
-            parameters = Config(run_name=run, model=tiny_model_folder, precision="float32", lora_r=4).as_dict()
-            seen = dict.fromkeys(EMOTIONS, 1)
-            write_json({"parameters": parameters, "emotions": seen}, adapter / "training.json")
+            parameters = Config(run_name=run, model=tiny_model_folder, precision="float32", lora_r=4,
+                                cause_threshold=0.02).as_dict()
+            record = {"parameters": parameters, "emotions": dict.fromkeys(EMOTIONS, 1), "structure": task == "cause"}
+            write_json(record, adapter / "training.json")
+            structure.save(structure.learn(sample[:10], number), adapter)
     write_json(conversations, tmp_path / "input" / "test" / "conversations.json")
     write_json([without_labels(c) for c in conversations], tmp_path / "input" / "unlabelled" / "conversations.json")
     write_json(conversations[:1], tmp_path / "input" / "train" / "conversations.json")
@@ -428,6 +431,14 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, conversati
     for system, figures in (*both["members"].items(), ("ensemble", both["ensemble"])):
         scored = read_predictions(tmp_path / "benchmarks" / "both.predictions" / system, conversations)
         assert pair_scores(conversations, scored, 2) == figures["pairs"]
+        if system == "first":  # as utils.predict has them, trees and all
+            adapters = [tmp_path / "results_train" / "first" / "adapters" / task for task in ("emotion", "cause")]
+            predicted = predict(conversations, *adapters)
+            assert list(map(pairs, scored)) == list(map(pairs, predicted)) and any(map(pairs, predicted))
+    grown = [structure.learn(sample[:10], number) for number in range(2)]
+    odds = [one.log_odds(conversations[0]) for one in grown]
+    assert ensemble.mean_log_odds(grown, conversations[0]) == pytest.approx(np.mean(odds, 0).tolist())
+    assert odds[0] != odds[1] and ensemble.mean_log_odds([], conversations[0]) is None
     told("unlabelled", "first", "second", "emotions alone", "--split", "unlabelled")
     lines = (tmp_path / "results_test" / "unlabelled" / "predictions.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["conversation_ID"] for line in lines] == [c["conversation_ID"] for c in conversations]

@@ -15,11 +15,13 @@ import numpy
 import pytest
 import torch
 from test_parity import randomize
+from test_structure import middle_threshold
 
 from utils import emotion, predict_vllm, structure
 from utils.conversations import EMOTIONS, read_json, without_labels, write_json
+from utils.inference import predict_causes
 from utils.modeling import ModelError, add_lora, load_adapter, load_model, load_tokenizer, save_adapter
-from utils.predict import predict
+from utils.predict import Predictor, predict
 from utils.predict_vllm import EngineError, Labeller, questions
 from utils.rows import encode_trees, names_of
 
@@ -97,10 +99,11 @@ def vllm(monkeypatch, whole_words):
     return module
 
 
-def test_the_labels_are_those_of_predict(vllm, whole_words, conversations, tmp_path):
+def test_the_labels_are_those_of_predict(vllm, whole_words, sample, conversations, tmp_path):
     adapters = adapters_of(whole_words, tmp_path)
     write_json(read_json(adapters[1] / "training.json") | {"structure": True}, adapters[1] / "training.json")
-    structure.save(structure.learn(conversations), adapters[1])
+    structure.save(structure.learn(sample[:40]), adapters[1])
+    threshold = middle_threshold(*adapters, conversations)
     write_json([without_labels(c) for c in conversations], tmp_path / "given.json")
     arguments = [str(tmp_path / "given.json"), "--out", str(tmp_path / "pred.json"),
                  "--emotion-adapter", str(adapters[0]), "--cause-adapter", str(adapters[1])]
@@ -108,6 +111,10 @@ def test_the_labels_are_those_of_predict(vllm, whole_words, conversations, tmp_p
     found = read_json(tmp_path / "pred.json")
     assert found == predict(conversations, *adapters)
     assert any(c["emotion-cause_pairs"] for c in found)
+    predictor = Predictor(*adapters)
+    _, tables, _ = predictor(conversations)
+    for other in ({"structure": None, "emotions": tables}, {"structure": predictor.structure}):
+        assert predict_causes(*predictor._ready("cause"), found, threshold=threshold, **other)[0] != found
     # both adapters on one engine, one request a question
     utterances = sum(len(c["conversation"]) for c in conversations)
     assert vllm.seen[0] == ("emotion", 1, utterances) and vllm.seen[1][:2] == ("cause", 2) and len(vllm.seen) == 2

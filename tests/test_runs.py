@@ -130,10 +130,11 @@ def test_missing_inputs_name_the_step_to_run_first(tmp_path, conversations):
     write_json(conversations, run.train_dir / "emotion_labelled_data.json")
     with pytest.raises(RunError, match="data_probabilities.json is missing: run notebook 2_emotion_inference first"):
         run.emotion_labelled(run.train_dir, "val")
-    run.save_emotions(run.train_dir, [without_labels(c) for c in conversations], [])
+    run.save_emotions(run.train_dir, [without_labels(c) for c in conversations],
+                      [[[1.0]] * len(c["conversation"]) for c in conversations])
     with pytest.raises(RunError, match="conversation 2 lacks emotions: run notebook 2_emotion_inference again"):
         run.emotion_labelled(run.train_dir, "val")
-    run.save_emotions(run.train_dir, conversations, [])
+    run.save_emotions(run.train_dir, conversations, [[[1.0]] * len(c["conversation"]) for c in conversations])
     assert run.emotion_labelled(run.train_dir, "val") == conversations
 
     for task, notebook in (
@@ -151,7 +152,7 @@ def test_labels_of_an_adapter_that_was_trained_again_are_refused(tmp_path, conve
     run.finish_adapter("emotion", [], {})
     weights.write_bytes(b"first")
     run.finished_adapter("emotion")
-    run.save_emotions(run.train_dir, conversations, [])
+    run.save_emotions(run.train_dir, conversations, [[[1.0]] * len(c["conversation"]) for c in conversations])
     run.finish()
     last = Run(Config(), "4_cause_inference", [], root=tmp_path)
     assert last.emotion_labelled(run.train_dir, "val") == conversations
@@ -162,7 +163,7 @@ def test_labels_of_an_adapter_that_was_trained_again_are_refused(tmp_path, conve
     shutil.copytree(run.adapter("emotion"), other.adapter("emotion"))
     (other.adapter("emotion") / "adapter_model.safetensors").write_bytes(b"first")
     other.finished_adapter("emotion")
-    other.save_emotions(other.train_dir, conversations, [])
+    other.save_emotions(other.train_dir, conversations, [[[1.0]] * len(c["conversation"]) for c in conversations])
     (other.adapter("emotion") / "adapter_model.safetensors").write_bytes(b"second")
     with pytest.raises(RunError, match=refused):
         Run(Config(run_name="cut"), "4_cause_inference", [], root=tmp_path).emotion_labelled(other.train_dir, "val")

@@ -96,6 +96,19 @@ def test_log_odds_and_certainty_make_the_pairs():
     assert all(p == pytest.approx(0.9) for row in table.values() for p in row.values())
 
 
+def middle_threshold(emotion_adapter, cause_adapter, conversations):
+    """A cause_threshold for the cause adapter in the widest gap of the middle fifth of all P(emotion) x P(cause)."""
+    _, tables, causes = Predictor(emotion_adapter, cause_adapter)(conversations)
+    products = sorted(p * max(table[i - 1]) for table, found in zip(tables, causes) for i, row in found.items()
+                      for p in row.values())
+    middle = products[2 * len(products) // 5 : 3 * len(products) // 5]
+    _, low, high = max((high - low, low, high) for low, high in zip(middle, middle[1:]))
+    record = read_json(cause_adapter / "training.json")
+    record["parameters"]["cause_threshold"] = (low + high) / 2
+    write_json(record, cause_adapter / "training.json")
+    return record["parameters"]["cause_threshold"]
+
+
 def test_a_training_leaves_them_and_prediction_uses_them(tiny_model_folder, sample, tmp_path):
     for split in ("train", "val", "test"):
         write_json(sample[:3], tmp_path / "input" / split / "conversations.json")
@@ -109,12 +122,18 @@ def test_a_training_leaves_them_and_prediction_uses_them(tiny_model_folder, samp
     learnt = structure.load(folder)
     assert learnt == structure.learn(sample[:3], config.seed) and structure.load(run.adapter("emotion")) is None
 
+    threshold = middle_threshold(run.adapter("emotion"), folder, sample[:2])
     predictor = Predictor(run.adapter("emotion"), folder)
     labelled, tables, causes = predictor(sample[:2])
     model, tokenizer = predictor._ready("cause")
-    alone, alone_causes = predict_causes(model, tokenizer, labelled, threshold=0.2)
-    both, both_causes = predict_causes(model, tokenizer, labelled, threshold=0.2, structure=learnt, emotions=tables)
-    assert labelled == both and causes == both_causes != alone_causes
+
+    def found(**more):
+        return predict_causes(model, tokenizer, labelled, threshold=threshold, **more)
+
+    assert found(structure=learnt, emotions=tables) == (labelled, causes)
+    assert found(emotions=tables)[1] != causes and found(structure=learnt)[1] == causes
+    unsure = [[[p / 9 for p in one] for one in table] for table in tables]  # it had been sure of every emotion
+    assert found(structure=learnt, emotions=unsure)[0] != labelled != found(emotions=tables)[0] and pairs(labelled[0])
 
     exported = export(folder, tmp_path / "exported")
     assert structure.load(exported) == learnt and structure.FILE in (exported / "README.md").read_text()
@@ -132,6 +151,8 @@ def test_a_damaged_file_is_named(sample, tmp_path):
     damages = [
         {"features": ["distance"]}, {"start": None}, {"trees": [{}]}, {"trees": 3},
         {"trees": [whole["trees"][0] | {"left": [0]}]},
+        {"trees": [whole["trees"][0] | {"value": [None] * len(whole["trees"][0]["left"])}]},
+        {"trees": [whole["trees"][0] | {"left": [0.0] * len(whole["trees"][0]["left"])}]},
         {"trees": [whole["trees"][0] | {"right": [999] * len(whole["trees"][0]["left"])}]},
         {"trees": [whole["trees"][0] | {"feature": [99] * len(whole["trees"][0]["left"])}]},
     ]

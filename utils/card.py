@@ -130,8 +130,9 @@ def card(adapter, merged: str | None = None) -> str:
                    f"({config.text_epochs:g} epochs).")
     if record.get("structure"):
         labels += (" From the same conversations boosted trees learnt causes by structure alone: speakers, emotions, "
-                   "distances and lengths (`structure.json`). Its answers are averaged with theirs; the scores are of "
-                   "both.")
+                   "distances, lengths and marks (`structure.json`, at revision {revision}, scikit-learn "
+                   "{scikit-learn}). Its answers are averaged with theirs; the scores are of both."
+                   ).format(**record["structure"])
     scored = notebooks.get("4_cause_inference", notebooks.get("2_emotion_inference"))
     if "pairs" in metrics:
         scores = results_table(run) + (

@@ -1,7 +1,8 @@
 """Inference by exact scoring: the log-probability of every allowed answer, one forward pass a conversation.
 
     labelled, probabilities = predict_emotions(model, tokenizer, conversations)
-    with_pairs, probabilities = predict_causes(model, tokenizer, labelled, form="candidates", threshold=0.2)
+    with_pairs, of_causes = predict_causes(model, tokenizer, labelled, threshold=0.2, emotions=probabilities,
+                                           structure=structure.load(adapter))
 
 The published recipe (batched `generate`, the label parsed from the text) stands below under `recipe="published"`.
 With a `journal`, inference that was interrupted goes on where it stopped.

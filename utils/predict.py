@@ -92,12 +92,11 @@ class Predictor:
             found = find_adapters()
             emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
         self.configs, self.models, bases = {}, {}, {}
+        self.structure = structure.load(cause_adapter)
         for task, adapter in (("emotion", emotion_adapter), ("cause", cause_adapter)):
             config = self.configs[task] = trained_with(adapter, max_row_tokens)
             if task == "emotion":
                 self.prior = emotion_prior(adapter, config.logit_adjustment)
-            else:
-                self.structure = structure.load(adapter)
             base = config.model, config.quantization, config.precision, config.offload
             if base not in bases:
                 check_memory(config)
@@ -160,11 +159,14 @@ def part_of(text: str) -> tuple[int, int]:
 
 
 def job_of(conversations: list[dict], adapters) -> str:
-    """What all parts of one job share: a hash of the conversations, the adapters' weights and their parameters."""
+    """What all parts of one job share: a hash of the conversations, of the adapters' weights and parameters, and of
+    what else their answers are read with."""
     digest = hashlib.sha256(to_json([without_labels(c) for c in conversations]).encode("utf-8", "surrogatepass"))
     for adapter in adapters:
         digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
         digest.update(repr(trained_with(adapter)).encode())
+        seen = read_json(Path(adapter) / "training.json").get("emotions")
+        digest.update(repr((seen, structure.load(adapter))).encode())
     return digest.hexdigest()
 
 

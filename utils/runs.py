@@ -256,6 +256,10 @@ class Run:
             raise RunError(f"{path} is of an emotion adapter that was trained again since: run "
                            f"{FIRST['emotion labels']} first")
         conversations = load_conversations(path)
+        lengths = [len(one) for one in read_json(folder / f"{name}_probabilities.json")]
+        if lengths != [len(c["conversation"]) for c in conversations]:
+            raise RunError(f"{path}: it has other utterances than {name}_probabilities.json beside it: run "
+                           f"{FIRST['emotion labels']} again")
         for c in conversations:
             if any("emotion" not in u for u in c["conversation"]):
                 raise RunError(f"{path}: conversation {c['conversation_ID']} lacks emotions: run "
@@ -294,7 +298,8 @@ class Run:
         folder = self.adapter(task)
         record = {"parameters": self.config.as_dict(), "revision": revision(), "emotions": emotions, "history": history}
         record |= {"text_history": of_text} if of_text else {}
-        record |= {"structure": True} if structure else {}
+        if structure:
+            record["structure"] = {"revision": revision(), "scikit-learn": versions()["scikit-learn"]}
         record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(record, folder / "training.json")  # first: on a full disk the checkpoints are still needed
         self.drop_checkpoints(task)

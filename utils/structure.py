@@ -145,8 +145,10 @@ def load(folder) -> Structure | None:
         structure = Structure(float(record["start"]), record["trees"])
         for tree in structure.trees:
             nodes = [len(tree[name]) for name in _ARRAYS]
-            inside = all(0 <= k < nodes[0] for name in ("left", "right") for k in tree[name])
-            if len(set(nodes)) != 1 or not inside or not all(0 <= k < len(FEATURES) for k in tree["feature"]):
+            ends = {"feature": len(FEATURES), "left": nodes[0], "right": nodes[0]}
+            inside = all(type(k) is int and 0 <= k < end for name, end in ends.items() for k in tree[name])
+            numbers = all(type(k) in (int, float) for name in ("threshold", "value") for k in tree[name])
+            if len(set(nodes)) != 1 or not inside or not numbers:
                 raise ValueError("a tree is not whole")
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: cannot be used ({error}). Fetch it again, or train the adapter again") from error
