@@ -22,6 +22,7 @@ them (benchmarks/bootstrap.py).
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ from utils.runs import ROOT, fingerprints, read_predictions, revision, versions,
 
 LINE, ROW = 120, 480  # tokens of a line and of a row at most; the encoder has 512 positions
 WIDTH = 192  # of the pairs' head
+WEIGHTS = "model.safetensors"
 
 
 # ---- what the encoder reads ----------------------------------------------------------------------------------------
@@ -81,31 +83,23 @@ def example(tokenizer, conversation: dict, gold: bool = False) -> dict:
     return found
 
 
-class Collator:
-    """Examples to what `Encoder` takes: rows padded to the longest, positions counted through the batch."""
-
-    def __init__(self, tokenizer):
-        self.pad = tokenizer.pad_token_id
-
-    def __call__(self, examples: list[dict]) -> dict:
-        rows = [row for one in examples for row in one["rows"]]
-        longest = max(map(len, rows))
-        where, pairs, above = [], [], 0
-        for one in examples:
-            pairs += [(i + len(where), j + len(where)) for i, j in one["pairs"]]
-            where += [(row + above, *span) for row, *span in one["where"]]
-            above += len(one["rows"])
-        batch = {
-            "input_ids": torch.tensor([row + [self.pad] * (longest - len(row)) for row in rows]),
-            "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
-            "where": torch.tensor(where),
-            "pairs": torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
-            "known": torch.tensor(np.concatenate([one["known"] for one in examples]), dtype=torch.float32),
-        }
-        for name in ("emotions", "causes"):
-            if name in examples[0]:
-                batch[name] = torch.tensor([target for one in examples for target in one[name]])
-        return batch
+def collate(examples: list[dict]) -> dict:
+    """Examples to what `Encoder` takes; rows and positions are counted through the batch."""
+    rows, where, pairs = [], [], []
+    for one in examples:
+        pairs += [(i + len(where), j + len(where)) for i, j in one["pairs"]]
+        where += [(row + len(rows), *span) for row, *span in one["where"]]
+        rows += one["rows"]
+    batch = {
+        "rows": [torch.tensor(row) for row in rows],
+        "where": torch.tensor(where),
+        "pairs": torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
+        "known": torch.tensor(np.concatenate([one["known"] for one in examples]), dtype=torch.float32),
+    }
+    for name in ("emotions", "causes"):
+        if name in examples[0]:
+            batch[name] = torch.tensor([target for one in examples for target in one[name]])
+    return batch
 
 
 # ---- the model -----------------------------------------------------------------------------------------------------
@@ -127,12 +121,12 @@ class Encoder(nn.Module):
         self.register_buffer("mean", torch.zeros(known))
         self.register_buffer("deviation", torch.ones(known))
 
-    def forward(self, input_ids, attention_mask, where, pairs, known, emotions=None, causes=None) -> dict:
+    def forward(self, rows, where, pairs, known, emotions=None, causes=None) -> dict:
         """Log-odds: `emotion_scores` (utterances x 7) and `cause_scores` (questions); with targets the `loss`, the sum
         of both heads' means."""
-        with torch.autocast(input_ids.device.type, torch.bfloat16):
-            states = self.base(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        spans = [states[row, start:end].float() for row, start, end in where.tolist()]
+        with torch.autocast(where.device.type, torch.bfloat16):  # a row at a time: on a CPU padding would only cost
+            states = [self.base(input_ids=row[None]).last_hidden_state[0] for row in rows]
+        spans = [states[row][start:end].float() for row, start, end in where.tolist()]
         said = self.dropout(torch.stack([torch.cat([one.mean(0), one.amax(0)]) for one in spans]))
         emotion_scores = self.emotion(said)
         i, j = pairs.T
@@ -150,7 +144,7 @@ class Encoder(nn.Module):
 
 
 def train(folder: Path, model: Path, conversations: list[dict], seed: int, epochs: int):
-    """Trains an encoder from `model`, and keeps it in `folder`, model.safetensors last."""
+    """Trains an encoder from `model`, and keeps it in `folder`, model.safetensors last; then its checkpoints go."""
     set_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(model)
     encoder = Encoder(AutoModel.from_pretrained(model))
@@ -168,20 +162,21 @@ def train(folder: Path, model: Path, conversations: list[dict], seed: int, epoch
         save_strategy="epoch", save_total_limit=1, remove_unused_columns=False, report_to="none",
         use_cpu=not torch.accelerator.is_available(), dataloader_pin_memory=torch.cuda.is_available(),
     )
-    trainer = Trainer(encoder, settings, Collator(tokenizer), rows, optimizers=(optimizer, None))
+    trainer = Trainer(encoder, settings, collate, rows, optimizers=(optimizer, None))
     last = get_last_checkpoint(settings.output_dir) if Path(settings.output_dir).is_dir() else None
     trainer.train(resume_from_checkpoint=last)
     tokenizer.save_pretrained(folder)
     encoder.base.config.save_pretrained(folder)
-    save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / "model.safetensors")
+    save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / WEIGHTS)
+    shutil.rmtree(settings.output_dir)
 
 
 def load(folder: Path):
     """(the encoder that `train` kept in `folder`, its tokenizer)."""
-    if not (folder / "model.safetensors").is_file():
+    if not (folder / WEIGHTS).is_file():
         raise SystemExit(f"benchmarks.encoder: {folder}: no finished encoder there: python -m benchmarks.encoder train")
     encoder = Encoder(AutoModel.from_config(AutoConfig.from_pretrained(folder)))
-    encoder.load_state_dict(load_file(folder / "model.safetensors"))
+    encoder.load_state_dict(load_file(folder / WEIGHTS))
     return encoder.eval(), AutoTokenizer.from_pretrained(folder)
 
 
@@ -189,7 +184,7 @@ def load(folder: Path):
 def scores(encoder, tokenizer, conversations: list[dict], task: str) -> list[np.ndarray]:
     """For each conversation the log-probabilities of the emotions (utterances x 7), or the causes' log-odds (a number
     for each question of `cause.asked`)."""
-    collate, found = Collator(tokenizer), []
+    found = []
     for c in tqdm(conversations, desc=task):
         one = encoder(**collate([example(tokenizer, c)]))
         found.append((one["emotion_scores"].log_softmax(1) if task == "emotion" else one["cause_scores"]).numpy())
@@ -211,6 +206,8 @@ def train_run(arguments):
                               for name in ("parameters", "input")):
         raise SystemExit(f"benchmarks.encoder: {path}: a run with other parameters or input: choose another name")
     write_json({"benchmarks.encoder": record}, path)
+    if (folder / "encoder" / WEIGHTS).is_file():
+        raise SystemExit(f"benchmarks.encoder: {folder / 'encoder'} is trained")
     train(folder / "encoder", arguments.model, conversations, arguments.seed, arguments.epochs)
 
 
@@ -275,7 +272,7 @@ def main():
     one.add_argument("model", type=Path, help="the encoder's folder, or its name on the hub")
     one.add_argument("--data", default="input/ecf", help="with the splits train and val, by generate_input.py")
     one.add_argument("--seed", type=int, default=42)
-    one.add_argument("--epochs", type=int, default=4)
+    one.add_argument("--epochs", type=int, default=3)
     one.set_defaults(command=train_run)
     one = commands.add_parser("label", help="label with trained ones")
     one.add_argument("name", help="what the system is called")
