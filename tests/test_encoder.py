@@ -115,20 +115,20 @@ def test_a_run_is_trained_resumed_and_labels(base_folder, sample, tmp_path, monk
     # alone, its causes are averaged with the trees'
     commanded(monkeypatch, "label", "alone", "mine")
     result = read_json(tmp_path / "benchmarks" / "alone.json")
-    (lines,) = [(tmp_path / "benchmarks/alone.predictions/predictions.jsonl").read_text("utf-8").splitlines()]
+    lines = (tmp_path / "benchmarks/alone.predictions/predictions.jsonl").read_text("utf-8").splitlines()
     model, prior = encoder.load(folder), emotion.prior_scores(emotion.counts(taught), Config.logit_adjustment)
-    grown, labelled, paired = structure.learn(taught), [], []
-    for c, one in zip(given, encoder.scores(*model, given, "emotion"), strict=True):
-        labelled.append(emotion.read(c, one.tolist(), prior)[0])
-    for c, one, line in zip(labelled, encoder.scores(*model, labelled, "cause"), map(json.loads, lines), strict=True):
-        table = line["emotion_probabilities"]
+    grown, paired = structure.learn(taught), []
+    read = [emotion.read(c, one.tolist(), prior) for c, one in zip(given, encoder.scores(*model, given, "emotion"))]
+    asked = encoder.scores(*model, [c for c, _ in read], "cause")
+    for (c, table), one, line in zip(read, asked, map(json.loads, lines), strict=True):
         answers = [[0.0, odds] for odds in one.tolist()]
         paired.append(cause.read_candidates(c, answers, Config.cause_threshold, grown.log_odds(c), table)[0])
         assert line["emotions"] == [u["emotion"] for u in c["conversation"]]
-    assert result["pairs"]["weighted_f1"] == pytest.approx(pair_scores(given, paired, 2)["weighted_f1"], abs=0.02)
-    assert "less beside" not in result
+        assert line["emotion-cause_pairs"] == paired[-1]["emotion-cause_pairs"]
+    assert result["systems"]["encoder"]["pairs"] == pair_scores(given, paired, 2)
+    assert set(result["systems"]) == set(result["less rule"]) == {"encoder"}
 
-    # beside a language model that knows the answers, but named no pair: its half of the average decides
+    # beside language models that know the answers, but named no pair: their share of the average decides
     sure = [[[0.94 if u["emotion"] == label else 0.01 for label in emotion.LABELS] for u in c["conversation"]]
             for c in given]
     known = [{i: {j: float(j in causes) for j in cause.candidates(c, i - 1)} for i, causes in causes_of(c).items()}
@@ -136,8 +136,13 @@ def test_a_run_is_trained_resumed_and_labels(base_folder, sample, tmp_path, monk
     write_predictions(tmp_path / "other", [with_pairs(c, []) for c in given], sure, known)
     commanded(monkeypatch, "label", "both", "mine", "--beside", tmp_path / "other")
     both = read_json(tmp_path / "benchmarks" / "both.json")
-    assert both["emotions"]["accuracy"] > 0.9 and both["pairs"]["weighted_f1"] > 0.9
-    assert both["less beside"]["difference"] == pytest.approx(both["pairs"]["weighted_f1"])
+    assert both["systems"]["encoder"] == result["systems"]["encoder"]
+    assert both["systems"]["language models"]["pairs"]["weighted_f1"] == 0
+    best = both["systems"]["both"]
+    assert best["emotions"]["accuracy"] > 0.9 and best["pairs"]["weighted_f1"] > 0.9
+    assert both["both less language models"]["difference"] == pytest.approx(best["pairs"]["weighted_f1"])
+    rows = encoder.table(both).splitlines()
+    assert [row.split(" |")[0] for row in rows[2:]] == ["| language models", "| encoder", "| both"]
     commanded(monkeypatch, "label", "both", "mine", "--beside", tmp_path / "other", "--split", "unlabelled")
     blind = (tmp_path / "results_test/both/predictions.jsonl").read_text("utf-8")
     assert blind == (tmp_path / "benchmarks/both.predictions/predictions.jsonl").read_text("utf-8")
