@@ -31,7 +31,6 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, gelu, one_hot
 from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from benchmarks.bootstrap import compared
 from benchmarks.decided_again import answers, moved
@@ -39,7 +38,8 @@ from benchmarks.ensemble import figures, input_of
 from utils import cause, emotion, structure
 from utils.config import Config
 from utils.conversations import causes_of, load_conversations, read_json, write_json
-from utils.runs import ROOT, fingerprints, read_predictions, revision, versions, write_predictions
+from utils.runs import ROOT, RunError, fingerprints, read_predictions, revision, versions, write_predictions
+from utils.training import last_checkpoint
 
 LINE, ROW = 120, 480  # tokens of a line and of a row at most; the encoder has 512 positions
 WIDTH = 192  # of the pairs' head
@@ -163,8 +163,7 @@ def train(folder: Path, model: Path, conversations: list[dict], seed: int, epoch
         use_cpu=not torch.accelerator.is_available(), dataloader_pin_memory=torch.cuda.is_available(),
     )
     trainer = Trainer(encoder, settings, collate, rows, optimizers=(optimizer, None))
-    last = get_last_checkpoint(settings.output_dir) if Path(settings.output_dir).is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
     tokenizer.save_pretrained(folder)
     encoder.base.config.save_pretrained(folder)
     save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / WEIGHTS)
@@ -194,87 +193,116 @@ def scores(encoder, tokenizer, conversations: list[dict], task: str) -> list[np.
 # ---- the commands --------------------------------------------------------------------------------------------------
 
 
+def record_of(run: str) -> dict:
+    """What the config.json of a run in results_train says of its encoder. Raises SystemExit where there is none."""
+    path = ROOT / "results_train" / run / "config.json"
+    record = read_json(path).get("benchmarks.encoder") if path.is_file() else None
+    if record is None:
+        raise SystemExit(f"benchmarks.encoder: {path}: tells of no encoder: python -m benchmarks.encoder train {run}")
+    return record
+
+
 def train_run(arguments):
     folder, data = ROOT / "results_train" / arguments.name, ROOT / arguments.data
     conversations = load_conversations(data / "train", labelled=True)
+    if structure.learn(conversations) is None:
+        raise SystemExit(f"benchmarks.encoder: {data / 'train'}: no causes to learn from")
+    parameters = {name: getattr(arguments, name) for name in ("data", "seed", "epochs")}
     record = {
-        "parameters": {name: getattr(arguments, name) for name in ("data", "seed", "epochs")},
-        "input": fingerprints(data), "revision": revision(), "versions": versions(),
+        "parameters": {"model": arguments.model.name} | parameters, "input": fingerprints(data),
+        "revision": revision(), "versions": versions(),
     }
-    path = folder / "config.json"
-    if path.is_file() and any(read_json(path)["benchmarks.encoder"][name] != record[name]
-                              for name in ("parameters", "input")):
-        raise SystemExit(f"benchmarks.encoder: {path}: a run with other parameters or input: choose another name")
-    write_json({"benchmarks.encoder": record}, path)
-    if (folder / "encoder" / WEIGHTS).is_file():
-        raise SystemExit(f"benchmarks.encoder: {folder / 'encoder'} is trained")
+    if (folder / "config.json").is_file():
+        if any(record_of(arguments.name)[name] != record[name] for name in ("parameters", "input")):
+            raise SystemExit(f"benchmarks.encoder: {folder}: a run with other parameters or input: choose another name")
+        if (folder / "encoder" / WEIGHTS).is_file():
+            raise SystemExit(f"benchmarks.encoder: {folder / 'encoder'} is trained")
+    else:
+        write_json({"benchmarks.encoder": record}, folder / "config.json")
     train(folder / "encoder", arguments.model, conversations, arguments.seed, arguments.epochs)
 
 
-def recorded_answers(path: Path, conversations: list[dict]) -> list[dict]:
-    """The lines of a predictions.jsonl (or of a folder's), for these conversations."""
-    read_predictions(path, conversations)  # raises RunError where the two do not belong together
-    path = path / "predictions.jsonl" if path.is_dir() else path
-    lines = {one["conversation_ID"]: one for one in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
-    return [lines[c["conversation_ID"]] for c in conversations]
+def recorded(path: Path, given: list[dict], counted: dict[str, int], prior: list[float]) -> tuple:
+    """What language models named in a folder with predictions.jsonl: (conversations with pairs, the emotions'
+    probabilities before the adjustment, the lines of the file). Raises SystemExit where it is not of these
+    conversations, or of another logit adjustment or training split."""
+    try:
+        named = read_predictions(path, given)
+    except RunError as error:
+        raise SystemExit(f"benchmarks.encoder: {error}") from None
+    lines = (path / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    by_id = {one["conversation_ID"]: one for one in map(json.loads, lines)}
+    lines = [by_id[c["conversation_ID"]] for c in given]
+    before = [np.array(moved(one["emotion_probabilities"], counted, Config.logit_adjustment)) for one in lines]
+    again = [u["emotion"] for c, one in zip(given, before)
+             for u in emotion.read(c, one.tolist(), prior)[0]["conversation"]]
+    same = np.mean(np.array(again) == [label for one in lines for label in one["emotions"]])
+    if same < 0.99:  # rounding may make a tie
+        raise SystemExit(f"benchmarks.encoder: {path}: only {same:.0%} of its emotions are the likeliest by its own "
+                         f"probabilities: it was made with another logit adjustment than {Config.logit_adjustment}")
+    return named, [np.exp(one) / np.exp(one).sum(1, keepdims=True) for one in before], lines
 
 
 def label_run(arguments):
-    given_to = input_of(arguments.runs, arguments.split)
-    record = read_json(ROOT / "results_train" / arguments.runs[0] / "config.json")["benchmarks.encoder"]
-    data = ROOT / record["parameters"]["data"]
-    if any(fingerprints(data).get(name) != found for name, found in given_to.items()):
+    given_to, records = input_of(arguments.runs, arguments.split), [record_of(run) for run in arguments.runs]
+    data = ROOT / records[0]["parameters"]["data"]
+    given_to["train"] = records[0]["input"]["train"]  # the trees and the prior are made of it
+    here = [fingerprints(data), *(one["input"] for one in records)]
+    if any(found.get(name) != wanted for found in here for name, wanted in given_to.items()):
         raise SystemExit(f"benchmarks.encoder: {data} is not what the runs were made with: make it again with "
                          "generate_input.py")
-    given = load_conversations(data / arguments.split, labelled=arguments.split != "unlabelled")
+    blind = arguments.split == "unlabelled"
+    folder = ROOT / "results_test" / arguments.name
+    path = folder / "config.json" if blind else ROOT / "benchmarks" / f"{arguments.name}.json"
+    if path.is_file() and not {"benchmarks.encoder", "systems"} & set(read_json(path)):
+        raise SystemExit(f"benchmarks.encoder: {path} is another system's: choose another name")
+    given = load_conversations(data / arguments.split, labelled=not blind)
     taught = load_conversations(data / "train", labelled=True)
     counted, grown = emotion.counts(taught), structure.learn(taught)
     prior = emotion.prior_scores(counted, Config.logit_adjustment)
     encoders = [load(ROOT / "results_train" / run / "encoder") for run in arguments.runs]
 
-    def decided(probabilities, recorded=None):
+    def decided(probabilities, lines=None):
         """(conversations with pairs, emotions' probabilities, causes' probabilities) from the emotions' probabilities
         before the adjustment, and the language models' recorded answers about causes."""
         read = [emotion.read(c, np.log(one).tolist(), prior) for c, one in zip(given, probabilities, strict=True)]
         labelled = [c for c, _ in read]
         odds = [np.mean(some, 0) for some in zip(*(scores(*one, labelled, "cause") for one in encoders))]
         beside = [grown.log_odds(c) for c in labelled]
-        if recorded:
+        if lines:
             beside = [[yes - no for no, yes in answers(c, one["cause_probabilities"], trees)]
-                      for c, one, trees in zip(labelled, recorded, beside)]
+                      for c, one, trees in zip(labelled, lines, beside)]
         caused = [
             cause.read_candidates(c, [[0.0, yes] for yes in one.tolist()], Config.cause_threshold, others, table)
             for (c, table), one, others in zip(read, odds, beside, strict=True)
         ]
         return [c for c, _ in caused], [table for _, table in read], [table for _, table in caused]
 
+    if arguments.beside:
+        named, others, lines = recorded(arguments.beside, given, counted, prior)
     alone = [np.exp(some).mean(0) for some in zip(*(scores(*one, given, "emotion") for one in encoders))]
     systems = {}
     if arguments.beside:
-        recorded = recorded_answers(arguments.beside, given)
-        others = [np.exp(moved(one["emotion_probabilities"], counted, Config.logit_adjustment)) for one in recorded]
-        others = [one / one.sum(1, keepdims=True) for one in others]
-        systems["both"] = decided([(1 - SHARE) * other + SHARE * one for one, other in zip(alone, others)], recorded)
-    if not arguments.beside or arguments.split != "unlabelled":
+        systems["both"] = decided([(1 - SHARE) * other + SHARE * one for one, other in zip(alone, others)], lines)
+    if not (blind and arguments.beside):
         systems["encoder"] = decided(alone)
-    best = next(iter(systems.values()))
+    best = systems.get("both") or systems["encoder"]
     parameters = {"runs": arguments.runs, "split": arguments.split,
                   "beside": arguments.beside.as_posix() if arguments.beside else None}
-    named = {"parameters": parameters, "input": fingerprints(data), "revision": revision(), "versions": versions()}
-    if arguments.split == "unlabelled":
-        folder = ROOT / "results_test" / arguments.name
+    record = {"parameters": parameters, "input": fingerprints(data), "revision": revision(), "versions": versions()}
+    if blind:
         write_predictions(folder, *best)
-        write_json({"benchmarks.encoder": named}, folder / "config.json")
+        write_json({"benchmarks.encoder": record}, path)
         return
-    write_predictions(ROOT / "benchmarks" / f"{arguments.name}.predictions", *best)
+    write_predictions(path.with_suffix(".predictions"), *best)
     paired = {name: found for name, (found, *_) in systems.items()}
     if arguments.beside:
-        paired["language models"] = read_predictions(arguments.beside, given)
-    result = named | {"systems": {name: figures(given, one, one) for name, one in paired.items()}}
+        paired["language models"] = named
+    result = record | {"systems": {name: figures(given, one, one) for name, one in paired.items()}}
     result["less rule"] = {name: compared(given, [(one, [cause.rule(c) for c in one])]) for name, one in paired.items()}
     if arguments.beside:
         result["both less language models"] = compared(given, [(paired["both"], paired["language models"])])
-    write_json(result, ROOT / "benchmarks" / f"{arguments.name}.json")
+    write_json(result, path)
     print(table(result))
 
 
@@ -294,7 +322,7 @@ def main():
     one = commands.add_parser("train", help="train an encoder")
     one.add_argument("name", help="what the run is called")
     one.add_argument("model", type=Path, help="the encoder's folder, or its name on the hub")
-    one.add_argument("--data", default="input/ecf", help="with the splits train and val, by generate_input.py")
+    one.add_argument("--data", default="input/ecf", help="by generate_input.py")
     one.add_argument("--seed", type=int, default=42)
     one.add_argument("--epochs", type=int, default=3)
     one.set_defaults(command=train_run)
@@ -302,7 +330,7 @@ def main():
     one.add_argument("name", help="what the system is called")
     one.add_argument("runs", nargs="+", help="run names in results_train/")
     one.add_argument("--split", default="test", help="of the runs' input: val, test (default) or unlabelled")
-    one.add_argument("--beside", type=Path, help="a folder with predictions.jsonl for the same conversations")
+    one.add_argument("--beside", type=Path, help="a folder whose predictions.jsonl language models wrote")
     one.set_defaults(command=label_run)
     arguments = parser.parse_args()
     arguments.command(arguments)

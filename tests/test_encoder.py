@@ -4,8 +4,10 @@ random one, made here.
     python -m pytest tests/test_encoder.py
 """
 
+import functools
 import json
 
+import numpy as np
 import pytest
 import torch
 from transformers import MPNetConfig, MPNetModel, Trainer
@@ -15,7 +17,7 @@ from utils import cause, emotion, structure
 from utils.config import Config
 from utils.conversations import causes_of, read_json, with_pairs, without_labels, write_json
 from utils.metrics import pair_scores
-from utils.runs import RunError, write_predictions
+from utils.runs import write_predictions
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +105,16 @@ def test_a_run_is_trained_resumed_and_labels(base_folder, sample, tmp_path, monk
             commanded(monkeypatch, *to_train)
     with pytest.raises(SystemExit, match="no finished encoder there"):
         commanded(monkeypatch, "label", "alone", "mine")
+    (folder / "checkpoints" / "checkpoint-999").mkdir()  # what an interruption leaves of one
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "training_step", lambda *_: pytest.fail("a step was done twice"))
         commanded(monkeypatch, *to_train)
     assert not (folder / "checkpoints").exists()
+    record = (tmp_path / "results_train/mine/config.json").read_text("utf-8")
+    monkeypatch.setattr(encoder, "revision", lambda: "a later one")
     with pytest.raises(SystemExit, match="is trained"):
         commanded(monkeypatch, *to_train)
+    assert (tmp_path / "results_train/mine/config.json").read_text("utf-8") == record
     with pytest.raises(SystemExit, match="other parameters or input"):
         commanded(monkeypatch, *to_train, "--seed", "7")
 
@@ -128,30 +134,69 @@ def test_a_run_is_trained_resumed_and_labels(base_folder, sample, tmp_path, monk
     assert result["systems"]["encoder"]["pairs"] == pair_scores(given, paired, 2)
     assert set(result["systems"]) == set(result["less rule"]) == {"encoder"}
 
-    # beside language models that know the answers, but named no pair: their share of the average decides
-    sure = [[[0.94 if u["emotion"] == label else 0.01 for label in emotion.LABELS] for u in c["conversation"]]
-            for c in given]
-    known = [{i: {j: float(j in causes) for j in cause.candidates(c, i - 1)} for i, causes in causes_of(c).items()}
-             for c in given]
-    write_predictions(tmp_path / "other", [with_pairs(c, []) for c in given], sure, known)
-    commanded(monkeypatch, "label", "both", "mine", "--beside", tmp_path / "other")
+    # two of them beside language models: everything is averaged as it says
+    commanded(monkeypatch, "train", "other", base_folder, "--data", "input", "--epochs", "1", "--seed", "7")
+    second = encoder.load(tmp_path / "results_train" / "other" / "encoder")
+    generator = np.random.default_rng(0)
+    sure = [np.eye(7)[[emotion.LABELS.index(u["emotion"]) for u in c["conversation"]]] for c in given]
+    raw = [(generator.dirichlet(np.ones(7), len(one)) + one) / 2 for one in sure]
+    lm = [emotion.read(c, np.log(one).tolist(), prior) for c, one in zip(given, raw, strict=True)]
+    known = [{c["conversation"][i]["utterance_ID"]: {} for i in cause.emotional(c)} for c, _ in lm]
+    for (c, _), one in zip(lm, known):
+        for i, j in cause.asked(c):
+            ids = [c["conversation"][k]["utterance_ID"] for k in (i, j)]
+            one[ids[0]][ids[1]] = generator.uniform(0.4, 0.9)
+    named = [with_pairs(c, []) for c, _ in lm]
+    write_predictions(tmp_path / "lm", named, [table for _, table in lm], known)
+    commanded(monkeypatch, "label", "both", "mine", "other", "--beside", tmp_path / "lm")
     both = read_json(tmp_path / "benchmarks" / "both.json")
-    assert both["systems"]["encoder"] == result["systems"]["encoder"]
+    lines = (tmp_path / "benchmarks/both.predictions/predictions.jsonl").read_text("utf-8").splitlines()
+    ours = [[np.exp(one) for one in encoder.scores(*each, given, "emotion")] for each in (model, second)]
+    means = [p / 1.5 + (a + b) / 6 for p, a, b in zip(raw, *ours, strict=True)]
+    read = [emotion.read(c, np.log(one).tolist(), prior) for c, one in zip(given, means, strict=True)]
+    asked = zip(*(encoder.scores(*each, [c for c, _ in read], "cause") for each in (model, second)))
+    unasked = 0
+    for (c, table), odds, one, line in zip(read, asked, known, map(json.loads, lines), strict=True):
+        assert np.allclose(line["emotion_probabilities"], table, atol=1e-3)
+        for (i, j), odd, trees in zip(cause.asked(c), np.mean(odds, 0), grown.log_odds(c), strict=True):
+            ids = [c["conversation"][k]["utterance_ID"] for k in (i, j)]
+            p = one.get(ids[0], {}).get(ids[1])
+            unasked += p is None
+            total = (odd + (trees if p is None else np.log(p / (1 - p)))) / 2
+            written = line["cause_probabilities"][str(ids[0])][str(ids[1])]
+            assert written == pytest.approx(1 / (1 + np.exp(-total)), abs=2e-3)
+    assert unasked and set(both["systems"]) == {"both", "encoder", "language models"}
     assert both["systems"]["language models"]["pairs"]["weighted_f1"] == 0
-    best = both["systems"]["both"]
-    assert best["emotions"]["accuracy"] > 0.9 and best["pairs"]["weighted_f1"] > 0.9
-    assert both["both less language models"]["difference"] == pytest.approx(best["pairs"]["weighted_f1"])
+    best = both["systems"]["both"]["pairs"]["weighted_f1"]
+    assert best > 0 and both["both less language models"]["difference"] == pytest.approx(best)
     rows = encoder.table(both).splitlines()
     assert [row.split(" |")[0] for row in rows[2:]] == ["| language models", "| encoder", "| both"]
-    commanded(monkeypatch, "label", "both", "mine", "--beside", tmp_path / "other", "--split", "unlabelled")
+    commanded(monkeypatch, "label", "both", "mine", "other", "--beside", tmp_path / "lm", "--split", "unlabelled")
     blind = (tmp_path / "results_test/both/predictions.jsonl").read_text("utf-8")
     assert blind == (tmp_path / "benchmarks/both.predictions/predictions.jsonl").read_text("utf-8")
     record = read_json(tmp_path / "results_test/both/config.json")["benchmarks.encoder"]
-    assert record["parameters"]["beside"] == (tmp_path / "other").as_posix()
+    assert record["parameters"]["beside"] == (tmp_path / "lm").as_posix()
 
-    write_predictions(tmp_path / "less", given[:-1], sure[:-1], known[:-1])
-    with pytest.raises(RunError, match="is missing"):
-        commanded(monkeypatch, "label", "both", "mine", "--beside", tmp_path / "less")
-    put(tmp_path, "input", {"test": given[:-1]})
-    with pytest.raises(SystemExit, match="make it again"):
-        commanded(monkeypatch, "label", "both", "mine")
+    # what does not belong together is refused before anything is asked
+    refused = functools.partial(pytest.raises, SystemExit)
+    beside = ("label", "both", "mine", "--beside")
+    write_predictions(tmp_path / "less", named[:-1], [table for _, table in lm[:-1]], known[:-1])
+    with refused(match="is missing"):
+        commanded(monkeypatch, *beside, tmp_path / "less")
+    write_predictions(tmp_path / "raw", named, raw, known)
+    with refused(match="another logit adjustment"):
+        commanded(monkeypatch, *beside, tmp_path / "raw")
+    write_json({"4_cause_inference": {}}, tmp_path / "results_test" / "theirs" / "config.json")
+    with refused(match="another system's"):
+        commanded(monkeypatch, "label", "theirs", "mine", "--split", "unlabelled")
+    write_json({"1": {"input": read_json(tmp_path / "results_train/mine/config.json")["benchmarks.encoder"]["input"]}},
+               tmp_path / "results_train" / "theirs" / "config.json")
+    with refused(match="tells of no encoder"):
+        commanded(monkeypatch, "label", "theirs", "theirs")
+    for split in ("test", "train"):
+        put(tmp_path, "input", {split: given[:-1]})
+        with refused(match="make it again"):
+            commanded(monkeypatch, "label", "blind", "mine", "--split", {"test": "test", "train": "unlabelled"}[split])
+    put(tmp_path, "input", {"train": [with_pairs(c, []) for c in taught]})
+    with refused(match="no causes to learn from"):
+        commanded(monkeypatch, "train", "empty", base_folder, "--data", "input")

@@ -178,7 +178,7 @@ def train(model, tokenizer, examples, settings: TrainingSettings, folder, valida
     make_trainable_float32(model)
     if settings.compile:
         compile_layers(model)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+    trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
     if validation:
         trainer.evaluate()
     return trainer.state.log_history
@@ -195,7 +195,7 @@ def _said_where(folder):
         ) from error
 
 
-def _last_checkpoint(folder: Path) -> str | None:
+def last_checkpoint(folder: Path) -> str | None:
     """The last checkpoint that was written whole: trainer_state.json is its last file, and ends with a brace."""
     whole = [
         path.parent for path in folder.glob("checkpoint-*/trainer_state.json")
@@ -302,12 +302,12 @@ def _learn_words(model, tokenizer, conversations, config, folder) -> list[dict]:
     )
     check_positions(rows, names_of(conversations), positions_of(model))
     place = folder / "checkpoints" / "text"
-    if _last_checkpoint(folder / "checkpoints") is None:
+    if last_checkpoint(folder / "checkpoints") is None:
         packed = pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
         settings = replace(config.training("text"), report_to="none")  # a tracker follows one run, the labels'
         with _conversations_named(conversations, lambda: [len(row) for row in rows]):
             train(model, tokenizer, packed, settings, place)
-    return read_json(Path(_last_checkpoint(place / "checkpoints")) / "trainer_state.json")["log_history"]
+    return read_json(Path(last_checkpoint(place / "checkpoints")) / "trainer_state.json")["log_history"]
 
 
 @contextmanager
