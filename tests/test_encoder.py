@@ -183,9 +183,6 @@ def test_a_run_is_trained_resumed_and_labels(base_folder, sample, tmp_path, monk
     write_predictions(tmp_path / "less", named[:-1], [table for _, table in lm[:-1]], known[:-1])
     with refused(match="is missing"):
         commanded(monkeypatch, *beside, tmp_path / "less")
-    write_predictions(tmp_path / "raw", named, raw, known)
-    with refused(match="another logit adjustment"):
-        commanded(monkeypatch, *beside, tmp_path / "raw")
     write_json({"4_cause_inference": {}}, tmp_path / "results_test" / "theirs" / "config.json")
     with refused(match="another system's"):
         commanded(monkeypatch, "label", "theirs", "mine", "--split", "unlabelled")
