@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ensemble, equal_data, speed, untrained
+from benchmarks import encoder, ensemble, equal_data, speed, untrained
 from utils.chain import NOTEBOOKS
 from utils.runs import results_table
 
@@ -23,7 +23,7 @@ def test_every_results_table_is_made_from_its_metrics():
 
 @pytest.mark.parametrize(("file", "table"), [
     ("speed.json", speed.summary_table), ("equal_data.json", equal_data.table), ("ensemble.json", ensemble.table),
-    ("untrained_test.json", untrained.table),
+    ("encoder.json", encoder.table), ("untrained_test.json", untrained.table),
 ], ids=lambda one: one if isinstance(one, str) else "")
 def test_the_benchmarks_tables_are_made_from_their_figures(file, table):
     block = re.search(rf"<!-- benchmarks/{file} -->\n(.*?)\n<!-- end -->", README, re.S)[1]
