@@ -27,9 +27,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, gelu, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, gelu, layer_norm, one_hot
 from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
@@ -51,6 +52,11 @@ SHARE = 1 / 3  # of the encoders in the emotions' average; chosen on val and on 
 # ---- what the encoder reads ----------------------------------------------------------------------------------------
 
 
+def one_way(tokenizer) -> bool:
+    """Whether its model is a language model, which reads one way."""
+    return tokenizer.cls_token_id is None
+
+
 def example(tokenizer, conversation: dict, gold: bool = False) -> dict:
     """One conversation as numbers.
 
@@ -62,16 +68,20 @@ def example(tokenizer, conversation: dict, gold: bool = False) -> dict:
     emotions, causes   with `gold` the targets: for each utterance a number in LABELS, for each question 0 or 1
     """
     utterances, rows, where = conversation["conversation"], [], []
+    if one_way(tokenizer):
+        row_start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        line_end = tokenizer("\n", add_special_tokens=False).input_ids
+    else:
+        row_start, line_end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
     lines = [
-        tokenizer(emotion.line(u), add_special_tokens=False).input_ids[:LINE] + [tokenizer.sep_token_id]
-        for u in utterances
+        tokenizer(emotion.line(u), add_special_tokens=False).input_ids[:LINE] + line_end for u in utterances
     ]
     for k, line in enumerate(lines):
         if not rows or len(rows[-1]) + len(line) > ROW:
             first = k
             while rows and first and sum(map(len, lines[first - 1 : k])) <= ROW // 2:
                 first -= 1
-            rows.append([tokenizer.cls_token_id, *sum(lines[first:k], [])])
+            rows.append(row_start + sum(lines[first:k], []))
         where.append((len(rows) - 1, len(rows[-1]), len(rows[-1]) + len(line)))
         rows[-1] += line
     labelled = all("emotion" in u for u in utterances)
@@ -107,13 +117,15 @@ def collate(examples: list[dict]) -> dict:
 
 
 class Encoder(nn.Module):
-    """`base` (an encoder of transformers) and its two heads. An utterance is the mean and the maximum of its tokens; a
-    pair is the sum of what its two utterances and its structure say, and what they say to each other."""
+    """`base` (an encoder of transformers) and its two heads. An utterance is the mean and the maximum of its tokens; of
+    a base that reads `one_way` the mean and the last, which has seen them all, and the last of the utterance that
+    follows, which answers it. A pair is the sum of what its two utterances and its structure say, and what they say to
+    each other."""
 
-    def __init__(self, base):
+    def __init__(self, base, one_way: bool):
         super().__init__()
-        size, known = 2 * base.config.hidden_size, len(structure.FEATURES)
-        self.base, self.dropout = base, nn.Dropout(0.1)
+        size, known = (3 if one_way else 2) * base.config.hidden_size, len(structure.FEATURES)
+        self.base, self.one_way, self.dropout = base, one_way, nn.Dropout(0.1)
         self.emotion = nn.Linear(size, len(emotion.LABELS))
         self.its, self.candidate = nn.Linear(size, WIDTH), nn.Linear(size, WIDTH)
         self.known = nn.Linear(known + cause.WINDOW[1] - cause.WINDOW[0] + 1, WIDTH)
@@ -128,7 +140,15 @@ class Encoder(nn.Module):
         with torch.autocast(where.device.type, torch.bfloat16):  # a row at a time: on a CPU padding would only cost
             states = [self.base(input_ids=row[None]).last_hidden_state[0] for row in rows]
         spans = [states[row][start:end].float() for row, start, end in where.tolist()]
-        said = self.dropout(torch.stack([torch.cat([one.mean(0), one.amax(0)]) for one in spans]))
+        if self.one_way:
+            row = [*where[:, 0].tolist(), None]
+            follows = [k + (row[k] == row[k + 1]) for k in range(len(spans))]
+            last = torch.stack([one[-1] for one in spans])
+            said = torch.cat([torch.stack([one.mean(0) for one in spans]), last, last[follows]], 1)
+            said = layer_norm(said, said.shape[1:])  # language models have a few dimensions ten times the others
+        else:
+            said = torch.stack([torch.cat([one.mean(0), one.amax(0)]) for one in spans])
+        said = self.dropout(said)
         emotion_scores = self.emotion(said)
         i, j = pairs.T
         distance = one_hot(j - i - cause.WINDOW[0], cause.WINDOW[1] - cause.WINDOW[0] + 1)
@@ -148,14 +168,19 @@ def train(folder: Path, model: Path, conversations: list[dict], seed: int, epoch
     """Trains an encoder from `model`, and keeps it in `folder`, model.safetensors last; then its checkpoints go."""
     set_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(model)
-    encoder = Encoder(AutoModel.from_pretrained(model))
+    if one_way(tokenizer):
+        base = AutoModel.from_pretrained(model, dtype=torch.bfloat16)
+        base, rate = get_peft_model(base, LoraConfig(r=16, lora_alpha=16, target_modules="all-linear")), 2e-4
+    else:
+        base, rate = AutoModel.from_pretrained(model), 3e-5
+    encoder = Encoder(base, one_way(tokenizer))
     rows = [example(tokenizer, c, gold=True) for c in conversations]
     known = torch.tensor(np.concatenate([one["known"] for one in rows]))
     encoder.mean, encoder.deviation = known.mean(0), known.std(0).clamp(min=1e-3)
-    base = {id(p) for p in encoder.base.parameters()}
-    heads = [p for p in encoder.parameters() if id(p) not in base]
+    trained = [p for p in base.parameters() if p.requires_grad]
+    heads = [p for name, p in encoder.named_parameters() if not name.startswith("base.")]
     optimizer = torch.optim.AdamW(
-        [{"params": list(encoder.base.parameters()), "lr": 3e-5}, {"params": heads, "lr": 1e-3}], weight_decay=0.01
+        [{"params": trained, "lr": rate}, {"params": heads, "lr": 1e-3}], weight_decay=0.01
     )
     settings = TrainingArguments(
         output_dir=str(folder / "checkpoints"), num_train_epochs=epochs, per_device_train_batch_size=4,
@@ -165,6 +190,8 @@ def train(folder: Path, model: Path, conversations: list[dict], seed: int, epoch
     )
     trainer = Trainer(encoder, settings, collate, rows, optimizers=(optimizer, None))
     trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
+    if one_way(tokenizer):
+        encoder.base = encoder.base.merge_and_unload()
     tokenizer.save_pretrained(folder)
     encoder.base.config.save_pretrained(folder)
     save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / WEIGHTS)
@@ -175,9 +202,11 @@ def load(folder: Path):
     """(the encoder that `train` kept in `folder`, its tokenizer)."""
     if not (folder / WEIGHTS).is_file():
         raise SystemExit(f"benchmarks.encoder: {folder}: no finished encoder there: python -m benchmarks.encoder train")
-    encoder = Encoder(AutoModel.from_config(AutoConfig.from_pretrained(folder)))
+    config, tokenizer = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    dtype = torch.bfloat16 if one_way(tokenizer) else torch.float32
+    encoder = Encoder(AutoModel.from_config(config, dtype=dtype), one_way(tokenizer))
     encoder.load_state_dict(load_file(folder / WEIGHTS))
-    return encoder.eval(), AutoTokenizer.from_pretrained(folder)
+    return encoder.eval(), tokenizer
 
 
 @torch.no_grad()

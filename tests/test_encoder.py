@@ -67,7 +67,7 @@ def test_targets_are_the_gold_labels(reader, conversations):
 
 def test_a_batch_scores_what_each_conversation_scores_alone(reader, base_folder, conversations):
     torch.manual_seed(0)
-    model = encoder.Encoder(MPNetModel.from_pretrained(base_folder)).eval()
+    model = encoder.Encoder(MPNetModel.from_pretrained(base_folder), False).eval()
     rows = [encoder.example(reader, c, gold=True) for c in conversations]
     with torch.no_grad():
         together, alone = model(**encoder.collate(rows)), [model(**encoder.collate([one])) for one in rows]
