@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import MPNetConfig, MPNetModel, Trainer
+from transformers import AutoModel, MPNetConfig, MPNetModel, Trainer
 
 from benchmarks import encoder
 from utils import cause, emotion, structure
@@ -65,9 +65,14 @@ def test_targets_are_the_gold_labels(reader, conversations):
         assert len(one["known"]) == len(one["pairs"])
 
 
-def test_a_batch_scores_what_each_conversation_scores_alone(reader, base_folder, conversations):
+@pytest.mark.parametrize("kind", ["encoder", "language model"])
+def test_a_batch_scores_what_each_conversation_scores_alone(
+    reader, tokenizer, base_folder, tiny_model_folder, conversations, kind
+):
     torch.manual_seed(0)
-    model = encoder.Encoder(MPNetModel.from_pretrained(base_folder), False).eval()
+    reader, folder = (reader, base_folder) if kind == "encoder" else (tokenizer, tiny_model_folder)
+    assert encoder.one_way(reader) == (kind == "language model")
+    model = encoder.Encoder(AutoModel.from_pretrained(folder), encoder.one_way(reader)).eval()
     rows = [encoder.example(reader, c, gold=True) for c in conversations]
     with torch.no_grad():
         together, alone = model(**encoder.collate(rows)), [model(**encoder.collate([one])) for one in rows]
@@ -82,6 +87,25 @@ def test_a_batch_scores_what_each_conversation_scores_alone(reader, base_folder,
     assert together["loss"].item() == pytest.approx(wanted.item(), rel=1e-4)
 
 
+def test_a_language_model_is_read_at_its_ends_and_at_the_next_ones(tokenizer, tiny_model_folder, conversations):
+    base = AutoModel.from_pretrained(tiny_model_folder)
+    model, seen = encoder.Encoder(base, True).eval(), []
+    model.emotion.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        model(**encoder.collate([encoder.example(tokenizer, c) for c in conversations]))
+    wanted = []
+    for c in conversations:
+        lines = [tokenizer(f"{emotion.line(u)}\n", add_special_tokens=False).input_ids for u in c["conversation"]]
+        row, ends = [tokenizer.bos_token_id, *sum(lines, [])], np.cumsum([1, *map(len, lines)])
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            states = base(input_ids=torch.tensor([row])).last_hidden_state[0].float()
+        for k, end in enumerate(ends[1:]):
+            after = ends[min(k + 2, len(lines))]
+            said = torch.cat([states[ends[k] : end].mean(0), states[end - 1], states[after - 1]])
+            wanted.append((said - said.mean()) / said.std(correction=0))
+    assert torch.allclose(seen[0], torch.stack(wanted), atol=1e-3)
+
+
 def put(root, name, splits):
     for split, conversations in splits.items():
         write_json(conversations, root / name / split / "conversations.json")
@@ -90,6 +114,28 @@ def put(root, name, splits):
 def commanded(monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["encoder", *map(str, arguments)])
     encoder.main()
+
+
+def test_what_a_language_model_learnt_by_lora_is_in_what_is_kept(tiny_model_folder, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoder, "ROOT", tmp_path)
+    put(tmp_path, "input", {"train": sample[:24]})
+    given, trained, train = sample[24:32], [], Trainer.train
+
+    def watched(self, **resumed):
+        train(self, **resumed)
+        names = {name for name, p in self.model.base.named_parameters() if p.requires_grad}
+        assert names and all("lora" in name for name in names)
+        reader = encoder.AutoTokenizer.from_pretrained(tiny_model_folder)
+        trained.extend(encoder.scores(self.model.eval(), reader, given, "emotion"))
+
+    monkeypatch.setattr(Trainer, "train", watched)
+    commanded(monkeypatch, "train", "mine", tiny_model_folder, "--data", "input", "--epochs", "4")
+    model, reader = encoder.load(tmp_path / "results_train" / "mine" / "encoder")
+    kept = encoder.scores(model, reader, given, "emotion")
+    model.base = AutoModel.from_pretrained(tiny_model_folder)
+    without = encoder.scores(model.eval(), reader, given, "emotion")
+    trained, kept, without = map(np.concatenate, (trained, kept, without))
+    assert np.abs(kept - trained).mean() < 0.05 < np.abs(without - trained).mean()
 
 
 def test_a_run_is_trained_resumed_and_labels(base_folder, sample, tmp_path, monkeypatch):
