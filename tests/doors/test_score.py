@@ -1,6 +1,6 @@
 """Tests of the command that scores a file of predictions.
 
-python -m pytest tests/test_score.py
+python -m pytest tests/doors/test_score.py
 """
 
 import json

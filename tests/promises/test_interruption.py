@@ -1,7 +1,7 @@
 """kill -9 at random moments of the whole chain: the same command again ends with the same files, byte for byte.
 
 make soak                                        # 50 interruptions, about half an hour
-KILLS=5 python -m pytest -m soak tests/test_interruption.py
+KILLS=5 python -m pytest -m soak tests/promises/test_interruption.py
 """
 
 import json

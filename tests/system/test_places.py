@@ -1,7 +1,7 @@
 """Colab and Kaggle, imitated: their environment variables, folders, secret stores, cards and fresh disks.
 
-    python -m pytest tests/test_places.py
-    python -m pytest tests/test_places.py -m soak -s     # a fresh virtual environment, packages from PyPI (minutes)
+    python -m pytest tests/system/test_places.py
+    python -m pytest tests/system/test_places.py -m soak -s     # a fresh virtual environment, packages from PyPI (minutes)
 
 Nothing here has seen the real places. What is imitated: variables, folders, stores and nvidia-smi. What is real: the
 notebooks' text, the kernel, git, and (soak) pip.

@@ -1,6 +1,6 @@
 """Run folders: one run each, inputs that name the step to run first, outputs that hold no text.
 
-python -m pytest tests/test_runs.py
+python -m pytest tests/doors/test_runs.py
 """
 
 import json

@@ -1,6 +1,6 @@
 """Parameters are checked before anything runs, and every refusal names the parameter and what is possible.
 
-python -m pytest tests/test_config.py
+python -m pytest tests/doors/test_config.py
 """
 
 from dataclasses import fields

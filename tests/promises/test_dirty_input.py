@@ -1,6 +1,6 @@
 """Whatever a file holds, it is read and survives, or one line says why not: no traceback, no half-written folder.
 
-python -m pytest tests/test_dirty_input.py     (make soak: the same properties on thousands of inputs)
+python -m pytest tests/promises/test_dirty_input.py     (make soak: the same properties on thousands of inputs)
 """
 
 import gzip

@@ -1,6 +1,6 @@
 """Model cards say what the run recorded: data and licence, scores, the command, the revision.
 
-python -m pytest tests/test_card.py
+python -m pytest tests/record/test_card.py
 """
 
 import shlex

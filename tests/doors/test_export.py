@@ -1,6 +1,6 @@
 """Exported models: the labels of the adapter on 20 conversations, in every form; llama.cpp too, where it is installed.
 
-pip install llama-cpp-python && python -m pytest tests/test_export.py
+pip install llama-cpp-python && python -m pytest tests/doors/test_export.py
 """
 
 import json

@@ -1,6 +1,6 @@
 """generate_input.py writes the splits that were asked for, and nothing at all where the input is bad.
 
-python -m pytest tests/test_generate_input.py
+python -m pytest tests/doors/test_generate_input.py
 """
 
 import sys

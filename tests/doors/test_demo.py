@@ -2,7 +2,7 @@
 browser a conversation is typed, labelled, changed and downloaded.
 
     pip install gradio selenium   # and a chromium with its driver; without them the browser's test is skipped
-    SCREENSHOT=data/sample/demo.png python -m pytest tests/test_demo.py   # README's picture: the shipped adapters
+    SCREENSHOT=data/sample/demo.png python -m pytest tests/doors/test_demo.py   # README's picture: the shipped adapters
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Conversations are read, checked, labelled and split as promised, and every fault has its own message.
 
-python -m pytest tests/test_conversations.py
+python -m pytest tests/data/test_conversations.py
 """
 
 import copy

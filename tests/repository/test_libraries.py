@@ -1,7 +1,7 @@
 """Every name that the code and the notebooks import is there in the installed libraries, also those that only a
 rare path imports.
 
-    python -m pytest tests/test_libraries.py
+    python -m pytest tests/repository/test_libraries.py
 """
 
 import ast
