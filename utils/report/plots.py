@@ -166,11 +166,12 @@ def stacked(table, title: str, xlabel: str, ylabel: str) -> Figure:
     return fig
 
 
-def cause_distances(gold: list[dict], pred: list[dict] | None = None) -> Figure:
+def cause_distances(gold: list[dict], pred: list[dict] | None = None, labels: LabelSet = ECF) -> Figure:
     """Draw how far causes lie from their emotions, as shares of all pairs.
 
-    gold, pred: conversations with their pairs. The distance is the cause's position in its conversation minus
-    the emotion's, so negative means an earlier cause; everything beyond -8 or +4 is in the outermost bars.
+    gold, pred: conversations with their pairs, whose emotions are of `labels`. The distance is the cause's position in
+    its conversation minus the emotion's, so negative means an earlier cause; everything beyond -8 or +4 is in the
+    outermost bars.
     """
     low, high = -8, 4
     places = np.arange(low, high + 1)
@@ -180,7 +181,7 @@ def cause_distances(gold: list[dict], pred: list[dict] | None = None) -> Figure:
         groups.append(("predicted", pred, COLOURS["joy"]))
     width = 0.8 / len(groups)
     for index, (name, conversations, colour) in enumerate(groups):
-        counts = Counter(min(max(distance, low), high) for distance in _distances(conversations))
+        counts = Counter(min(max(distance, low), high) for distance in _distances(conversations, labels))
         total = sum(counts.values())
         shares = [counts[place] / max(total, 1) for place in places]
         shift = (index - (len(groups) - 1) / 2) * width
@@ -193,12 +194,12 @@ def cause_distances(gold: list[dict], pred: list[dict] | None = None) -> Figure:
     return fig
 
 
-def _distances(conversations: list[dict]) -> list[int]:
+def _distances(conversations: list[dict], labels: LabelSet) -> list[int]:
     """List cause position minus emotion position of every pair in the conversations. Returns (pairs,)."""
     distances = []
     for conversation in conversations:
         position = _positions(conversation)
-        for emotional, _, cause in pairs(conversation):
+        for emotional, _, cause in pairs(conversation, labels):
             if emotional in position and cause in position:
                 distances.append(position[cause] - position[emotional])
     return distances
