@@ -180,13 +180,13 @@ def test_wrapping_keeps_words_and_breaks_only_giants():
         utterance["text"] = text
     fig = picture.draw_conversation(given)
     assert "one two" in texts(fig) and "" in texts(fig)
-    lines = [text for text in texts(fig) if text.startswith("w")]
+    lines = [text for text in texts(fig) if text.startswith("ww")]
     assert "".join(lines[:-3]) == "w" * 110 and len(lines) > 4, "broken, and nothing is lost"
     assert lines[-1].endswith("…") and len("".join(lines[-3:])) < 1000, "cut after three lines"
     renderer = FigureCanvasAgg(fig).get_renderer()
     box = parts(fig, "utterance")[0].get_window_extent(renderer)
     for text in fig.axes[0].texts:
-        if text.get_text().startswith("w"):
+        if text.get_text().startswith("ww"):
             extent = text.get_window_extent(renderer)
             assert box.x0 < extent.x0 and extent.x1 < box.x1
 
