@@ -153,9 +153,10 @@ class Config:
 
     quantization: str = parameter(
         MACHINE,
-        "none",
-        "nf4 for models that do not fit otherwise (QLoRA); 135M parameters fit anywhere",
-        choices=("none", "nf4"),
+        "auto",
+        "nf4: the model's weights in 4 bits (QLoRA); auto: nf4 where training in 16 bits does not fit on the card, "
+        "else none; a run keeps what it began with",
+        choices=("none", "nf4", "auto"),
     )
     precision: str = parameter(
         MACHINE,
@@ -203,7 +204,7 @@ class Config:
                 setattr(self, f.name, value)
             if problem := _problem(f, value):
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {problem}")
-        if self.offload and self.quantization != "none":
+        if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
         plain = Path(self.run_name).name == self.run_name and not set("{}") & set(self.run_name)  # papermill fills {}
         if not self.run_name or not plain or self.run_name.startswith("."):
