@@ -43,7 +43,17 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
     path = root / "results_train" / config.run_name / "config.json"
     records = read_json(path) if path.is_file() else {}
     find_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
-    return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
+    run = Run(config, notebook, [name for name in config.as_dict() if name in values], root)
+    return run.config, run
+
+
+def _quantization_here(config: Config) -> str:
+    """What quantization "auto" is on this machine: "nf4" or "none"."""
+    if not places.gpus():
+        return "none"
+    from utils.models.fits import choose_quantization  # here, so that a run without a card opens without loading torch
+
+    return choose_quantization(config)
 
 
 _held = {}  # this process's locks: a notebook may open its run again
@@ -68,6 +78,8 @@ def _hold(folder: Path):
         pass
 
 
+# Its default was another before: what the records of runs mean that lack the parameter.
+BEFORE = {"quantization": "none"}
 # What may be another: the first refuses long conversations and changes nothing else; the others change inference by
 # rounding alone.
 LIMITS, OF_INFERENCE = {"max_row_tokens"}, {"token_budget", "offload"}
@@ -82,12 +94,18 @@ class Run:
     """
 
     def __init__(self, config: Config, notebook: str, names: list[str], root: Path = ROOT):
-        """`names`: the parameters that this notebook uses; only they are recorded and compared."""
-        self.config, self.notebook, self.root = config, notebook, Path(root)
+        """`names`: the parameters that this notebook uses; only they are recorded and compared.
+
+        `run.config` is `config` with the quantization that "auto" stands for: the recorded one, in a run that has
+        begun, otherwise what suits this machine. Raises ModelError for a model that cannot be found there."""
+        self.notebook, self.root = notebook, Path(root)
         self.train_dir = self.root / "results_train" / config.run_name
         self.test_dir = self.root / "results_test" / config.run_name
         self.input_dir = places.find().find_input(config.input_dir, self.root)
         self._adapter_used = None
+        if config.quantization == "auto":
+            config = replace(config, quantization=self._recorded_quantization() or _quantization_here(config))
+        self.config = config
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
         record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
         record |= {"revision": revision(), "versions": versions()}
@@ -100,7 +118,7 @@ class Run:
             write_json({**before, notebook: record | ({"adapter": made_by} if made_by else {})}, path)
 
     def _check(self, path, record):
-        here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict()
+        here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict() | BEFORE
         for notebook, before in (read_json(path) if path.is_file() else {}).items():
             if before.get("input") and not record["input"]:
                 raise RunError(
@@ -124,6 +142,12 @@ class Run:
     def plots(self) -> Path:
         """The folder of the run's pictures."""
         return self.train_dir / "plots"
+
+    def _recorded_quantization(self) -> str | None:
+        """What the run's notebooks so far were run with; None before the first of them."""
+        records = [one["parameters"] for path in self._records() if path.is_file() for one in read_json(path).values()]
+        recorded = [parameters["quantization"] for parameters in records if "quantization" in parameters]
+        return next(iter(recorded), BEFORE["quantization"] if records else None)
 
     def _records(self) -> list[Path]:
         """The files that record the run's parameters."""
