@@ -7,13 +7,14 @@ import ast
 import json
 import re
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 
 import nbformat
 import pytest
 from helpers import ROOT, SECRET, run_in
 
-from utils.config import Config
+from utils.config import GROUPS, Config
 from utils.data.conversations import load_conversations
 from utils.data.sources import write_splits
 from utils.record.predictions import read_predictions
@@ -25,7 +26,7 @@ from utils.system.files import read_json
 FOLDER = ROOT / "notebooks"
 ALL = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 SHIPPED = ROOT / "results_train" / "smollm2-135m-ecf"
-GROUPS = ("# the run", "# the task", "# how long it learns", "# what learns (LoRA)", "# the machine (leave these)")
+HEADS = dict(zip(GROUPS, ("# the run", "# the task", "# how it learns", "# the machine (leave these)"), strict=True))
 MOST_CODE = 90  # lines of a notebook, without its parameters and the set-up cell: what it does is in utils/
 
 
@@ -159,10 +160,15 @@ def test_parameters_are_those_of_the_config_with_its_defaults(name):
     assert list(values) == parameter_names(name)
 
 
-def test_parameters_are_in_groups(name):
-    lines = only(code_cells(name, "parameters")).source.splitlines()
-    heads = [line for line in lines if line.startswith("#")]
-    assert lines[0] == GROUPS[0] and heads == [group for group in GROUPS if group in heads]
+def test_parameters_are_in_the_groups_of_the_config(name):
+    head, heads, group = None, [], {f.name: f.metadata["group"] for f in fields(Config)}
+    for line in only(code_cells(name, "parameters")).source.splitlines():
+        if line.startswith("#"):
+            head = line
+            heads.append(line)
+        elif line:
+            assert head == HEADS[group[line.split(" = ")[0]]], line
+    assert heads == [head for head in HEADS.values() if head in heads]
 
 
 def test_every_parameter_belongs_to_a_notebook():
