@@ -25,7 +25,7 @@ from utils.system.places import ROOT
 
 def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
     """Execute one notebook from the repository's root and keep it, with its outputs, in `folder`. One that fails is
-    kept beside it, as NOTEBOOK.failed.ipynb: what an earlier run left stays.
+    kept beside it, as NOTEBOOK.failed.ipynb; what an earlier run left is not overwritten.
 
     Raises ChainError where a cell fails.
     """

@@ -11,6 +11,7 @@ from transformers import set_seed
 
 from utils.config import Config
 from utils.data.conversations import names_of
+from utils.engine.prefix_tree import render
 from utils.engine.processes import processes
 from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
 from utils.engine.trainer import _said_where, last_checkpoint, train
@@ -31,6 +32,16 @@ def examples(task: Task, conversations: list[dict], tokenizer, config: Config) -
         return [pair for c in conversations for pair in task.prompts(c)]
     rows = _training_rows(task, conversations, tokenizer, config)
     return pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
+
+
+def example_text(task: Task, conversations: list[dict], config: Config) -> str:
+    """One training example in full, for a person to read: the first of `conversations` that is asked a question, with
+    the answers between guillemets; in the published recipe its first prompt with the completion."""
+    item = next((c for c in conversations if task.prompts(c)), conversations[0])
+    prompts = task.prompts(item)
+    if config.recipe == "published" and prompts:
+        return "".join(prompts[0])
+    return render(task.tree(item, train=True))
 
 
 def tree_lengths(task: Task, conversations: list[dict], tokenizer, config: Config) -> list[int]:

@@ -10,7 +10,7 @@ from matplotlib.textpath import text_to_path
 
 from utils.data.conversations import pairs
 from utils.data.labels import ECF, LabelSet
-from utils.report.plots import COLOURS, FAINT, INK, _figure, _positions
+from utils.report.plots import COLOURS, FAINT, INK, empty_figure, positions
 
 # ---- A conversation. All sizes below are in points (1/72 inch), y grows downwards. ----
 
@@ -37,7 +37,7 @@ def draw_conversation(
     probabilities: (utterances,) of each utterance's emotion, to stand beside it. labels: the label set of the pairs.
     """
     utterances = conversation["conversation"]
-    position = _positions(conversation)
+    position = positions(conversation)
     links = []  # (cause position, emotion position, emotion)
     for emotional, emotion, cause in pairs(conversation, labels) if conversation.get("emotion-cause_pairs") else []:
         if emotional in position and cause in position:
@@ -62,7 +62,7 @@ def draw_conversation(
         y += heights[-1] + BOX_GAP
     page_height = y - BOX_GAP + MARGIN + (24 if links else 0)
 
-    fig, ax = _figure(PAGE / 72, page_height / 72)
+    fig, ax = empty_figure(PAGE / 72, page_height / 72)
     fig.patch.set_facecolor("white")
     ax.set_position([0, 0, 1, 1])
     ax.set(xlim=(0, PAGE), ylim=(page_height, 0))
