@@ -281,4 +281,4 @@ def test_pictures_name_the_sets_labels(tmp_path):
     assert sum(patch.get_gid() == "cause" for patch in picture.axes[0].patches) == 2
     bars = cause_distances([GOLD], [GUESS], MOODS).axes[0].patches
     assert sum(bar.get_height() for bar in bars) == pytest.approx(2)
-    assert save(picture, tmp_path / "one.png").stat().st_size > 0
+    assert save(picture, tmp_path / "one.png") is picture and (tmp_path / "one.png").stat().st_size > 0
