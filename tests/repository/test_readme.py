@@ -2,7 +2,7 @@
 
 python -m pytest tests/repository/test_readme.py
 
-A table stands between `<!-- FILE -->` and `<!-- end -->`: FILE is a record of benchmarks/results, or the folder of a run.
+A table stands between `<!-- FILE -->` and `<!-- end -->`; FILE is a record of benchmarks/results, or a run's folder.
 """
 
 import json
