@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 from utils.models.gguf import GGUF_TYPES, write_gguf
+from utils.record.adapter import trained_with
+from utils.record.card import card
 from utils.system.command import command
 from utils.system.errors import ExportError, RunError
 from utils.tasks import cause_structure
@@ -33,7 +35,6 @@ def merge(adapter):
 
     from utils.models.adapters import load_adapter
     from utils.models.load import load_model
-    from utils.record.adapter import trained_with
 
     config = trained_with(adapter)
     # On the CPU, where there is room for float32; 4 bits come from weights of the precision that training had.
@@ -58,8 +59,6 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
     there already, or that is no adapter of a run.
     """
     import torch
-
-    from utils.record.card import card
 
     folder = Path(folder).absolute()
     allowed = tuple(GGUF_TYPES) if form == "gguf" else TYPES

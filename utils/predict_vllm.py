@@ -20,6 +20,8 @@ import sys
 from functools import partial
 
 from utils.data.conversations import load_conversations, without_labels
+from utils.engine.prefix_tree import paths
+from utils.engine.rows import encode_trees
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import EngineError
@@ -33,8 +35,6 @@ def questions(rows: list) -> list[tuple[list[int], list[int]]]:
 
     Raises EngineError where two answers begin with the same token: one token cannot tell them apart.
     """
-    from utils.engine.prefix_tree import paths
-
     found = []
     for answers in (answers for row in rows for answers in row.answers):
         first = [answer[0][1] for answer in answers]
@@ -92,8 +92,6 @@ class Labeller:
         """For each tree, for each of its questions, the log-probability of each allowed answer's first token."""
         from vllm import SamplingParams
         from vllm.lora.request import LoRARequest
-
-        from utils.engine.rows import encode_trees
 
         rows = encode_trees(trees, names, self.tokenizer, self.limits[task], train=False)
         asked = questions(rows)
