@@ -18,6 +18,7 @@ from html import escape
 
 from utils.data.conversations import load_conversations, pairs, validate_conversations
 from utils.data.labels import ECF, LabelSet
+from utils.predict import Predictor
 from utils.system.command import add_adapters, command
 from utils.system.errors import ConversationError, DoesNotFit, TrainingError
 from utils.system.files import parse_json, to_json
@@ -218,8 +219,6 @@ def main(argv=None) -> int:
     except ImportError:
         print("utils.demo: gradio is missing: pip install gradio", file=sys.stderr)
         return 2
-    from utils.predict import Predictor
-
     page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter, arguments.max_row_tokens))
     address = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")  # this machine alone; a container sets another
     theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere

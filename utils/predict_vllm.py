@@ -26,6 +26,7 @@ from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import EngineError
 from utils.system.files import read_json, write_json
+from utils.tasks.cause import Cause
 
 RANKS = (8, 16, 32, 64, 128, 256)  # what vLLM reserves for an adapter
 
@@ -58,13 +59,14 @@ class Labeller:
         self.emotion, self.cause = (trained_with(one, max_row_tokens) for one in (emotion_adapter, cause_adapter))
         if (self.emotion.model, self.emotion.quantization) != (self.cause.model, self.cause.quantization):
             raise EngineError("the adapters have different base models, and the engine holds one: use utils.predict")
-        if {self.emotion.recipe, self.cause.recipe} != {"one_pass"} or self.cause.cause_form != "candidates":
-            raise EngineError("only recipe one_pass, cause_form candidates has one-token answers: use utils.predict")
         self.limits = {"emotion": self.emotion.max_row_tokens, "cause": self.cause.max_row_tokens}
         self.tasks = {
             "emotion": self.emotion.task("emotion").trained(emotion_adapter),
             "cause": self.cause.task("cause").trained(cause_adapter),
         }
+        one_pass = {self.emotion.recipe, self.cause.recipe} == {"one_pass"}
+        if not one_pass or not isinstance(self.tasks["cause"], Cause):
+            raise EngineError("only recipe one_pass, cause_form candidates has one-token answers: use utils.predict")
         self.tokenizer = load_tokenizer(self.emotion.model)
         self.engine = engine or self._engine()
 
