@@ -32,7 +32,7 @@ class Journal:
             try:
                 key, result = json.loads(line)
                 self.results[key] = result
-            except (ValueError, TypeError, RecursionError):  # an empty line, one that an interruption cut off, or damage
+            except (ValueError, TypeError, RecursionError):  # empty, cut off by an interruption, or damaged
                 continue
 
     def __call__(self, origin, compute):

@@ -16,6 +16,7 @@ the whole mask follows from one number a token: the index of its last descendant
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
+
 @dataclass
 class Question:
     """What is asked behind a node's text: the answers that are allowed, and (in training) the right one."""
