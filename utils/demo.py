@@ -20,7 +20,7 @@ from utils.data.conversations import load_conversations, pairs, validate_convers
 from utils.data.labels import ECF, LabelSet
 from utils.predict import Predictor
 from utils.system.command import add_adapters, command
-from utils.system.errors import ConversationError, DoesNotFit, TrainingError
+from utils.system.errors import ConversationError, UserError
 from utils.system.files import parse_json, to_json
 from utils.system.places import ROOT
 from utils.tasks.emotion import line
@@ -163,7 +163,7 @@ def build(predictor):
     def load(path):
         try:
             loaded = load_conversations(path)
-        except ConversationError as error:
+        except UserError as error:
             return [], gr.update(choices=[], value=None), gr.update(), problem(error)
         names = [(str(c["conversation_ID"]), k) for k, c in enumerate(loaded)]
         return loaded, gr.update(choices=names, value=0), to_lines(loaded[0]), ""
@@ -174,7 +174,7 @@ def build(predictor):
     def label(text, loaded, number, before):
         try:
             found = result(predictor, from_lines(text, loaded[number] if loaded and number is not None else None))
-        except (ConversationError, DoesNotFit, TrainingError) as error:
+        except UserError as error:
             return problem(error), before
         return render(found, before, predictor.labels), found
 

@@ -18,7 +18,8 @@ from utils.models.gguf import GGUF_TYPES, write_gguf
 from utils.record.adapter import trained_with
 from utils.record.card import card
 from utils.system.command import command
-from utils.system.errors import ExportError, RunError
+from utils.system.errors import ExportError
+from utils.system.files import check_new, new_folder
 from utils.tasks import cause_structure
 
 FORMATS = ("safetensors", "state_dict", "gguf")
@@ -55,8 +56,8 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
         state_dict   {name: tensor}, read by torch.load(weights_only=True)
         gguf         one file for llama.cpp
 
-    Raises ExportError for what cannot be written, ModelError for what cannot be read, RunError for a folder that is
-    there already, or that is no adapter of a run.
+    Raises ExportError for a model or tokenizer that cannot be written so, FileError for a folder that is there already
+    or cannot be written, ModelError for what cannot be read, RunError for a folder that is no adapter of a run.
     """
     import torch
 
@@ -64,13 +65,10 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
     allowed = tuple(GGUF_TYPES) if form == "gguf" else TYPES
     if form not in FORMATS or weights not in allowed:
         raise ExportError(f"{form} with weights {weights}: choose one of {FORMATS}, and of {allowed} for its weights")
-    if folder.exists():
-        raise RunError(f"{folder} is there already: remove it, or choose another --out")
+    check_new(folder)
+    card(adapter)  # a folder that is no adapter of a run is refused before the work
     model, tokenizer = merge(adapter)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with new_folder(folder) as partial:
         tokenizer.save_pretrained(partial)
         if form == "gguf":
             write_gguf(model, tokenizer, partial / f"model-{weights}.gguf", weights)
@@ -85,9 +83,6 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
             if (Path(adapter) / name).is_file():
                 shutil.copy(Path(adapter) / name, partial)
         (partial / "README.md").write_text(card(adapter, merged=form), encoding="utf-8")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

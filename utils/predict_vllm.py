@@ -25,7 +25,7 @@ from utils.engine.rows import encode_trees
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import EngineError
-from utils.system.files import read_json, write_json
+from utils.system.files import check_output, read_json, write_json
 from utils.tasks.cause import Cause
 
 RANKS = (8, 16, 32, 64, 128, 256)  # what vLLM reserves for an adapter
@@ -131,6 +131,7 @@ def main(argv=None) -> int:
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
     add_adapters(parser)
     arguments = parser.parse_args(argv)
+    check_output(arguments.out, arguments.conversations)
     conversations = load_conversations(arguments.conversations)
     adapters = [arguments.emotion_adapter, arguments.cause_adapter]
     if None in adapters:
