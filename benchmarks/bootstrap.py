@@ -10,10 +10,13 @@ import argparse
 
 import numpy as np
 
-from utils.cause import rule
-from utils.conversations import write_json
-from utils.metrics import pair_counts, weighted_f1
-from utils.runs import ROOT, RunError, gold_of, read_predictions, revision
+from utils.record.predictions import gold_of, read_predictions
+from utils.record.provenance import revision
+from utils.report.metrics import pair_counts, weighted_f1
+from utils.runs import ROOT
+from utils.system.errors import RunError
+from utils.system.files import write_json
+from utils.tasks.baselines import rule
 
 DRAWS = 20000  # 1,000 leave the third digit of an interval to chance
 
@@ -26,15 +29,19 @@ def compared(gold, systems: list[tuple]) -> dict:
 
     def difference(times):
         """times: (draws, conversations), how often each conversation was drawn."""
-        return np.mean([np.subtract(*(weighted_f1(np.einsum("dc,cke->dke", times, one)) for one in both))
-                        for both in counts], axis=0)
+        return np.mean(
+            [np.subtract(*(weighted_f1(np.einsum("dc,cke->dke", times, one)) for one in both)) for both in counts],
+            axis=0,
+        )
 
     times = np.random.default_rng(0).multinomial(len(gold), np.full(len(gold), 1 / len(gold)), DRAWS)
     draws = difference(times)
     low, high = np.percentile(draws, [2.5, 97.5])
     return {
-        "difference": float(difference(np.ones((1, len(gold))))[0]), "interval_95": [float(low), float(high)],
-        "share_above_zero": float(np.mean(draws > 0)), "draws": DRAWS,
+        "difference": float(difference(np.ones((1, len(gold))))[0]),
+        "interval_95": [float(low), float(high)],
+        "share_above_zero": float(np.mean(draws > 0)),
+        "draws": DRAWS,
     }
 
 
@@ -49,7 +56,9 @@ def main():
     except RunError as error:
         raise SystemExit(f"benchmarks.bootstrap: {error}") from None
     result = {
-        "run": run, "revision": revision(), "conversations": len(gold),
+        "run": run,
+        "revision": revision(),
+        "conversations": len(gold),
         **compared(gold, [(predicted, [rule(c) for c in predicted])]),
     }
     write_json(result, ROOT / "benchmarks" / "bootstrap.json")

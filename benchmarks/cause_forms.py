@@ -16,15 +16,19 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from utils import structure
-from utils.cause import candidates_tree, read_candidates, rule
-from utils.conversations import load_conversations, with_pairs, write_json
-from utils.inference import predict_causes, predict_emotions, score_trees
-from utils.metrics import emotion_scores, pair_scores
-from utils.modeling import load_adapter, load_model
-from utils.predict import trained_with
-from utils.rows import names_of
-from utils.runs import ROOT, emotion_prior, revision
+from utils.data.conversations import load_conversations, names_of, with_pairs
+from utils.engine.inference import score_trees
+from utils.models.adapters import load_adapter
+from utils.models.load import load_model
+from utils.record.adapter import emotion_prior, trained_with
+from utils.record.provenance import revision
+from utils.report.metrics import emotion_scores, pair_scores
+from utils.runs import ROOT
+from utils.system.files import write_json
+from utils.tasks import cause_structure
+from utils.tasks.ask import predict_causes, predict_emotions
+from utils.tasks.baselines import rule
+from utils.tasks.cause import candidates_tree, read_candidates
 
 THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
@@ -51,13 +55,15 @@ def candidate_ways(run, adapter, model, tokenizer, config, given, sure) -> dict:
     where they are gold."""
     trees = [candidates_tree(c) for c in given]
     answers = score_trees(model, tokenizer, trees, names_of(given), config.token_budget, config.max_row_tokens)
-    grown = structure.load(adapter)
+    grown = cause_structure.load(adapter)
     odds = [grown.log_odds(c) for c in given] if grown else [None] * len(given)
     alone = [[[0.0, one] for one in some or []] for some in odds]
 
     def cut(scores, odds, sure):
-        return lambda threshold: [read_candidates(c, one, threshold, some, table)[0]
-                                  for c, one, some, table in zip(given, scores, odds, sure, strict=True)]
+        return lambda threshold: [
+            read_candidates(c, one, threshold, some, table)[0]
+            for c, one, some, table in zip(given, scores, odds, sure, strict=True)
+        ]
 
     nothing = [None] * len(given)
     parts = {"adapter": (answers, nothing)} | ({"trees": (alone, nothing), "both": (answers, odds)} if grown else {})

@@ -17,10 +17,13 @@ import json
 import math
 from pathlib import Path
 
-from utils import cause, emotion, structure
 from utils.config import Config
-from utils.conversations import load_conversations, read_json, write_json
-from utils.runs import ROOT, fingerprints, revision, versions, write_predictions
+from utils.data.conversations import load_conversations
+from utils.record.predictions import write_predictions
+from utils.record.provenance import fingerprints, revision, versions
+from utils.runs import ROOT
+from utils.system.files import read_json, write_json
+from utils.tasks import cause, cause_structure, emotion
 
 
 def moved(tables: list, counted: dict[str, int], recorded: float) -> list[list[float]]:
@@ -53,7 +56,7 @@ def main():
         raise SystemExit(f"benchmarks.decided_again: {folder} was decided again: git checkout its files as they were")
     taught = load_conversations(ROOT / arguments.taught / "train", labelled=True)
     given = load_conversations(ROOT / arguments.taught / "unlabelled", labelled=False)
-    grown, counted = structure.learn(taught, arguments.seed), emotion.counts(taught)
+    grown, counted = cause_structure.learn(taught, arguments.seed), emotion.counts(taught)
     lines = map(json.loads, arguments.predictions.read_text(encoding="utf-8").splitlines())
     old = {one["conversation_ID"]: one for one in lines}
     prior, paired, tables, causes, kept = emotion.prior_scores(counted, Config.logit_adjustment), [], [], [], 0
@@ -68,15 +71,26 @@ def main():
         tables.append(table)
         causes.append(probabilities)
     write_predictions(folder, paired, tables, causes)
-    parameters = {"recorded": arguments.recorded, "taught": arguments.taught, "seed": arguments.seed,
-                  "logit_adjustment": Config.logit_adjustment, "cause_threshold": Config.cause_threshold}
-    record = {"parameters": parameters, "input": fingerprints(ROOT / arguments.taught), "revision": revision(),
-              "versions": versions()}
+    parameters = {
+        "recorded": arguments.recorded,
+        "taught": arguments.taught,
+        "seed": arguments.seed,
+        "logit_adjustment": Config.logit_adjustment,
+        "cause_threshold": Config.cause_threshold,
+    }
+    record = {
+        "parameters": parameters,
+        "input": fingerprints(ROOT / arguments.taught),
+        "revision": revision(),
+        "versions": versions(),
+    }
     write_json(before | {"benchmarks.decided_again": record}, folder / "config.json")
     utterances = sum(len(c["conversation"]) for c in given)
-    print(f"{arguments.run}: {kept} of {utterances} emotions as before, "
-          f"{sum(len(c['emotion-cause_pairs']) for c in paired)} pairs, "
-          f"{sum(len(one['emotion-cause_pairs']) for one in old.values())} before")
+    print(
+        f"{arguments.run}: {kept} of {utterances} emotions as before, "
+        f"{sum(len(c['emotion-cause_pairs']) for c in paired)} pairs, "
+        f"{sum(len(one['emotion-cause_pairs']) for one in old.values())} before"
+    )
 
 
 if __name__ == "__main__":

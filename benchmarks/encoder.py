@@ -44,11 +44,16 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, Training
 from benchmarks.bootstrap import compared
 from benchmarks.decided_again import answers, moved
 from benchmarks.ensemble import figures, input_of
-from utils import cause, emotion, structure
 from utils.config import Config
-from utils.conversations import causes_of, load_conversations, read_json, write_json
-from utils.runs import ROOT, RunError, fingerprints, read_predictions, revision, versions, write_predictions
-from utils.training import last_checkpoint
+from utils.data import labels
+from utils.data.conversations import causes_of, load_conversations
+from utils.engine.trainer import last_checkpoint
+from utils.record.predictions import read_predictions, write_predictions
+from utils.record.provenance import fingerprints, revision, versions
+from utils.runs import ROOT
+from utils.system.errors import RunError
+from utils.system.files import read_json, write_json
+from utils.tasks import baselines, cause, cause_structure, emotion
 
 LINE, ROW = 120, 480  # tokens of a line and of a row at most; the encoder has 512 positions
 WIDTH = 192  # of the pairs' head
@@ -80,9 +85,7 @@ def example(tokenizer, conversation: dict, gold: bool = False) -> dict:
         line_end = tokenizer("\n", add_special_tokens=False).input_ids
     else:
         row_start, line_end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
-    lines = [
-        tokenizer(emotion.line(u), add_special_tokens=False).input_ids[:LINE] + line_end for u in utterances
-    ]
+    lines = [tokenizer(emotion.line(u), add_special_tokens=False).input_ids[:LINE] + line_end for u in utterances]
     for k, line in enumerate(lines):
         if not rows or len(rows[-1]) + len(line) > ROW:
             first = k
@@ -93,10 +96,12 @@ def example(tokenizer, conversation: dict, gold: bool = False) -> dict:
         rows[-1] += line
     labelled = all("emotion" in u for u in utterances)
     found = {"rows": rows, "where": where, "pairs": cause.asked(conversation) if labelled else []}
-    found["known"] = structure.features(conversation) if labelled else np.zeros((0, len(structure.FEATURES)))
+    found["known"] = (
+        cause_structure.features(conversation) if labelled else np.zeros((0, len(cause_structure.FEATURES)))
+    )
     if gold:
         ids, causes = [u["utterance_ID"] for u in utterances], causes_of(conversation)
-        found["emotions"] = [emotion.LABELS.index(u["emotion"]) for u in utterances]
+        found["emotions"] = [labels.LABELS.index(u["emotion"]) for u in utterances]
         found["causes"] = [float(ids[j] in causes[ids[i]]) for i, j in found["pairs"]]
     return found
 
@@ -131,9 +136,9 @@ class Encoder(nn.Module):
 
     def __init__(self, base, one_way: bool):
         super().__init__()
-        size, known = (3 if one_way else 2) * base.config.hidden_size, len(structure.FEATURES)
+        size, known = (3 if one_way else 2) * base.config.hidden_size, len(cause_structure.FEATURES)
         self.base, self.one_way, self.dropout = base, one_way, nn.Dropout(0.1)
-        self.emotion = nn.Linear(size, len(emotion.LABELS))
+        self.emotion = nn.Linear(size, len(labels.LABELS))
         self.its, self.candidate = nn.Linear(size, WIDTH), nn.Linear(size, WIDTH)
         self.known = nn.Linear(known + cause.WINDOW[1] - cause.WINDOW[0] + 1, WIDTH)
         self.hidden, self.cause = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 1)
@@ -186,14 +191,22 @@ def train(folder: Path, model: Path, conversations: list[dict], seed: int, epoch
     encoder.mean, encoder.deviation = known.mean(0), known.std(0).clamp(min=1e-3)
     trained = [p for p in base.parameters() if p.requires_grad]
     heads = [p for name, p in encoder.named_parameters() if not name.startswith("base.")]
-    optimizer = torch.optim.AdamW(
-        [{"params": trained, "lr": rate}, {"params": heads, "lr": 1e-3}], weight_decay=0.01
-    )
+    optimizer = torch.optim.AdamW([{"params": trained, "lr": rate}, {"params": heads, "lr": 1e-3}], weight_decay=0.01)
     settings = TrainingArguments(
-        output_dir=str(folder / "checkpoints"), num_train_epochs=epochs, per_device_train_batch_size=4,
-        lr_scheduler_type="linear", warmup_steps=0.06, max_grad_norm=1.0, seed=seed, logging_steps=10,
-        save_strategy="epoch", save_total_limit=1, remove_unused_columns=False, report_to="none",
-        use_cpu=not torch.accelerator.is_available(), dataloader_pin_memory=torch.cuda.is_available(),
+        output_dir=str(folder / "checkpoints"),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=4,
+        lr_scheduler_type="linear",
+        warmup_steps=0.06,
+        max_grad_norm=1.0,
+        seed=seed,
+        logging_steps=10,
+        save_strategy="epoch",
+        save_total_limit=1,
+        remove_unused_columns=False,
+        report_to="none",
+        use_cpu=not torch.accelerator.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
     trainer = Trainer(encoder, settings, collate, rows, optimizers=(optimizer, None))
     trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
@@ -242,12 +255,14 @@ def record_of(run: str) -> dict:
 def train_run(arguments):
     folder, data = ROOT / "results_train" / arguments.name, ROOT / arguments.data
     conversations = load_conversations(data / "train", labelled=True)
-    if structure.learn(conversations) is None:
+    if cause_structure.learn(conversations) is None:
         raise SystemExit(f"benchmarks.encoder: {data / 'train'}: no causes to learn from")
     parameters = {name: getattr(arguments, name) for name in ("data", "seed", "epochs")}
     record = {
-        "parameters": {"model": arguments.model.name} | parameters, "input": fingerprints(data),
-        "revision": revision(), "versions": versions(),
+        "parameters": {"model": arguments.model.name} | parameters,
+        "input": fingerprints(data),
+        "revision": revision(),
+        "versions": versions(),
     }
     if (folder / "config.json").is_file():
         if any(record_of(arguments.name)[name] != record[name] for name in ("parameters", "input")):
@@ -280,8 +295,9 @@ def label_run(arguments):
     given_to["train"] = records[0]["input"]["train"]  # the trees and the prior are made of it
     here = [fingerprints(data), *(one["input"] for one in records)]
     if any(found.get(name) != wanted for found in here for name, wanted in given_to.items()):
-        raise SystemExit(f"benchmarks.encoder: {data} is not what the runs were made with: make it again with "
-                         "generate_input.py")
+        raise SystemExit(
+            f"benchmarks.encoder: {data} is not what the runs were made with: make it again with generate_input.py"
+        )
     blind = arguments.split == "unlabelled"
     folder = ROOT / "results_test" / arguments.name
     path = folder / "config.json" if blind else ROOT / "benchmarks" / f"{arguments.name}.json"
@@ -289,7 +305,7 @@ def label_run(arguments):
         raise SystemExit(f"benchmarks.encoder: {path} is another system's: choose another name")
     given = load_conversations(data / arguments.split, labelled=not blind)
     taught = load_conversations(data / "train", labelled=True)
-    counted, grown = emotion.counts(taught), structure.learn(taught)
+    counted, grown = emotion.counts(taught), cause_structure.learn(taught)
     prior = emotion.prior_scores(counted, Config.logit_adjustment)
     encoders = [load(ROOT / "results_train" / run / "encoder") for run in arguments.runs]
 
@@ -301,8 +317,10 @@ def label_run(arguments):
         odds = [np.mean(some, 0) for some in zip(*(scores(*one, labelled, "cause") for one in encoders))]
         beside = [grown.log_odds(c) for c in labelled]
         if lines:
-            beside = [[yes - no for no, yes in answers(c, one["cause_probabilities"], trees)]
-                      for c, one, trees in zip(labelled, lines, beside)]
+            beside = [
+                [yes - no for no, yes in answers(c, one["cause_probabilities"], trees)]
+                for c, one, trees in zip(labelled, lines, beside)
+            ]
         caused = [
             cause.read_candidates(c, [[0.0, yes] for yes in one.tolist()], Config.cause_threshold, others, table)
             for (c, table), one, others in zip(read, odds, beside, strict=True)
@@ -318,8 +336,11 @@ def label_run(arguments):
     if not (blind and arguments.beside):
         systems["encoder"] = decided(alone)
     best = systems.get("both") or systems["encoder"]
-    parameters = {"runs": arguments.runs, "split": arguments.split,
-                  "beside": arguments.beside.as_posix() if arguments.beside else None}
+    parameters = {
+        "runs": arguments.runs,
+        "split": arguments.split,
+        "beside": arguments.beside.as_posix() if arguments.beside else None,
+    }
     record = {"parameters": parameters, "input": fingerprints(data), "revision": revision(), "versions": versions()}
     if blind:
         write_predictions(folder, *best)
@@ -330,7 +351,9 @@ def label_run(arguments):
     if arguments.beside:
         paired["language models"] = named
     result = record | {"systems": {name: figures(given, one, one) for name, one in paired.items()}}
-    result["less rule"] = {name: compared(given, [(one, [cause.rule(c) for c in one])]) for name, one in paired.items()}
+    result["less rule"] = {
+        name: compared(given, [(one, [baselines.rule(c) for c in one])]) for name, one in paired.items()
+    }
     if arguments.beside:
         result["both less language models"] = compared(given, [(paired["both"], paired["language models"])])
     write_json(result, path)
@@ -341,8 +364,11 @@ def table(result: dict) -> str:
     """README's table of what `label` wrote for a labelled split."""
     lines = ["|  | emotion accuracy | weighted F1 | macro F1 | pairs weighted F1 | the rule's |", "|---" * 6 + "|"]
     for name, one in sorted(result["systems"].items(), reverse=True):
-        cells = [*(one["emotions"][key] for key in ("accuracy", "weighted_f1", "macro_f1")),
-                 one["pairs"]["weighted_f1"], one["rule"]["weighted_f1"]]
+        cells = [
+            *(one["emotions"][key] for key in ("accuracy", "weighted_f1", "macro_f1")),
+            one["pairs"]["weighted_f1"],
+            one["rule"]["weighted_f1"],
+        ]
         lines.append(f"| {name} | {' | '.join(f'{value:.3f}' for value in cells)} |")
     return "\n".join(lines)
 

@@ -18,14 +18,18 @@ import math
 import statistics
 
 from benchmarks.bootstrap import compared
-from utils import cause, emotion, structure
-from utils.conversations import load_conversations, read_json, write_json
-from utils.inference import Journal, score_trees
-from utils.metrics import EMOTIONAL, emotion_scores, pair_scores, per_emotion_pair_scores
-from utils.modeling import load_adapter, load_model
-from utils.predict import trained_with
-from utils.rows import names_of
-from utils.runs import ROOT, emotion_prior, fingerprints, revision, versions, write_predictions
+from utils.data.conversations import load_conversations, names_of
+from utils.data.labels import EMOTIONAL
+from utils.engine.inference import Journal, score_trees
+from utils.models.adapters import load_adapter
+from utils.models.load import load_model
+from utils.record.adapter import emotion_prior, trained_with
+from utils.record.predictions import write_predictions
+from utils.record.provenance import fingerprints, revision, versions
+from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.runs import ROOT
+from utils.system.files import read_json, write_json
+from utils.tasks import baselines, cause, cause_structure, emotion, task
 
 
 def averaged(members: list[list]) -> list:
@@ -33,7 +37,7 @@ def averaged(members: list[list]) -> list:
     probabilities (over the allowed answers) averaged."""
     return [
         [
-            [math.log(sum(column) / len(column)) for column in zip(*map(emotion.probabilities, question))]
+            [math.log(sum(column) / len(column)) for column in zip(*map(task.probabilities, question))]
             for question in zip(*conversation, strict=True)
         ]
         for conversation in zip(*members, strict=True)
@@ -52,12 +56,22 @@ def scored(task: str, adapters: list, conversations: list[dict], journal=None) -
             base = config.model, config.quantization, config.precision
             model, tokenizer = load_model(*base)
         model = load_adapter(model, adapter, config.model, name=f"adapter{number}")
-        found.append(score_trees(model, tokenizer, trees, names_of(conversations), config.token_budget,
-                                 config.max_row_tokens, adapter.parts[-3], journal))
+        found.append(
+            score_trees(
+                model,
+                tokenizer,
+                trees,
+                names_of(conversations),
+                config.token_budget,
+                config.max_row_tokens,
+                adapter.parts[-3],
+                journal,
+            )
+        )
     return found
 
 
-def mean_log_odds(grown: list[structure.Structure], conversation: dict) -> list[float] | None:
+def mean_log_odds(grown: list[cause_structure.Structure], conversation: dict) -> list[float] | None:
     """The mean of the runs' log-odds (structure.log_odds); None without any."""
     return [statistics.mean(one) for one in zip(*(s.log_odds(conversation) for s in grown))] if grown else None
 
@@ -86,7 +100,7 @@ def figures(gold: list[dict], labelled: list[dict], paired: list[dict]) -> dict:
         "f1_of_emotions": {name: one["f1"] for name, one in emotions["per_emotion"].items()},
         "pairs": pair_scores(gold, paired, 2),
         "f1_of_pairs": {name: one["f1"] for name, one in per_emotion_pair_scores(gold, paired).items()},
-        "rule": pair_scores(gold, [cause.rule(c) for c in labelled], 2),
+        "rule": pair_scores(gold, [baselines.rule(c) for c in labelled], 2),
     }
 
 
@@ -95,9 +109,11 @@ def mean_and_spread(members: list[dict]) -> dict:
     return {
         section: {
             name: [how([member[section][name] for member in members]) for how in (statistics.mean, statistics.stdev)]
-            for name, value in there.items() if isinstance(value, float)
+            for name, value in there.items()
+            if isinstance(value, float)
         }
-        for section, there in members[0].items() if isinstance(there, dict)
+        for section, there in members[0].items()
+        if isinstance(there, dict)
     }
 
 
@@ -149,8 +165,10 @@ def main():
     journal = Journal(ROOT / "benchmarks" / f"{arguments.name}.unfinished.jsonl")
     here = fingerprints(ROOT / config.input_dir)
     if any(here.get(name) != found for name, found in given_to.items()):
-        raise SystemExit(f"benchmarks.ensemble: {config.input_dir} is not what the runs were made with: make it again "
-                         "with generate_input.py")
+        raise SystemExit(
+            f"benchmarks.ensemble: {config.input_dir} is not what the runs were made with: make it again "
+            "with generate_input.py"
+        )
     given = load_conversations(ROOT / config.input_dir / arguments.split, labelled=arguments.split != "unlabelled")
 
     def named(member):
@@ -161,7 +179,7 @@ def main():
         """(conversations with pairs, their probabilities) by these runs' cause adapters and trees."""
         folders = [adapters["cause"][run] for run in runs]
         answers = averaged(scored("cause", folders, labelled, journal))
-        grown = list(filter(None, map(structure.load, folders)))
+        grown = list(filter(None, map(cause_structure.load, folders)))
         read = [
             cause.read_candidates(c, one, threshold, mean_log_odds(grown, c), table)
             for c, one, table in zip(labelled, answers, tables, strict=True)
@@ -188,13 +206,16 @@ def main():
         pairs, its_causes = caused(alone, its_tables, [asked])
         write_predictions(written / run, pairs, its_tables, its_causes)
         members[run] = {"causes by": asked, **figures(given, alone, pairs)}
-        beside_rule.append((pairs, [cause.rule(c) for c in alone]))
+        beside_rule.append((pairs, [baselines.rule(c) for c in alone]))
         print(run, members[run]["emotions"], members[run]["pairs"]["weighted_f1"], flush=True)
     result = {
-        "runs": arguments.runs, "split": f"{config.input_dir}/{arguments.split}", "revision": revision(),
-        "members": members, "mean and spread": mean_and_spread(list(members.values())) if len(members) > 1 else None,
+        "runs": arguments.runs,
+        "split": f"{config.input_dir}/{arguments.split}",
+        "revision": revision(),
+        "members": members,
+        "mean and spread": mean_and_spread(list(members.values())) if len(members) > 1 else None,
         "ensemble": figures(given, labelled, paired),
-        "ensemble less rule": compared(given, [(paired, [cause.rule(c) for c in labelled])]),
+        "ensemble less rule": compared(given, [(paired, [baselines.rule(c) for c in labelled])]),
         "members less rule": compared(given, beside_rule),
     }
     write_predictions(written / "ensemble", paired, tables, causes)

@@ -19,13 +19,17 @@ from transformers import set_seed
 
 from benchmarks.rows import OnePass, Published
 from benchmarks.speed import TASKS, conversations_in, spread
-from utils import cause, emotion
 from utils.config import Config, load_config
-from utils.conversations import read_json, with_emotions, write_json
-from utils.metrics import emotion_scores, pair_scores
-from utils.modeling import adapter_in_compute_type, add_lora, load_model, save_adapter
-from utils.runs import ROOT, revision, versions
-from utils.training import examples, train
+from utils.data.conversations import with_emotions
+from utils.engine.trainer import train
+from utils.models.adapters import adapter_in_compute_type, add_lora, save_adapter
+from utils.models.load import load_model
+from utils.record.fit import examples
+from utils.record.provenance import revision, versions
+from utils.report.metrics import emotion_scores, pair_scores
+from utils.runs import ROOT
+from utils.system.files import read_json, write_json
+from utils.tasks import baselines, emotion
 
 
 def scores(task: str, gold: list[dict], labelled: list[dict]) -> dict:
@@ -55,16 +59,26 @@ def measured(row, task: str, epochs: float, taught: list[dict], scored: list[dic
     labelled = row.label(model, tokenizer, task, scored)
     losses = [entry["loss"] for entry in history if "loss" in entry]
     return {
-        "epochs": epochs, "steps": len(losses), "last_loss": losses[-1],
-        "training_seconds": trained, "inference_seconds": time.perf_counter() - start,
+        "epochs": epochs,
+        "steps": len(losses),
+        "last_loss": losses[-1],
+        "training_seconds": trained,
+        "inference_seconds": time.perf_counter() - start,
         **scores(task, scored, labelled),
     }
 
 
 def table(result: dict) -> str:
     """README's table of what `main` wrote: a line a form; minutes, and scores."""
-    columns = ["emotions: training", "inference", "accuracy", "weighted F1",
-               "causes: training", "inference", "pairs weighted F1"]
+    columns = [
+        "emotions: training",
+        "inference",
+        "accuracy",
+        "weighted F1",
+        "causes: training",
+        "inference",
+        "pairs weighted F1",
+    ]
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for name in dict.fromkeys([*result["emotion"], *result["cause"]]):
         cells = []
@@ -93,17 +107,21 @@ def main():
     taught, tested = conversations_in(arguments.data)
     taught, tested = spread(taught, arguments.conversations), tested[: arguments.scored]
     prior = emotion.prior_scores(emotion.counts(taught), config.logit_adjustment)
-    commonest = emotion.majority(taught)
+    commonest = baselines.majority(taught)
     found = {
         "command": f"python -m benchmarks.equal_data --conversations {arguments.conversations} --scored "
-                   f"{arguments.scored} --published-epochs {arguments.published_epochs:g} "
-                   f"--epochs {' '.join(f'{epochs:g}' for epochs in arguments.epochs)}",
-        "revision": revision(), "versions": versions(), "trained on": [c["conversation_ID"] for c in taught],
+        f"{arguments.scored} --published-epochs {arguments.published_epochs:g} "
+        f"--epochs {' '.join(f'{epochs:g}' for epochs in arguments.epochs)}",
+        "revision": revision(),
+        "versions": versions(),
+        "trained on": [c["conversation_ID"] for c in taught],
         "scored on": [c["conversation_ID"] for c in tested],
-        "emotion": {"majority": scores("emotion", tested, [
-            with_emotions(c, [commonest] * len(c["conversation"])) for c in tested
-        ])},
-        "cause": {"rule": scores("cause", tested, [cause.rule(c) for c in tested])},
+        "emotion": {
+            "majority": scores(
+                "emotion", tested, [with_emotions(c, [commonest] * len(c["conversation"])) for c in tested]
+            )
+        },
+        "cause": {"rule": scores("cause", tested, [baselines.rule(c) for c in tested])},
     }
     plan = [(Published(config), arguments.published_epochs)]
     plan += [(OnePass(config, prior), epochs) for epochs in arguments.epochs]

@@ -14,28 +14,41 @@ import sys
 import tempfile
 from pathlib import Path
 
-from utils import cause, emotion
-from utils.conversations import load_conversations, pairs, write_json
-from utils.export import GGUF_TYPES, TYPES, export, gguf_scores, load_gguf, merge, write_gguf
-from utils.inference import score_trees
-from utils.modeling import PRECISIONS, load_adapter, load_model
-from utils.predict import trained_with
-from utils.rows import encode_trees, names_of
-from utils.runs import ROOT, emotion_prior, revision, versions
+from utils.data.conversations import load_conversations, names_of, pairs
+from utils.engine.inference import score_trees
+from utils.engine.llama_cpp import gguf_scores, load_gguf
+from utils.engine.rows import encode_trees
+from utils.export import TYPES, export, merge
+from utils.models.adapters import load_adapter
+from utils.models.gguf import GGUF_TYPES, write_gguf
+from utils.models.load import load_model
+from utils.record.adapter import emotion_prior, trained_with
+from utils.record.provenance import revision, versions
+from utils.runs import ROOT
+from utils.system.files import write_json
+from utils.system.hardware import PRECISIONS
+from utils.tasks import cause, emotion
 
 
 def decisions(task, config, prior, conversations, scores):
     """What is decided from the log-probabilities: an emotion for each utterance, or yes or no for each candidate."""
     if task == "emotion":
-        return [u["emotion"] for c, one in zip(conversations, scores)
-                for u in emotion.read(c, one, prior)[0]["conversation"]]
+        return [
+            u["emotion"]
+            for c, one in zip(conversations, scores)
+            for u in emotion.read(c, one, prior)[0]["conversation"]
+        ]
     if config.cause_form != "candidates":
         raise SystemExit("benchmarks.export reads one question a candidate; give a run with cause_form candidates")
-    found = [set(pairs(cause.read_candidates(c, one, config.cause_threshold)[0]))
-             for c, one in zip(conversations, scores)]
-    return [(u["utterance_ID"], u["emotion"], other["utterance_ID"]) in there
-            for c, there in zip(conversations, found)
-            for i, j in cause.asked(c) for u, other in [(c["conversation"][i], c["conversation"][j])]]
+    found = [
+        set(pairs(cause.read_candidates(c, one, config.cause_threshold)[0])) for c, one in zip(conversations, scores)
+    ]
+    return [
+        (u["utterance_ID"], u["emotion"], other["utterance_ID"]) in there
+        for c, there in zip(conversations, found)
+        for i, j in cause.asked(c)
+        for u, other in [(c["conversation"][i], c["conversation"][j])]
+    ]
 
 
 def forms(task, adapter, config, conversations):
@@ -82,16 +95,26 @@ def main():
             first = first or (decided, scores)
             flat = [[p for one in some for question in one for p in question] for some in (first[1], scores)]
             found[form] = {
-                "megabytes": size and round(size / 1e6, 1), "decisions": len(decided),
+                "megabytes": size and round(size / 1e6, 1),
+                "decisions": len(decided),
                 "different": sum(a != b for a, b in zip(first[0], decided)),
                 "largest_difference": max(abs(a - b) for a, b in zip(*flat)),
             }
-            print(f"{task:8}{form:24}{found[form]['megabytes'] or '':>8} MB{found[form]['different']:>5} of "
-                  f"{len(decided)} decisions differ, log-probabilities by {found[form]['largest_difference']:.2g}",
-                  flush=True)
-    write_json({"command": f"python -m benchmarks.export {arguments.run}", "revision": revision(),
-                "versions": versions(), "conversations": len(conversations), "figures": result},
-               Path(__file__).with_suffix(".json"))
+            print(
+                f"{task:8}{form:24}{found[form]['megabytes'] or '':>8} MB{found[form]['different']:>5} of "
+                f"{len(decided)} decisions differ, log-probabilities by {found[form]['largest_difference']:.2g}",
+                flush=True,
+            )
+    write_json(
+        {
+            "command": f"python -m benchmarks.export {arguments.run}",
+            "revision": revision(),
+            "versions": versions(),
+            "conversations": len(conversations),
+            "figures": result,
+        },
+        Path(__file__).with_suffix(".json"),
+    )
 
 
 if __name__ == "__main__":

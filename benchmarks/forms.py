@@ -19,15 +19,19 @@ from pathlib import Path
 
 from transformers import set_seed
 
-from utils import cause, emotion
-from utils.config import Config, TrainingSettings
-from utils.conversations import causes_of, load_conversations, read_json, write_json
-from utils.inference import score_trees
-from utils.metrics import emotion_scores, pair_scores
-from utils.modeling import adapter_in_compute_type, add_lora, load_model, save_adapter
-from utils.prefix_tree import Node, Question, chain, encode
-from utils.rows import encode_trees, names_of, pack_rows, text_rows
-from utils.training import train
+from utils.config import Config
+from utils.data import labels
+from utils.data.conversations import causes_of, load_conversations, names_of
+from utils.engine.inference import score_trees
+from utils.engine.prefix_tree import Node, Question, chain, encode
+from utils.engine.rows import encode_trees, pack_rows, text_rows
+from utils.engine.settings import TrainingSettings
+from utils.engine.trainer import train
+from utils.models.adapters import adapter_in_compute_type, add_lora, save_adapter
+from utils.models.load import load_model
+from utils.report.metrics import emotion_scores, pair_scores
+from utils.system.files import read_json, write_json
+from utils.tasks import baselines, cause, emotion
 
 
 def emotion_tree(form: str, conversation: dict, training: bool) -> Node:
@@ -80,11 +84,14 @@ def main():
     splits = {name: load_conversations(Path(a.data) / name) for name in ("train", "val")}
     write_json(vars(a), folder / "arguments.json")
     if a.task == "emotion":
+
         def tree(c, training):
             return emotion_tree(a.form, c, training)
     else:
+
         def tree(c, training):
             return cause.candidates_tree(c, training)
+
     model, tokenizer = load_model(precision="float32" if a.full else "auto")  # autocast computes in bfloat16
     set_seed(a.seed)
     if not a.full or a.text_epochs:
@@ -98,8 +105,14 @@ def main():
     rows = pack_rows([row for row in rows if row.targets], a.budget, a.seed)
     tokens = sum(map(len, rows))
     print(f"{tokens} tokens an epoch in {len(rows)} rows, {model.dtype}", flush=True)
-    settings = TrainingSettings(a.rate, a.epochs, gradient_accumulation=a.accumulate, seed=a.seed,
-                                compile=a.compile, precision=Config().training("emotion").precision)
+    settings = TrainingSettings(
+        a.rate,
+        a.epochs,
+        gradient_accumulation=a.accumulate,
+        seed=a.seed,
+        compile=a.compile,
+        precision=Config().training("emotion").precision,
+    )
     start = time.time()
     if a.text_epochs:
         read = [*taught, *load_conversations(Path(a.data) / "unlabelled")[: a.limit]]
@@ -124,15 +137,18 @@ def main():
     result = {"arguments": vars(a), "seconds": took, "tokens": tokens}
     if a.task == "emotion":
         tables = [emotion.read(c, s)[1] for c, s in zip(gold, scores)]
-        right = [table[k][emotion.LABELS.index(u["emotion"])]
-                 for c, table in zip(gold, tables) for k, u in enumerate(c["conversation"])]
+        right = [
+            table[k][labels.LABELS.index(u["emotion"])]
+            for c, table in zip(gold, tables)
+            for k, u in enumerate(c["conversation"])
+        ]
         result |= {"loss": -sum(map(math.log, right)) / len(right), "dev": {}}
         print("loss", result["loss"])
         for adjustment in (0, 0.2, 0.4, 0.6):
             prior = emotion.prior_scores(emotion.counts(splits["train"]), adjustment)
             labelled = [emotion.read(c, s, prior)[0] for c, s in zip(gold, scores)]
             found = emotion_scores(gold, labelled)
-            found["rule's pairs"] = pair_scores(gold, [cause.rule(c) for c in labelled], 2)["weighted_f1"]
+            found["rule's pairs"] = pair_scores(gold, [baselines.rule(c) for c in labelled], 2)["weighted_f1"]
             result["dev"][adjustment] = found
             print(adjustment, {k: v for k, v in found.items() if isinstance(v, float)})
     else:

@@ -13,19 +13,22 @@ from pathlib import Path
 
 import torch
 
-from utils import emotion, modeling
 from utils.config import Config
-from utils.conversations import load_conversations, write_json
-from utils.inference import score_trees
-from utils.rows import names_of
-from utils.runs import ROOT, revision, versions
+from utils.data.conversations import load_conversations, names_of
+from utils.engine.inference import score_trees
+from utils.models import load
+from utils.record.provenance import revision, versions
+from utils.runs import ROOT
+from utils.system import hardware
+from utils.system.files import write_json
+from utils.tasks import emotion
 
 
 def scores(conversations, quantization, place, threads):
     """Of each conversation, utterance and emotion, the log-probability."""
     torch.set_num_threads(threads)
-    modeling.device = lambda: torch.device(place)
-    model, tokenizer = modeling.load_model(quantization=quantization, precision="float32")
+    hardware.device = lambda: torch.device(place)
+    model, tokenizer = load.load_model(quantization=quantization, precision="float32")
     trees = [emotion.tree(c) for c in conversations]
     return score_trees(model, tokenizer, trees, names_of(conversations), Config().token_budget, 4096)
 
@@ -40,15 +43,20 @@ def compared(conversations, one, other):
     pairs = [(a, b) for c, d in zip(one, other) for u, v in zip(c, d) for a, b in zip(u, v)]
     before, after = labels(conversations, one), labels(conversations, other)
     return {
-        "log_probabilities": len(pairs), "largest_difference": max(abs(a - b) for a, b in pairs),
-        "labels": len(before), "changed_labels": sum(a != b for a, b in zip(before, after)),
+        "log_probabilities": len(pairs),
+        "largest_difference": max(abs(a - b) for a, b in pairs),
+        "labels": len(before),
+        "changed_labels": sum(a != b for a, b in zip(before, after)),
     }
 
 
 def main():
     conversations = load_conversations(ROOT / "data" / "sample")[:8]
-    made = {(quantization, threads): scores(conversations, quantization, "cpu", threads)
-            for quantization in ("none", "nf4") for threads in (1, 2)}
+    made = {
+        (quantization, threads): scores(conversations, quantization, "cpu", threads)
+        for quantization in ("none", "nf4")
+        for threads in (1, 2)
+    }
     again = scores(conversations, "nf4", "cpu", 1)
     result = {
         "nf4, 1 thread, computed twice": compared(conversations, made["nf4", 1], again),
@@ -61,10 +69,19 @@ def main():
         machine["gpu"] = torch.cuda.get_device_name()
         for quantization in ("none", "nf4"):
             result[f"{quantization}, CPU or GPU"] = compared(
-                conversations, made[quantization, 1], scores(conversations, quantization, "cuda:0", 1))
-    write_json({"command": "python -m benchmarks.four_bit", "revision": revision(), "versions": versions(),
-                "machine": machine, "precision": "float32", "figures": result},
-               Path(__file__).with_suffix(".json"))
+                conversations, made[quantization, 1], scores(conversations, quantization, "cuda:0", 1)
+            )
+    write_json(
+        {
+            "command": "python -m benchmarks.four_bit",
+            "revision": revision(),
+            "versions": versions(),
+            "machine": machine,
+            "precision": "float32",
+            "figures": result,
+        },
+        Path(__file__).with_suffix(".json"),
+    )
     for name, one in result.items():
         print(f"{name:<34}{one['largest_difference']:<10.2g}{one['changed_labels']} of {one['labels']}")
 

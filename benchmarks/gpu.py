@@ -25,22 +25,14 @@ from benchmarks.measure import Clock, now, summary
 from benchmarks.rows import OnePass, Published
 from benchmarks.speed import TASKS, conversations_in, spread
 from utils.config import Config, load_config
-from utils.conversations import write_json
-from utils.modeling import (
-    EMBEDDED,
-    PRECISIONS,
-    adapter_in_compute_type,
-    add_lora,
-    choose_precision,
-    device,
-    keep_4bit_layers_trainable,
-    load_model,
-    load_tokenizer,
-    nf4,
-)
-from utils.prefix_tree import Row, model_inputs, pack
-from utils.runs import ROOT, revision, versions
-from utils.training import examples
+from utils.engine.prefix_tree import Row, model_inputs, pack
+from utils.models.adapters import adapter_in_compute_type, add_lora
+from utils.models.load import EMBEDDED, keep_4bit_layers_trainable, load_model, load_tokenizer, nf4
+from utils.record.fit import examples
+from utils.record.provenance import revision, versions
+from utils.runs import ROOT
+from utils.system.files import write_json
+from utils.system.hardware import PRECISIONS, choose_precision, device
 
 SHAPES = {
     name: dict(zip(("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), numbers))
@@ -60,8 +52,13 @@ def random_nf4(shape: dict, tokenizer):
     for form in set(names.values()):
         drawn[form] = torch.ones(form, dtype=dtype) if len(form) == 1 else torch.randn(form, dtype=dtype) * 0.02
     model = LlamaForCausalLM.from_pretrained(
-        None, config=config, state_dict={name: drawn[form] for name, form in names.items()}, dtype=dtype,
-        device_map={"": device()}, quantization_config=nf4(dtype), attn_implementation="sdpa",
+        None,
+        config=config,
+        state_dict={name: drawn[form] for name, form in names.items()},
+        dtype=dtype,
+        device_map={"": device()},
+        quantization_config=nf4(dtype),
+        attn_implementation="sdpa",
     )
     keep_4bit_layers_trainable(model)
     model.name_or_path = ""  # peft would look for "None" on the hub
@@ -104,7 +101,8 @@ def compare(model, tokenizer, rows, step, asked, repeats: int) -> dict:
             for name, (_, *counted) in runs.items():  # the first run warms up
                 peak = counted[-1]["peak_memory"]
                 found[phase][task][name] = {
-                    "seconds": summary([run["seconds"] for run in counted]), "peak_memory": peak,
+                    "seconds": summary([run["seconds"] for run in counted]),
+                    "peak_memory": peak,
                     "fits": peak and {card: peak < room for card, room in CARDS.items()},
                 }
     return found
@@ -150,9 +148,15 @@ def attentions(model, trees: list[Row], lengths, repeats: int, backward: bool = 
             model.set_attn_implementation(attention)
 
             runs = [watched(one_pass, model, row, attention, backward) for _ in range(repeats + 1)]
-            found.append({"attention": attention, "tokens": len(row), "peak_memory": runs[-1]["peak_memory"],
-                          "seconds": summary([run["seconds"] for run in runs[1:]]),
-                          "first_seconds": runs[0]["seconds"]})  # FlexAttention is compiled then
+            found.append(
+                {
+                    "attention": attention,
+                    "tokens": len(row),
+                    "peak_memory": runs[-1]["peak_memory"],
+                    "seconds": summary([run["seconds"] for run in runs[1:]]),
+                    "first_seconds": runs[0]["seconds"],
+                }
+            )  # FlexAttention is compiled then
             print(found[-1], flush=True)
     model.set_attn_implementation("sdpa")
     return found
@@ -168,21 +172,38 @@ def main(argv=None) -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args(argv)
-    config = replace(Config.of(load_config(ROOT / "configs" / "llama-2-13b.yaml")), recipe="one_pass",
-                     token_budget=ROW_TOKENS, batch_size=1)
+    config = replace(
+        Config.of(load_config(ROOT / "configs" / "llama-2-13b.yaml")),
+        recipe="one_pass",
+        token_budget=ROW_TOKENS,
+        batch_size=1,
+    )
     tokenizer = load_tokenizer(EMBEDDED)
     taught, tested = conversations_in(arguments.data)
     step, asked = spread(taught, arguments.step), spread(tested, arguments.conversations)
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    result = {"command": "python -m benchmarks.gpu", "revision": revision(), "versions": versions(), "card": card,
-              "processor": platform.machine(), "precision": choose_precision(), "models": {}}
+    result = {
+        "command": "python -m benchmarks.gpu",
+        "revision": revision(),
+        "versions": versions(),
+        "card": card,
+        "processor": platform.machine(),
+        "precision": choose_precision(),
+        "models": {},
+    }
     for name in arguments.models:
         set_seed(config.seed)
         model = random_nf4(SHAPES[name], tokenizer) if name in SHAPES else load_model(EMBEDDED)[0]
         model.set_attn_implementation("sdpa")
         held = torch.cuda.memory_allocated() if card else None
-        model = add_lora(model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets,
-                         config.gradient_checkpointing)
+        model = add_lora(
+            model,
+            config.lora_r,
+            config.lora_alpha,
+            config.lora_dropout,
+            config.lora_targets,
+            config.gradient_checkpointing,
+        )
         rows = [Published(config), OnePass(config)]
         found = compare(model, tokenizer, rows, step, asked, arguments.repeats)
         model.train()

@@ -11,9 +11,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import memory_watched, now, summary
 from benchmarks.rows import OnePass
-from utils import cause
-from utils.prefix_tree import plan_rows
-from utils.training import examples
+from utils.engine.prefix_tree import plan_rows
+from utils.record.fit import examples
+from utils.tasks import cause
 
 # ---- the limit -------------------------------------------------------------------------------------------------
 
@@ -23,8 +23,15 @@ def linear_shapes(config) -> list[tuple[int, int]]:
     hidden, inner = config.hidden_size, config.intermediate_size
     width = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
     queries, keys = config.num_attention_heads * width, config.num_key_value_heads * width
-    return [(hidden, queries), (hidden, keys), (hidden, keys), (queries, hidden), (hidden, inner), (hidden, inner),
-            (inner, hidden)]
+    return [
+        (hidden, queries),
+        (hidden, keys),
+        (hidden, keys),
+        (queries, hidden),
+        (hidden, inner),
+        (hidden, inner),
+        (inner, hidden),
+    ]
 
 
 def multiply_adds(config, lengths: list[int], kept: int, rank: int, training: bool) -> dict[str, int]:
@@ -59,8 +66,10 @@ def least_bytes(config, lengths: list[int], kept: int, size: int, training: bool
 
 def matmul_rate(config, tokens: int, dtype, device, seconds: float = 1.0) -> float:
     """Multiply-adds a second that this machine reaches in a layer's linear products alone, for `tokens` rows."""
-    products = [(torch.randn(tokens, i, dtype=dtype, device=device), torch.randn(o, i, dtype=dtype, device=device))
-                for i, o in linear_shapes(config)]
+    products = [
+        (torch.randn(tokens, i, dtype=dtype, device=device), torch.randn(o, i, dtype=dtype, device=device))
+        for i, o in linear_shapes(config)
+    ]
     rounds, best = 0, float("inf")
     begin = now()
     while rounds < 3 or now() - begin < seconds:
@@ -82,7 +91,9 @@ def measure_limit(bench) -> dict:
     def reached(seconds, lengths, kept, training):
         counts = multiply_adds(shape, lengths, kept, bench.config.lora_r, training)
         return {
-            "seconds": seconds, "tokens": sum(lengths), "multiply_adds": counts,
+            "seconds": seconds,
+            "tokens": sum(lengths),
+            "multiply_adds": counts,
             "bytes_at_least": least_bytes(shape, lengths, kept, model.dtype.itemsize, training),
             "share_of_rate": sum(counts.values()) / seconds / rate,
         }
@@ -118,8 +129,10 @@ def operations(bench) -> dict:
     """{what: {operation: share of the time}}: torch's profile of one step and of one labelling, the twelve dearest."""
     row, found = OnePass(bench.config), {}
     learner = bench.learner(row)
-    work = {"training": lambda: bench.train_step(row, learner, "emotion", bench.step),
-            "inference": lambda: bench.label(row, "emotion", bench.asked)}
+    work = {
+        "training": lambda: bench.train_step(row, learner, "emotion", bench.step),
+        "inference": lambda: bench.label(row, "emotion", bench.asked),
+    }
     for name, run in work.items():
         run()
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
@@ -138,8 +151,11 @@ def long_conversation(conversations: list[dict], length: int) -> dict:
     """A conversation of `length` utterances, those of the given conversations one after the other."""
     utterances = [u for c in conversations for u in c["conversation"]]
     chosen = [utterances[k % len(utterances)] for k in range(length)]
-    return {"conversation_ID": length, "emotion-cause_pairs": [],
-            "conversation": [{**u, "utterance_ID": k + 1} for k, u in enumerate(chosen)]}
+    return {
+        "conversation_ID": length,
+        "emotion-cause_pairs": [],
+        "conversation": [{**u, "utterance_ID": k + 1} for k, u in enumerate(chosen)],
+    }
 
 
 def measure_growth(bench, numbers=(1, 2, 4, 8), lengths=(5, 10, 20, 40, 80), asked=(1, 2, 4, 8, 16)) -> dict:
@@ -161,8 +177,9 @@ def measure_growth(bench, numbers=(1, 2, 4, 8), lengths=(5, 10, 20, 40, 80), ask
     for number in numbers:
         point("conversations", number, "emotion", [{**ten, "conversation_ID": k} for k in range(number)])
     for emotional in asked:
-        utterances = [{**u, "emotion": "joy" if k < emotional else "neutral"}
-                      for k, u in enumerate(twenty["conversation"])]
+        utterances = [
+            {**u, "emotion": "joy" if k < emotional else "neutral"} for k, u in enumerate(twenty["conversation"])
+        ]
         one = {**twenty, "conversation": utterances}
         point("questions", len(cause.asked(one)), "cause", [one])
     for number in lengths:
@@ -185,8 +202,11 @@ def growth_figure(growth: dict):
     """Seconds and peak memory against each of the three numbers."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), dpi=110, layout="constrained")
     plt.close(figure)
-    titles = {"conversations": "conversations of 10 utterances, emotions", "utterances": "tokens of one conversation, "
-              "emotions", "questions": "questions about 20 utterances, causes"}
+    titles = {
+        "conversations": "conversations of 10 utterances, emotions",
+        "utterances": "tokens of one conversation, emotions",
+        "questions": "questions about 20 utterances, causes",
+    }
     for ax, (what, title) in zip(axes, titles.items()):
         points = growth[what]
         numbers = [point["tokens" if what == "utterances" else "number"] for point in points]

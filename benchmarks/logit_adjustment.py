@@ -8,14 +8,16 @@ that the pairs show what the emotions alone change. Writes benchmarks/logit_adju
 
 import argparse
 
-from utils import cause, emotion
-from utils.conversations import load_conversations, read_json, write_json
-from utils.inference import score_trees
-from utils.metrics import emotion_scores, pair_scores
-from utils.modeling import load_adapter, load_model
-from utils.predict import trained_with
-from utils.rows import names_of
-from utils.runs import ROOT, revision
+from utils.data.conversations import load_conversations, names_of
+from utils.engine.inference import score_trees
+from utils.models.adapters import load_adapter
+from utils.models.load import load_model
+from utils.record.adapter import trained_with
+from utils.record.provenance import revision
+from utils.report.metrics import emotion_scores, pair_scores
+from utils.runs import ROOT
+from utils.system.files import read_json, write_json
+from utils.tasks import baselines, emotion
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0)
 
@@ -38,7 +40,7 @@ def main():
     for strength in STRENGTHS:
         prior = emotion.prior_scores(seen, strength)
         labelled = [emotion.read(c, one, prior)[0] for c, one in zip(gold, scores)]
-        pairs = pair_scores(gold, [cause.rule(c) for c in labelled], 2)
+        pairs = pair_scores(gold, [baselines.rule(c) for c in labelled], 2)
         figures = {name: v for name, v in emotion_scores(gold, labelled).items() if isinstance(v, float)}
         result["strengths"][strength] = figures | {"pairs": pairs}
         row = [figures[name] for name in ("accuracy", "weighted_f1", "macro_f1")]

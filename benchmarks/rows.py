@@ -21,13 +21,14 @@ from datasets import Dataset
 from transformers import ContinuousBatchingConfig, GenerationConfig
 from trl import SFTConfig, SFTTrainer
 
-from utils import cause, emotion
-from utils.conversations import causes_of, with_emotions, with_pairs
-from utils.inference import PUBLISHED_NEW_TOKENS, predict_causes, predict_emotions
-from utils.modeling import make_trainable_float32
-from utils.prefix_tree import TreeEncoder, encode, paths
-from utils.rows import encode_trees, names_of
-from utils.training import examples, train
+from utils.data.conversations import causes_of, names_of, with_emotions, with_pairs
+from utils.engine.prefix_tree import TreeEncoder, encode, paths
+from utils.engine.rows import encode_trees
+from utils.engine.trainer import train
+from utils.models.adapters import make_trainable_float32
+from utils.record.fit import examples
+from utils.tasks import cause, cause_list, emotion
+from utils.tasks.ask import PUBLISHED_NEW_TOKENS, predict_causes, predict_emotions
 
 PUBLISHED_BATCH = 8  # prompts a forward pass, the ancestor's; for training and `generate`
 PACKED = 512  # tokens that stock packing fills a sequence up to; a longer prompt makes all longer
@@ -80,7 +81,7 @@ def asked_alone(tokenizer, task, conversations) -> list[tuple[list[int], list[in
             tree, answers = emotion.tree(c), [f" {u['emotion']}" for u in c["conversation"]]
         else:
             gold, positions = causes_of(c), cause.emotional(c)
-            tree = cause.list_tree(c, open_lists={position: [()] for position in positions})
+            tree = cause_list.list_tree(c, open_lists={position: [()] for position in positions})
             ids = [gold[c["conversation"][position]["utterance_ID"]] for position in positions]
             answers = [f"{','.join(map(str, one))}]" for one in ids]
         row = encoder(tree, train=False)
@@ -110,16 +111,30 @@ class DoneWell:
         sequences = asked_alone(tokenizer, task, conversations)
         settings = self.config.training(task)
         arguments = SFTConfig(
-            output_dir=str(folder), learning_rate=settings.learning_rate, optim=settings.optimizer, max_grad_norm=0.3,
-            num_train_epochs=1, per_device_train_batch_size=1, gradient_accumulation_steps=len(sequences),
-            packing=True, max_length=max(PACKED, *(len(p) + len(a) for p, a in sequences)), completion_only_loss=True,
-            bf16=settings.precision == "bfloat16", fp16=settings.precision == "float16", seed=settings.seed,
-            logging_steps=1, save_strategy="no", report_to="none", use_cpu=model.device.type == "cpu",
-            gradient_checkpointing=settings.gradient_checkpointing, dataloader_pin_memory=model.device.type == "cuda",
+            output_dir=str(folder),
+            learning_rate=settings.learning_rate,
+            optim=settings.optimizer,
+            max_grad_norm=0.3,
+            num_train_epochs=1,
+            per_device_train_batch_size=1,
+            gradient_accumulation_steps=len(sequences),
+            packing=True,
+            max_length=max(PACKED, *(len(p) + len(a) for p, a in sequences)),
+            completion_only_loss=True,
+            bf16=settings.precision == "bfloat16",
+            fp16=settings.precision == "float16",
+            seed=settings.seed,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            use_cpu=model.device.type == "cpu",
+            gradient_checkpointing=settings.gradient_checkpointing,
+            dataloader_pin_memory=model.device.type == "cuda",
         )
         data = [{"input_ids": p + a, "completion_mask": [0] * len(p) + [1] * len(a)} for p, a in sequences]
-        trainer = SFTTrainer(model, arguments, train_dataset=Dataset.from_list(data), processing_class=tokenizer,
-                             callbacks=[clock])
+        trainer = SFTTrainer(
+            model, arguments, train_dataset=Dataset.from_list(data), processing_class=tokenizer, callbacks=[clock]
+        )
         make_trainable_float32(model)
         trainer.train()
         return trainer.state.log_history
@@ -156,7 +171,9 @@ class DoneWell:
         found = model.generate_batch(
             inputs=prompts,
             generation_config=GenerationConfig(
-                max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id,
+                max_new_tokens=new_tokens,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=[tokenizer.eos_token_id, encode(tokenizer, "]")[-1]],
             ),
             continuous_batching_config=ContinuousBatchingConfig(

@@ -30,26 +30,19 @@ from transformers import set_seed
 from benchmarks.limit import growth_figure, measure_growth, measure_limit, operations
 from benchmarks.measure import Clock, memory_watched, now, peak_memory, summary
 from benchmarks.rows import Compiled, DoneWell, LlamaCpp, OnePass, Published
-from utils import cause
 from utils.config import Config, load_config
-from utils.conversations import ConversationError, load_conversations, write_json, write_text
-from utils.metrics import emotion_scores, pair_scores
-from utils.modeling import (
-    ModelError,
-    adapter_in_compute_type,
-    add_lora,
-    compile_layers,
-    compiler,
-    device,
-    embedded_gguf,
-    embedded_model,
-    load_adapter,
-    load_model,
-    load_tokenizer,
-)
-from utils.plots import save
-from utils.predict import trained_with
-from utils.runs import ROOT, RunError, emotion_prior, revision, versions
+from utils.data.conversations import load_conversations
+from utils.models.adapters import adapter_in_compute_type, add_lora, load_adapter
+from utils.models.load import compile_layers, embedded_gguf, embedded_model, load_model, load_tokenizer
+from utils.record.adapter import emotion_prior, trained_with
+from utils.record.provenance import revision, versions
+from utils.report.metrics import emotion_scores, pair_scores
+from utils.report.plots import save
+from utils.runs import ROOT
+from utils.system.errors import ConversationError, ModelError, RunError
+from utils.system.files import write_json, write_text
+from utils.system.hardware import compiler, device
+from utils.tasks import cause
 
 PARTS = ("memory", "training", "inference", "accuracy", "limit", "growth")
 TASKS = ("emotion", "cause")
@@ -191,8 +184,11 @@ def measure_training(bench) -> dict:
 def same_labels(task, one, other) -> list[int]:
     """[how many labels are equal, of how many]: emotions of utterances, or whole sets of causes of conversations."""
     if task == "emotion":
-        pairs = [(u["emotion"], v["emotion"]) for c, d in zip(one, other)
-                 for u, v in zip(c["conversation"], d["conversation"])]
+        pairs = [
+            (u["emotion"], v["emotion"])
+            for c, d in zip(one, other)
+            for u, v in zip(c["conversation"], d["conversation"])
+        ]
     else:
         pairs = [(c["emotion-cause_pairs"], d["emotion-cause_pairs"]) for c, d in zip(one, other)]
     return [sum(a == b for a, b in pairs), len(pairs)]
@@ -290,19 +286,27 @@ def tables(result: dict) -> str:
             rows = result[phase][task]
             base = rows[Published.name]["seconds"]["median"]
             loss = ("in the loss", "an epoch") if phase == "training" else ("accuracy", "as the one pass")
-            lines += [f"\n**{phase.capitalize()}, {task}s**\n",
-                      f"| row | seconds (lowest to highest) | times faster | tokens | {loss[0]} | {loss[1]} | memory |",
-                      "|---|---|---|---|---|---|---|"]
+            lines += [
+                f"\n**{phase.capitalize()}, {task}s**\n",
+                f"| row | seconds (lowest to highest) | times faster | tokens | {loss[0]} | {loss[1]} | memory |",
+                "|---|---|---|---|---|---|---|",
+            ]
             for name, row in rows.items():
                 took = row["seconds"]
-                cells = [name, f"{took['median']:.2f} ({took['lowest']:.2f} to {took['highest']:.2f})",
-                         f"{base / took['median']:.1f}", f"{row['tokens']:,}"]
+                cells = [
+                    name,
+                    f"{took['median']:.2f} ({took['lowest']:.2f} to {took['highest']:.2f})",
+                    f"{base / took['median']:.1f}",
+                    f"{row['tokens']:,}",
+                ]
                 if phase == "training":
                     cells += [f"{row['tokens_in_loss']:,}", f"{row['epoch']['seconds'] / 60:.0f} min"]
                 else:
                     score = result.get("accuracy", {}).get(task, {}).get(name)
-                    cells += [f"{next(iter(score.values())):.3f}" if score else "not measured",
-                              "{} of {}".format(*row["labels_of_the_one_pass"])]
+                    cells += [
+                        f"{next(iter(score.values())):.3f}" if score else "not measured",
+                        "{} of {}".format(*row["labels_of_the_one_pass"]),
+                    ]
                 peak = result.get("memory", {}).get(phase, {}).get(task, {}).get(name)
                 lines.append("| " + " | ".join([*cells, f"{peak / 2**30:.2f} GiB" if peak else ""]) + " |")
     lines += ["", *(f"- {name}: {what}." for name, what in result["rows"].items())]
@@ -317,11 +321,13 @@ def tables(result: dict) -> str:
         whole, bare = (plain[name]["median"] for name in ("plain pass", "plain pass, last position's logits alone"))
         took = plain["emotions of a conversation"]["median"]
         lines += [
-            "", f"Of the {limit['products']['multiply_adds_a_second'] / 1e9:.0f} billion multiply-adds a second that "
+            "",
+            f"Of the {limit['products']['multiply_adds_a_second'] / 1e9:.0f} billion multiply-adds a second that "
             f"the layers' products reach alone, training reaches {limit['training']['share_of_rate']:.0%} and "
             f"inference {limit['inference']['share_of_rate']:.0%}. The emotions of a conversation of "
             f"{plain['tokens']} tokens take {took / whole:.2f} times a plain pass over as many, {took / bare:.2f} "
-            "times one without the logits."]
+            "times one without the logits.",
+        ]
     if "growth" in result:
         costs = result["growth"]["mask_costs_from_tokens"]
         reached = f"from {costs:.0f} tokens on" if costs else "not within the lengths tried"
@@ -332,8 +338,10 @@ def tables(result: dict) -> str:
 def summary_table(result: dict) -> str:
     """README's table: a line a row; seconds, and how many times faster than the published recipe."""
     columns = [(phase, task) for phase in ("training", "inference") for task in TASKS]
-    lines = ["| | " + " | ".join(f"{phase}, {task}s" for phase, task in columns) + " | memory of training |",
-             "|---" * (len(columns) + 2) + "|"]
+    lines = [
+        "| | " + " | ".join(f"{phase}, {task}s" for phase, task in columns) + " | memory of training |",
+        "|---" * (len(columns) + 2) + "|",
+    ]
     for name in dict.fromkeys(name for phase, task in columns for name in result[phase][task]):
         cells = []
         for phase, task in columns:
@@ -349,8 +357,9 @@ def parsed(command: list[str]):
     """The command's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--data", type=Path, default=ROOT / "input" / "ecf", help="splits; default input/ecf, else the "
-                        "sample data")
+    parser.add_argument(
+        "--data", type=Path, default=ROOT / "input" / "ecf", help="splits; default input/ecf, else the sample data"
+    )
     parser.add_argument("--model", help="a folder or hub id; default: the embedded model")
     parser.add_argument("--adapters", type=Path, metavar="DIR", help="holds emotion/ and cause/ of a one-pass run")
     parser.add_argument("--published-adapters", type=Path, metavar="DIR", help="the same of a published-recipe run")
@@ -388,19 +397,34 @@ def run(command: list[str], arguments) -> int:
         print(f"Something else runs on this machine (load {load:.1f}): these figures will be worth little.", flush=True)
     words = [Path(word).name if Path(word).is_absolute() else word for word in command]
     result = {
-        "command": " ".join(["python -m benchmarks.speed", *words]), "revision": revision(),
-        "versions": versions(), "rows": {row.name: row.computes for row in [*bench.training, *bench.inference]},
+        "command": " ".join(["python -m benchmarks.speed", *words]),
+        "revision": revision(),
+        "versions": versions(),
+        "rows": {row.name: row.computes for row in [*bench.training, *bench.inference]},
         "not_run": bench.without_llama,
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": load,
-                    "threads": torch.get_num_threads(), "precision": bench.config.training("emotion").precision},
-        "conversations": {"step": [c["conversation_ID"] for c in bench.step], "epoch": len(bench.taught),
-                          "labelled": [c["conversation_ID"] for c in bench.asked]},
-        "adapters": bench.adapters and str(bench.adapters.relative_to(ROOT) if bench.adapters.is_relative_to(ROOT)
-                                           else bench.adapters.name),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "load": load,
+            "threads": torch.get_num_threads(),
+            "precision": bench.config.training("emotion").precision,
+        },
+        "conversations": {
+            "step": [c["conversation_ID"] for c in bench.step],
+            "epoch": len(bench.taught),
+            "labelled": [c["conversation_ID"] for c in bench.asked],
+        },
+        "adapters": bench.adapters
+        and str(bench.adapters.relative_to(ROOT) if bench.adapters.is_relative_to(ROOT) else bench.adapters.name),
     }
-    measures = {"memory": lambda: measure_memory(bench, command), "training": lambda: measure_training(bench),
-                "inference": lambda: measure_inference(bench), "accuracy": lambda: measure_accuracy(bench),
-                "limit": lambda: measure_limit(bench), "growth": lambda: apart(command, "growth")}
+    measures = {
+        "memory": lambda: measure_memory(bench, command),
+        "training": lambda: measure_training(bench),
+        "inference": lambda: measure_inference(bench),
+        "accuracy": lambda: measure_accuracy(bench),
+        "limit": lambda: measure_limit(bench),
+        "growth": lambda: apart(command, "growth"),
+    }
     if arguments.profile:
         measures["profile"] = lambda: operations(bench)
     for part in (part for part in measures if part in (*arguments.parts, "profile")):

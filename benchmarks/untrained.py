@@ -24,14 +24,16 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from benchmarks.forms import emotion_tree
-from utils import cause, emotion
 from utils.config import Config, load_config
-from utils.conversations import load_conversations, with_emotions, write_json
-from utils.inference import score_trees
-from utils.metrics import emotion_scores, pair_scores
-from utils.modeling import load_model
-from utils.rows import names_of
-from utils.runs import ROOT, revision
+from utils.data import labels
+from utils.data.conversations import load_conversations, names_of, with_emotions
+from utils.engine.inference import score_trees
+from utils.models.load import load_model
+from utils.record.provenance import revision
+from utils.report.metrics import emotion_scores, pair_scores
+from utils.runs import ROOT
+from utils.system.files import write_json
+from utils.tasks import baselines, emotion
 
 TEMPERATURE = 0.1
 
@@ -46,8 +48,9 @@ def encoder(folder: Path):
         found = torch.empty(len(texts), model.config.hidden_size)
         for start in range(0, len(order), 64):
             chosen = order[start : start + 64]
-            batch = tokenizer([texts[k] for k in chosen], padding=True, truncation=True, max_length=256,
-                              return_tensors="pt")
+            batch = tokenizer(
+                [texts[k] for k in chosen], padding=True, truncation=True, max_length=256, return_tensors="pt"
+            )
             kept = batch["attention_mask"][..., None]
             states = (model(**batch).last_hidden_state * kept).sum(1) / kept.sum(1)
             found[torch.tensor(chosen)] = torch.nn.functional.normalize(states, dim=-1)
@@ -71,10 +74,10 @@ def vote(similarities: torch.Tensor, emotions: list[str], count: int) -> list[li
     """For each asked utterance (a row of `similarities`, a column for each labelled one) the logarithm of the share of
     each label among its `count` nearest; a hundredth is shared out evenly, so that none is impossible."""
     nearest = similarities.topk(min(count, similarities.shape[1]), dim=1)
-    labels = torch.tensor([emotion.LABELS.index(one) for one in emotions])
-    one_hot = torch.nn.functional.one_hot(labels[nearest.indices], len(emotion.LABELS)).float()
+    labels = torch.tensor([labels.LABELS.index(one) for one in emotions])
+    one_hot = torch.nn.functional.one_hot(labels[nearest.indices], len(labels.LABELS)).float()
     shares = ((nearest.values / TEMPERATURE).softmax(1)[..., None] * one_hot).sum(1)
-    return (0.99 * shares + 0.01 / len(emotion.LABELS)).log().tolist()
+    return (0.99 * shares + 0.01 / len(labels.LABELS)).log().tolist()
 
 
 def calibrated(scores: list[list[list[float]]], counted: dict[str, int]) -> list[list[list[float]]]:
@@ -96,8 +99,12 @@ def with_examples(conversation: dict, examples: list[dict]):
 
 def table(result: dict) -> str:
     """README's table of what `main` wrote: a line a row."""
-    columns = {"accuracy": "emotion accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1",
-               "pairs_weighted_f1": "pairs weighted F1"}
+    columns = {
+        "accuracy": "emotion accuracy",
+        "weighted_f1": "weighted F1",
+        "macro_f1": "macro F1",
+        "pairs_weighted_f1": "pairs weighted F1",
+    }
     lines = [f"| system | {' | '.join(columns.values())} |", "|---" * (len(columns) + 1) + "|"]
     for name, row in result.items():
         if isinstance(row, dict):
@@ -133,10 +140,10 @@ def main():
     def note(name, labelled):
         emotions = emotion_scores(asked, labelled)
         found[name] = {key: emotions[key] for key in ("accuracy", "weighted_f1", "macro_f1")}
-        found[name]["pairs_weighted_f1"] = pair_scores(asked, [cause.rule(c) for c in labelled], 2)["weighted_f1"]
+        found[name]["pairs_weighted_f1"] = pair_scores(asked, [baselines.rule(c) for c in labelled], 2)["weighted_f1"]
         print(name, {key: round(value, 3) for key, value in found[name].items()}, flush=True)
 
-    note("majority", [with_emotions(c, [emotion.majority(known)] * len(c["conversation"])) for c in asked])
+    note("majority", [with_emotions(c, [baselines.majority(known)] * len(c["conversation"])) for c in asked])
 
     encode = encoder(a.encoder)
     similarities = encode(texts(asked)) @ encode(texts(known)).T

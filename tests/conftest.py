@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
 
-from utils import training
+from utils.engine import trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>")
@@ -33,14 +33,16 @@ amounts = pytest.mark.parametrize("amount", [1, pytest.param(20, marks=pytest.ma
 
 def try_all(count, check, *strategies):
     """Runs `check` on `count` values of hypothesis's strategies, the same ones every time."""
-    repeatable = settings(max_examples=count, derandomize=True, database=None, deadline=None,
-                          suppress_health_check=list(HealthCheck))
+    repeatable = settings(
+        max_examples=count, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     repeatable(given(*strategies)(check))()
 
 
 @contextmanager
 def stopped_training(saves):
     """A training inside is interrupted right behind its checkpoint number `saves`."""
+
     class Stop(TrainerCallback):
         def on_save(self, args, state, control, **kwargs):
             seen.append(1)
@@ -51,9 +53,9 @@ def stopped_training(saves):
         start(self, *args, **kwargs)
         self.add_callback(Stop())
 
-    seen, start = [], training.PatientTrainer.__init__
+    seen, start = [], trainer.PatientTrainer.__init__
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.PatientTrainer, "__init__", started)
+        patch.setattr(trainer.PatientTrainer, "__init__", started)
         yield
 
 
@@ -76,9 +78,7 @@ def sample():
 def beginning(conversation, length):
     """The first `length` utterances of a conversation, with the pairs among them."""
     kept = [
-        pair
-        for pair in conversation["emotion-cause_pairs"]
-        if max(int(pair[0].split("_")[0]), int(pair[1])) <= length
+        pair for pair in conversation["emotion-cause_pairs"] if max(int(pair[0].split("_")[0]), int(pair[1])) <= length
     ]
     return {
         **conversation,

@@ -95,13 +95,29 @@ class Handler(BaseHTTPRequestHandler):
     def model(self, name, _, body):
         if (repository := self.readable(name)) is not None:
             files = [{"rfilename": path} for path in sorted(repository.files)]
-            self.answer(200, {"id": name, "modelId": name, "sha": repository.commit, "private": repository.private,
-                              "gated": repository.gated, "siblings": files, "tags": [], "downloads": 0})
+            self.answer(
+                200,
+                {
+                    "id": name,
+                    "modelId": name,
+                    "sha": repository.commit,
+                    "private": repository.private,
+                    "gated": repository.gated,
+                    "siblings": files,
+                    "tags": [],
+                    "downloads": 0,
+                },
+            )
 
     def tree(self, name, _, body):
         if (repository := self.readable(name)) is not None:
-            self.answer(200, [{"type": "file", "path": path, "size": len(content),
-                               "oid": hashlib.sha1(content).hexdigest()} for path, content in repository.files.items()])
+            self.answer(
+                200,
+                [
+                    {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                    for path, content in repository.files.items()
+                ],
+            )
 
     def resolve(self, name, _, path, body):
         if (repository := self.readable(name, for_files=True)) is None:
@@ -131,14 +147,31 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(400 if errors else 200, {"errors": errors, "warnings": []})
 
     def preupload(self, name, _, body):
-        self.answer(200, {"files": [
-            {"path": one["path"], "uploadMode": "lfs" if one["path"].endswith(LARGE) else "regular",
-             "shouldIgnore": False} for one in json.loads(body)["files"]]})
+        self.answer(
+            200,
+            {
+                "files": [
+                    {
+                        "path": one["path"],
+                        "uploadMode": "lfs" if one["path"].endswith(LARGE) else "regular",
+                        "shouldIgnore": False,
+                    }
+                    for one in json.loads(body)["files"]
+                ]
+            },
+        )
 
     def batch(self, name, body):
-        self.answer(200, {"transfer": "basic", "objects": [
-            {**one, "actions": {"upload": {"href": f"{self.server.address}/large/{one['oid']}", "header": {}}}}
-            for one in json.loads(body)["objects"]]})
+        self.answer(
+            200,
+            {
+                "transfer": "basic",
+                "objects": [
+                    {**one, "actions": {"upload": {"href": f"{self.server.address}/large/{one['oid']}", "header": {}}}}
+                    for one in json.loads(body)["objects"]
+                ],
+            },
+        )
 
     def put(self, oid, body):
         if hashlib.sha256(body).hexdigest() != oid:
@@ -155,8 +188,15 @@ class Handler(BaseHTTPRequestHandler):
                 files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
             elif line["key"] == "lfsFile":
                 files[line["value"]["path"]] = self.server.large[line["value"]["oid"]]
-        self.answer(200, {"commitUrl": f"{self.server.address}/{name}/commit/1", "success": True, "hookOutput": "",
-                          "commitOid": self.server.repositories[name].commit})
+        self.answer(
+            200,
+            {
+                "commitUrl": f"{self.server.address}/{name}/commit/1",
+                "success": True,
+                "hookOutput": "",
+                "commitOid": self.server.repositories[name].commit,
+            },
+        )
 
 
 _NAME = r"([\w.-]+/[\w.-]+)"

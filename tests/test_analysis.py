@@ -5,8 +5,8 @@ import copy
 import pandas as pd
 import pytest
 
-from utils.analysis import FATES, binned, ceilings, pair_table, utterance_table
-from utils.metrics import pair_scores
+from utils.report.analysis import FATES, binned, ceilings, pair_table, utterance_table
+from utils.report.metrics import pair_scores
 
 GOLD = {
     "conversation_ID": 7,

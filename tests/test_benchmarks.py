@@ -22,15 +22,20 @@ from benchmarks.forms import emotion_tree
 from benchmarks.limit import doubled, growth_figure, long_conversation, measure_growth, multiply_adds
 from benchmarks.measure import Clock
 from benchmarks.rows import DoneWell, LlamaCpp, OnePass, Published, asked_alone
-from utils import cause, emotion, structure
 from utils.config import Config
-from utils.conversations import EMOTIONS, pairs, read_json, with_pairs, without_labels, write_json
-from utils.metrics import pair_counts, pair_scores, weighted_f1
-from utils.modeling import add_lora, load_model, save_adapter
+from utils.data import labels
+from utils.data.conversations import pairs, with_pairs, without_labels
+from utils.data.labels import EMOTIONS
+from utils.engine.prefix_tree import TreeEncoder, model_inputs, pack, paths, render
+from utils.models.adapters import add_lora, save_adapter
+from utils.models.load import load_model
 from utils.predict import predict
-from utils.prefix_tree import TreeEncoder, model_inputs, pack, paths, render
-from utils.runs import fingerprints, read_predictions, revision, write_predictions
-from utils.training import examples
+from utils.record.fit import examples
+from utils.record.predictions import read_predictions, write_predictions
+from utils.record.provenance import fingerprints, revision
+from utils.report.metrics import pair_counts, pair_scores, weighted_f1
+from utils.system.files import read_json, write_json
+from utils.tasks import baselines, cause, cause_structure, emotion, task
 
 CONFIG = Config(precision="float32", lora_r=4, lora_alpha=8)
 
@@ -106,7 +111,7 @@ def test_every_row_labels(model, tokenizer, conversations, row, task):
     model.eval().set_attn_implementation(row.attention or "plain")
     labelled = row.label(model, tokenizer, task, conversations[:1])
     if task == "emotion":
-        assert {u["emotion"] for u in labelled[0]["conversation"]} <= set(emotion.LABELS)
+        assert {u["emotion"] for u in labelled[0]["conversation"]} <= set(labels.LABELS)
     else:
         ids = {u["utterance_ID"] for u in conversations[0]["conversation"]}
         assert {i for number, _, other in pairs(labelled[0]) for i in (number, other)} <= ids
@@ -134,7 +139,7 @@ def test_one_constrained_token_gives_the_labels_of_the_one_pass(conversations, t
     """SmolLM2's answers are one token each."""
     embedded, tokenizer = load_model(precision="float32")
     short = [beginning(c, length) for c, length in zip(conversations, (4, 3))]
-    prior = emotion.prior_scores({label: 1 + number for number, label in enumerate(emotion.LABELS)}, 1.0)
+    prior = emotion.prior_scores({label: 1 + number for number, label in enumerate(labels.LABELS)}, 1.0)
     config = replace(CONFIG, cause_threshold=0.45)
     ours = OnePass(config, prior).label(embedded, tokenizer, task, short)
     theirs = LlamaCpp(config, prior, lambda task: Engine(embedded)).label(None, tokenizer, task, short)
@@ -195,8 +200,20 @@ def command(tiny_model_folder, conversations, tmp_path, monkeypatch):
         write_json(conversations, tmp_path / "data" / split / "conversations.json")
     monkeypatch.setattr(speed.shutil, "which", lambda name: None)
     monkeypatch.setattr(speed.LlamaCpp, "available", lambda: False)
-    return ["--data", str(tmp_path / "data"), "--model", tiny_model_folder, "--step", "1", "--conversations", "1",
-            "--repeats", "1", "--out", str(tmp_path / "out")]
+    return [
+        "--data",
+        str(tmp_path / "data"),
+        "--model",
+        tiny_model_folder,
+        "--step",
+        "1",
+        "--conversations",
+        "1",
+        "--repeats",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
 
 
 def test_the_table_is_measured_and_written(command, tmp_path):
@@ -222,12 +239,14 @@ def test_adapters_are_scored(command, tiny_model_folder, tmp_path, model):
     for task in ("emotion", "cause"):
         save_adapter(model, tmp_path / "adapters" / task, tiny_model_folder)
         parameters = replace(CONFIG, model=tiny_model_folder).as_dict()
-        record = {"parameters": parameters, "emotions": dict.fromkeys(emotion.LABELS, 5)}
+        record = {"parameters": parameters, "emotions": dict.fromkeys(labels.LABELS, 5)}
         write_json(record, tmp_path / "adapters" / task / "training.json")
     assert speed.main([*command, "--adapters", str(tmp_path / "adapters"), "--parts", "accuracy"]) == 0
     result = json.loads((tmp_path / "out" / "speed.json").read_text("utf-8"))
     assert {task: list(rows) for task, rows in result["accuracy"].items()} == {
-        "emotion": ["one pass"], "cause": ["one pass"]}
+        "emotion": ["one pass"],
+        "cause": ["one pass"],
+    }
     assert result["accuracy"]["emotion"]["one pass"]["conversations"] == 3
 
 
@@ -303,7 +322,8 @@ def test_the_gpus_table_runs_with_a_random_nf4_model(tokenizer, conversations):
     found = gpu.compare(model, tokenizer, [Published(config), OnePass(config)], short, short, 1)
     assert {phase: {task: list(rows) for task, rows in tasks.items()} for phase, tasks in found.items()} == {
         phase: {task: ["published recipe", "one pass"] for task in ("emotion", "cause")}
-        for phase in ("training", "inference")}
+        for phase in ("training", "inference")
+    }
     trees = examples("emotion", conversations, tokenizer, replace(config, token_budget=1))
     with torch.compiler.set_stance("force_eager"):
         passes = gpu.attentions(model, trees, [100, 300], 1, backward=False)
@@ -318,18 +338,18 @@ def test_the_nearest_utterances_vote():
     similarities = torch.tensor([[1.0, 0.9, 0.1], [0.1, 0.2, 0.9]])
     one, other = untrained.vote(similarities, ["joy", "anger", "joy"], 2)
     nearer = 1 / (1 + math.exp(-1))  # by a similarity of 0.1, at a temperature of 0.1
-    joy, anger, fear = (emotion.LABELS.index(label) for label in ("joy", "anger", "fear"))
+    joy, anger, fear = (labels.LABELS.index(label) for label in ("joy", "anger", "fear"))
     assert math.exp(one[joy]) == pytest.approx(0.99 * nearer + 0.01 / 7)
     assert math.exp(one[anger]) == pytest.approx(0.99 * (1 - nearer) + 0.01 / 7)
     assert other[joy] > other[anger] > other[fear] and sum(map(math.exp, other)) == pytest.approx(1)
 
 
 def test_a_label_that_every_question_prefers_is_calibrated_away():
-    counted = {label: 1 + number for number, label in enumerate(emotion.LABELS)}
+    counted = {label: 1 + number for number, label in enumerate(labels.LABELS)}
     preferred = [[5.0, 0, 0, 0, 0, 0, 0]] * 3
     (found,) = untrained.calibrated([preferred], counted)
     shares = [one / 28 for one in range(1, 8)]
-    assert emotion.probabilities(found[0]) == pytest.approx(shares) and found[0] == found[2]
+    assert task.probabilities(found[0]) == pytest.approx(shares) and found[0] == found[2]
 
 
 def test_examples_stand_above_the_question_in_its_form(tokenizer, conversations):
@@ -360,7 +380,7 @@ def test_what_needs_no_training_is_scored(command, tiny_model_folder, conversati
 
 
 def test_the_bootstrap_scores_a_draw_as_the_official_metric_scores_its_copies(conversations, monkeypatch):
-    systems = [[cause.rule(c) for c in conversations], [with_pairs(c, pairs(c)[:1]) for c in conversations]]
+    systems = [[baselines.rule(c) for c in conversations], [with_pairs(c, pairs(c)[:1]) for c in conversations]]
     times = np.random.default_rng(1).integers(0, 3, len(conversations))
     drawn = [i for i, n in enumerate(times) for _ in range(n)]
 
@@ -394,11 +414,12 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, sample, co
             torch.manual_seed(number)
             adapter = tmp_path / "results_train" / run / "adapters" / task
             save_adapter(randomize(add_lora(found, 4, 8, 0.0, "all-linear")), adapter, tiny_model_folder)
-            parameters = Config(run_name=run, model=tiny_model_folder, precision="float32", lora_r=4,
-                                cause_threshold=0.02).as_dict()
+            parameters = Config(
+                run_name=run, model=tiny_model_folder, precision="float32", lora_r=4, cause_threshold=0.02
+            ).as_dict()
             record = {"parameters": parameters, "emotions": dict.fromkeys(EMOTIONS, 1), "structure": task == "cause"}
             write_json(record, adapter / "training.json")
-            structure.save(structure.learn(sample[:10], number), adapter)
+            cause_structure.save(cause_structure.learn(sample[:10], number), adapter)
     write_json(conversations, tmp_path / "input" / "test" / "conversations.json")
     write_json([without_labels(c) for c in conversations], tmp_path / "input" / "unlabelled" / "conversations.json")
     write_json(conversations[:1], tmp_path / "input" / "train" / "conversations.json")
@@ -427,7 +448,8 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, sample, co
     assert both["members less rule"]["difference"] == pytest.approx(sum(differences) / 2)
     accuracies = [member["emotions"]["accuracy"] for member in both["members"].values()]
     assert both["mean and spread"]["emotions"]["accuracy"] == pytest.approx(
-        [sum(accuracies) / 2, abs(accuracies[0] - accuracies[1]) / math.sqrt(2)])
+        [sum(accuracies) / 2, abs(accuracies[0] - accuracies[1]) / math.sqrt(2)]
+    )
     for system, figures in (*both["members"].items(), ("ensemble", both["ensemble"])):
         scored = read_predictions(tmp_path / "benchmarks" / "both.predictions" / system, conversations)
         assert pair_scores(conversations, scored, 2) == figures["pairs"]
@@ -435,7 +457,7 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, sample, co
             adapters = [tmp_path / "results_train" / "first" / "adapters" / task for task in ("emotion", "cause")]
             predicted = predict(conversations, *adapters)
             assert list(map(pairs, scored)) == list(map(pairs, predicted)) and any(map(pairs, predicted))
-    grown = [structure.learn(sample[:10], number) for number in range(2)]
+    grown = [cause_structure.learn(sample[:10], number) for number in range(2)]
     odds = [one.log_odds(conversations[0]) for one in grown]
     assert ensemble.mean_log_odds(grown, conversations[0]) == pytest.approx(np.mean(odds, 0).tolist())
     assert odds[0] != odds[1] and ensemble.mean_log_odds([], conversations[0]) is None
@@ -466,11 +488,13 @@ def test_an_ensemble_of_runs_is_scored_and_written(tiny_model_folder, sample, co
 def test_what_is_decided_again_is_what_would_have_been_decided(sample, tmp_path, monkeypatch):
     """From recorded probabilities, to their rounding; questions that were not asked are answered by the trees."""
     generator, taught, given = random.Random(1), sample[:40], [without_labels(c) for c in sample[40:60]]
-    counted, grown = emotion.counts(taught), structure.learn(taught, 7)
+    counted, grown = emotion.counts(taught), cause_structure.learn(taught, 7)
     scores = [[[generator.gauss(0, 1) for _ in range(7)] for _ in c["conversation"]] for c in given]
     old = [emotion.read(c, one, emotion.prior_scores(counted, 0.1)) for c, one in zip(given, scores)]
-    answers = [[(lambda p: [math.log(1 - p), math.log(p)])(generator.uniform(0.01, 0.9)) for _ in cause.asked(c)]
-               for c, _ in old]
+    answers = [
+        [(lambda p: [math.log(1 - p), math.log(p)])(generator.uniform(0.01, 0.9)) for _ in cause.asked(c)]
+        for c, _ in old
+    ]
     read = [cause.read_candidates(c, one, 0.5) for (c, _), one in zip(old, answers)]
     write_predictions(tmp_path / "results_test/run", [c for c, _ in read], [t for _, t in old], [t for _, t in read])
     for name, conversations in (("train", taught), ("unlabelled", given)):
@@ -491,7 +515,8 @@ def test_what_is_decided_again_is_what_would_have_been_decided(sample, tmp_path,
         wanted = [known.get(pair, [0.0, odd]) for pair, odd in zip(cause.asked(labelled), odds)]
         paired, causes = cause.read_candidates(labelled, wanted, Config().cause_threshold, odds, table)
         assert line["cause_probabilities"] == {
-            str(i): {str(j): pytest.approx(p, abs=2e-3) for j, p in row.items()} for i, row in causes.items()}
+            str(i): {str(j): pytest.approx(p, abs=2e-3) for j, p in row.items()} for i, row in causes.items()
+        }
         same += line["emotion-cause_pairs"] == [[f"{i}_{label}", str(j)] for i, label, j in pairs(paired)]
         new += len(set(cause.emotional(labelled)) - set(cause.emotional(before)))
     assert same >= 0.9 * len(given) and new > 0

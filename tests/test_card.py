@@ -1,6 +1,6 @@
 """Model cards say what the run recorded: data and licence, scores, the command, the revision.
 
-    python -m pytest tests/test_card.py
+python -m pytest tests/test_card.py
 """
 
 import shlex
@@ -13,10 +13,13 @@ from huggingface_hub import ModelCard
 
 import generate_input
 from utils import chain
-from utils.card import KNOWN, card, command_of, main, write_cards
+from utils.card import main
 from utils.config import Config, load_config
-from utils.conversations import read_json, write_json
-from utils.runs import RunError, fingerprints, results_table, weights_of
+from utils.record.card import KNOWN, card, command_of, write_cards
+from utils.record.provenance import fingerprints, weights_of
+from utils.report.tables import results_table
+from utils.system.errors import RunError
+from utils.system.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT / "results_train" / "smollm2-135m-ecf"
@@ -47,20 +50,31 @@ def test_a_card_is_filled_from_the_run(run):
     assert [path.parent.name for path in paths] == ["emotion", "cause"]
     wanted = {
         "emotion": {k: metrics["emotions"]["fine-tuned"][k] for k in ("accuracy", "weighted_f1", "macro_f1")},
-        "cause": {f"pairs_{name}": metrics["pairs"]["**fine-tuned emotions and causes**"]["scores"][key]
-                  for name, key in (("weighted_F1", "weighted_f1"), ("F1", "f1_pair"))},
+        "cause": {
+            f"pairs_{name}": metrics["pairs"]["**fine-tuned emotions and causes**"]["scores"][key]
+            for name, key in (("weighted_F1", "weighted_f1"), ("F1", "f1_pair"))
+        },
     }
     for path in paths:
         made = ModelCard.load(path)
         assert (made.data.license, made.data.license_name, made.data.datasets) == (
-            "other", "research-use", ["NUSTM/ECF"])
+            "other",
+            "research-use",
+            ["NUSTM/ECF"],
+        )
         assert (made.data.base_model, made.data.library_name) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "peft")
         figures = {one.metric_type.lower(): one.metric_value for one in made.data.eval_results}
         expected = {name.lower(): round(value, 4) for name, value in wanted[path.parent.name].items()}
         assert figures == expected and {one.dataset_split for one in made.data.eval_results} == {"test"}
-        for text in (results_table(run), "2,566 utterances", "1,234 utterances: 1,200 joy, 34 fear",
-                     "for research use only", "at revision abc123def456",
-                     f"--{path.parent.name}-adapter", "torch 2.13.0+cpu"):
+        for text in (
+            results_table(run),
+            "2,566 utterances",
+            "1,234 utterances: 1,200 joy, 34 fear",
+            "for research use only",
+            "at revision abc123def456",
+            f"--{path.parent.name}-adapter",
+            "torch 2.13.0+cpu",
+        ):
             assert text in made.text, text
         assert ("without labels (2 epochs)" in made.text) == (path.parent.name == "emotion")
     rewrite(run / "config.json", lambda c: c["1_emotion_recognition_training"]["parameters"].update(text_epochs=0.0))
@@ -118,8 +132,10 @@ def test_a_model_in_a_folder_is_named_without_its_path(run, tiny_model_folder):
     assert tiny_model_folder not in text and Path(tiny_model_folder).name in text and "base_model" not in text
 
 
-@pytest.mark.parametrize("changed", [
-    {}, {"run_name": "it's mine", "emotion_epochs": 1e-05}, {"lora_targets": ["q_proj", "v_proj"], "compile": False}])
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"run_name": "it's mine", "emotion_epochs": 1e-05}, {"lora_targets": ["q_proj", "v_proj"], "compile": False}],
+)
 def test_the_command_gives_the_same_parameters_again(changed, monkeypatch):
     wanted = {**Config.of(load_config(ROOT / "configs/smollm2-135m.yaml")).as_dict(), **changed}
     words = shlex.split(command_of(wanted))

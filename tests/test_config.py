@@ -1,6 +1,6 @@
 """Parameters are checked before anything runs, and every refusal names the parameter and what is possible.
 
-    python -m pytest tests/test_config.py
+python -m pytest tests/test_config.py
 """
 
 from dataclasses import fields
@@ -9,9 +9,9 @@ import pytest
 from transformers import SchedulerType
 from transformers.training_args import OptimizerNames
 
-from utils.chain import parse_value
-from utils.config import CHOICES, Config, ConfigError, check_names, load_config
-from utils.modeling import choose_precision
+from utils.config import CHOICES, Config, check_names, load_config, parse_value
+from utils.system.errors import ConfigError
+from utils.system.hardware import choose_precision
 
 
 def test_the_defaults_are_possible():
@@ -74,9 +74,7 @@ def test_schedulers_and_optimizers_are_the_trainers():
 
 
 def test_mistyped_names_name_the_nearest():
-    with pytest.raises(
-        ConfigError, match="here: unknown parameter 'learning_rates'; did you mean .*learning_rate"
-    ):
+    with pytest.raises(ConfigError, match="here: unknown parameter 'learning_rates'; did you mean .*learning_rate"):
         check_names({"learning_rates": 1}, "here")
     with pytest.raises(ConfigError, match="did you mean token_budget"):
         check_names({"seed": 1, "tokenbudget": 1}, "here")
@@ -85,11 +83,20 @@ def test_mistyped_names_name_the_nearest():
     check_names({"seed": 1}, "here")
 
 
-@pytest.mark.parametrize(("name", "text", "value"), [
-    ("run_name", "7", "7"), ("run_name", "no", "no"), ("run_name", "2026-11-30", "2026-11-30"),
-    ("run_name", "2026-11-31", "2026-11-31"), ("run_name", "'7'", "7"), ("seed", "7", 7), ("compile", "no", False),
-    ("lora_targets", "[q_proj, v_proj]", ["q_proj", "v_proj"]), ("emotion_epochs", "2", 2),
-])
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("run_name", "7", "7"),
+        ("run_name", "no", "no"),
+        ("run_name", "2026-11-30", "2026-11-30"),
+        ("run_name", "2026-11-31", "2026-11-31"),
+        ("run_name", "'7'", "7"),
+        ("seed", "7", 7),
+        ("compile", "no", False),
+        ("lora_targets", "[q_proj, v_proj]", ["q_proj", "v_proj"]),
+        ("emotion_epochs", "2", 2),
+    ],
+)
 def test_what_must_be_text_on_the_command_line_stays_text(name, text, value):
     assert parse_value(name, text) == value
     Config.of({name: value})
@@ -122,9 +129,7 @@ def test_load_config(tmp_path):
 
 
 def test_tasks_have_training_settings_of_their_own():
-    config = Config(
-        emotion_learning_rate=1.0, cause_learning_rate=2.0, emotion_epochs=3.0, cause_epochs=4.0, seed=5
-    )
+    config = Config(emotion_learning_rate=1.0, cause_learning_rate=2.0, emotion_epochs=3.0, cause_epochs=4.0, seed=5)
     settings = config.training("emotion"), config.training("cause")
     assert [(s.learning_rate, s.epochs, s.seed) for s in settings] == [(1.0, 3.0, 5), (2.0, 4.0, 5)]
     for field in fields(settings[0]):  # every other setting is the parameter of the same name
@@ -132,9 +137,7 @@ def test_tasks_have_training_settings_of_their_own():
             assert getattr(settings[0], field.name) == getattr(config, field.name)
     assert settings[0].precision == choose_precision(), "auto is what the hardware computes in"
     assert Config(precision="bfloat16").training("cause").precision == "bfloat16"
-    assert config.inference() == {
-        name: getattr(config, name) for name in ("recipe", "token_budget", "max_row_tokens")
-    }
+    assert config.inference() == {name: getattr(config, name) for name in ("recipe", "token_budget", "max_row_tokens")}
 
 
 def test_yamls_strings_like_1e_3_are_numbers():

@@ -1,6 +1,6 @@
 """Conversations are read, checked, labelled and split as promised, and every fault has its own message.
 
-    python -m pytest tests/test_conversations.py
+python -m pytest tests/test_conversations.py
 """
 
 import copy
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from utils import conversations as cv
-from utils.conversations import ConversationError
+from utils.data import conversations, labels, splits
+from utils.system import files
+from utils.system.errors import ConversationError
 
 ECF = Path(__file__).resolve().parents[1].parent / "shared" / "ecf"
 needs_ecf = pytest.mark.skipif(not ECF.is_dir(), reason="ECF is not part of the repository")
@@ -106,7 +107,7 @@ def test_bad_conversations(tmp_path, fault, labelled):
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(ConversationError) as caught:
-        cv.load_conversations(path, labelled)
+        conversations.load_conversations(path, labelled)
     message = str(caught.value)
     if not (fault == "emotion on some" and labelled):
         assert all(piece in message for piece in pieces), message
@@ -115,24 +116,24 @@ def test_bad_conversations(tmp_path, fault, labelled):
 
 def test_labels_as_asked_for():
     full = conversation()
-    bare = cv.without_labels(full)
-    emotions_only = cv.with_emotions(full, ["joy", "joy", "neutral"])
+    bare = conversations.without_labels(full)
+    emotions_only = conversations.with_emotions(full, ["joy", "joy", "neutral"])
     pairs_only = {**bare, "emotion-cause_pairs": [["2_joy", "1"]]}
     twice = {**full, "emotion-cause_pairs": [["2_joy", "1"], ["2_joy", "1"]]}
     for labelled in (None, False):
         for sound in (full, bare, emotions_only, pairs_only, twice):
-            assert cv.validate_conversations([sound], labelled=labelled) == [sound]
+            assert conversations.validate_conversations([sound], labelled=labelled) == [sound]
     for sound in (full, twice, {**full, "emotion-cause_pairs": []}):
-        cv.validate_conversations([sound], labelled=True)
+        conversations.validate_conversations([sound], labelled=True)
     missing = ((bare, "emotion"), (pairs_only, "emotion"), (emotions_only, "emotion-cause_pairs"))
     for unsound, field in missing:
         with pytest.raises(ConversationError, match=f"field '{field}': it is missing, and labels are needed"):
-            cv.validate_conversations([unsound], labelled=True)
+            conversations.validate_conversations([unsound], labelled=True)
 
 
 def test_empty_only_where_allowed(tmp_path):
-    cv.write_json([], tmp_path / "empty.json")
-    assert cv.load_conversations(tmp_path / "empty.json", labelled=True, allow_empty=True) == []
+    files.write_json([], tmp_path / "empty.json")
+    assert conversations.load_conversations(tmp_path / "empty.json", labelled=True, allow_empty=True) == []
 
 
 @pytest.mark.parametrize(("content", "message"), [
@@ -156,42 +157,42 @@ def test_unreadable_files(tmp_path, content, message):
     if content == b"9" * 5000 and not hasattr(sys, "set_int_max_str_digits"):
         pytest.skip("this Python reads numbers of any length")
     with pytest.raises(ConversationError, match=message) as caught:
-        cv.read_json(path)
+        files.read_json(path)
     assert str(path) in str(caught.value)
 
 
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(ConversationError, match="cannot be read"):
-        cv.read_json(tmp_path)
+        files.read_json(tmp_path)
 
 
 def test_byte_order_mark_and_whole_characters(tmp_path):
     path = tmp_path / "data.json"
     path.write_bytes(b"\xef\xbb\xbf" + rb'["\ud83d\ude00"]')
-    assert cv.read_json(path) == ["😀"]
+    assert files.read_json(path) == ["😀"]
 
 
 def test_folder_leads_to_the_obvious_file(tmp_path):
     def load():
-        return cv.load_conversations(tmp_path)[0]["conversation_ID"]
+        return conversations.load_conversations(tmp_path)[0]["conversation_ID"]
 
     with pytest.raises(ConversationError, match="found no JSON file"):
         load()
-    cv.write_json([conversation(1)], tmp_path / "a.json")
+    files.write_json([conversation(1)], tmp_path / "a.json")
     assert load() == 1
-    cv.write_json([conversation(2)], tmp_path / "b.json")
+    files.write_json([conversation(2)], tmp_path / "b.json")
     with pytest.raises(ConversationError, match=r"found a.json, b.json\). Name the file"):
         load()
-    cv.write_json([conversation(3)], tmp_path / "Subtask_2_train.json")
+    files.write_json([conversation(3)], tmp_path / "Subtask_2_train.json")
     assert load() == 3
-    cv.write_json([conversation(4)], tmp_path / "conversations.json")
+    files.write_json([conversation(4)], tmp_path / "conversations.json")
     assert load() == 4
 
 
 def test_writing_is_readable_and_whole(tmp_path, monkeypatch):
     path = tmp_path / "new" / "folder" / "data.json"
-    cv.write_json([conversation()], path)
-    assert cv.load_conversations(path, labelled=True) == [conversation()]
+    files.write_json([conversation()], path)
+    assert conversations.load_conversations(path, labelled=True) == [conversation()]
     text = path.read_text(encoding="utf-8")
     assert "né" in text and "\n  {" in text and text.endswith("\n")
 
@@ -200,9 +201,9 @@ def test_writing_is_readable_and_whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="disk full"):
-        cv.write_json([], path)
+        files.write_json([], path)
     with pytest.raises(TypeError):
-        cv.write_json([object()], path)
+        files.write_json([object()], path)
     assert path.read_text(encoding="utf-8") == text
     assert [file.name for file in path.parent.iterdir()] == ["data.json"]  # no temporary file stays
 
@@ -211,24 +212,24 @@ def test_pairs_and_causes():
     unordered = [["10_fear", "9"], ["2_joy", "10"], ["2_joy", "1"], ["2_joy", "1"]]
     emotions = ["neutral", "joy", *["neutral"] * 6, "sadness", "fear"]
     talk = conversation(emotions=emotions, pairs=unordered)
-    assert cv.pairs(talk) == [(2, "joy", 1), (2, "joy", 10), (10, "fear", 9)]
-    assert cv.causes_of(talk) == {2: [1, 10], 9: [], 10: [9]}
-    bare = cv.without_labels(talk)
-    assert cv.pairs(bare) == []
+    assert conversations.pairs(talk) == [(2, "joy", 1), (2, "joy", 10), (10, "fear", 9)]
+    assert conversations.causes_of(talk) == {2: [1, 10], 9: [], 10: [9]}
+    bare = conversations.without_labels(talk)
+    assert conversations.pairs(bare) == []
     with pytest.raises(ConversationError, match="conversation 1, utterance 1, field 'emotion'"):
-        cv.causes_of(bare)
+        conversations.causes_of(bare)
 
 
 def test_labelling_copies_and_keeps_other_fields():
     talk = conversation()
     before = copy.deepcopy(talk)
-    bare = cv.without_labels(talk)
+    bare = conversations.without_labels(talk)
     assert "emotion-cause_pairs" not in bare and all("emotion" not in line for line in bare["conversation"])
-    labelled = cv.with_emotions(bare, ["fear", "joy", "neutral"])
+    labelled = conversations.with_emotions(bare, ["fear", "joy", "neutral"])
     assert [line["emotion"] for line in labelled["conversation"]] == ["fear", "joy", "neutral"]
-    full = cv.with_pairs(labelled, [(2, "joy", 10), (2, "joy", 1), (1, "fear", 1), (2, "joy", 1)])
+    full = conversations.with_pairs(labelled, [(2, "joy", 10), (2, "joy", 1), (1, "fear", 1), (2, "joy", 1)])
     assert full["emotion-cause_pairs"] == [["1_fear", "1"], ["2_joy", "1"], ["2_joy", "10"]]
-    assert "emotion-cause_pairs" not in cv.with_emotions(full, ["joy"] * 3)  # they named other emotions
+    assert "emotion-cause_pairs" not in conversations.with_emotions(full, ["joy"] * 3)  # they named other emotions
     full["conversation"][0]["video_caption"].append("changed")
     assert talk == before and "emotion" not in bare["conversation"][0]
     assert full["season"] == 3 and full["conversation"][1]["video_caption"] == [2]
@@ -240,13 +241,13 @@ def test_labelling_copies_and_keeps_other_fields():
 ])  # fmt: skip
 def test_wrong_emotions(emotions, message):
     with pytest.raises(ConversationError, match=message):
-        cv.with_emotions(conversation(), emotions)
+        conversations.with_emotions(conversation(), emotions)
 
 
 def test_video_names():
     talks = [conversation(4)]
     talks[0]["conversation"][1]["video_name"] = "mine.mp4"
-    named = [line["video_name"] for line in cv.add_video_names(talks)[0]["conversation"]]
+    named = [line["video_name"] for line in conversations.add_video_names(talks)[0]["conversation"]]
     assert named == ["dia4utt1.mp4", "mine.mp4", "dia4utt3.mp4"]
     assert "video_name" not in talks[0]["conversation"][0]
 
@@ -257,12 +258,12 @@ def ids(parts):
 
 def test_seeded_splits():
     talks = [conversation(number) for number in range(1, 31)]
-    parts = ids(cv.split_conversations(talks, (0.8, 0.1, 0.1), 42))
+    parts = ids(splits.split_conversations(talks, (0.8, 0.1, 0.1), 42))
     assert list(parts) == ["train", "val", "test"] and [len(part) for part in parts.values()] == [24, 3, 3]
     assert sorted(sum(parts.values(), [])) == list(range(1, 31))  # disjoint, and nothing is lost
     shuffled = random.Random(1).sample(talks, 30)
-    assert ids(cv.split_conversations(shuffled, (0.8, 0.1, 0.1), 42)) == parts
-    assert ids(cv.split_conversations(talks, (0.8, 0.1, 0.1), 43)) != parts
+    assert ids(splits.split_conversations(shuffled, (0.8, 0.1, 0.1), 42)) == parts
+    assert ids(splits.split_conversations(talks, (0.8, 0.1, 0.1), 43)) != parts
     assert parts["val"] == [8, 9, 24]  # as first run: a change would silently make old scores another split's
 
 
@@ -274,26 +275,29 @@ def test_seeded_splits():
     (7, (0.34, 0.33, 0.33), [3, 2, 2]),
 ])  # fmt: skip
 def test_split_sizes(count, fractions, sizes):
-    parts = cv.split_conversations([conversation(number) for number in range(count)], fractions, 0)
+    parts = splits.split_conversations([conversation(number) for number in range(count)], fractions, 0)
     assert [len(part) for part in parts.values()] == sizes
 
 
 @pytest.mark.parametrize("fractions", [(0.8, 0.2), (0.8, 0.1, 0.2), (1.2, -0.1, -0.1), (math.nan, 0.5, 0.5)])
 def test_wrong_fractions(fractions):
     with pytest.raises(ConversationError, match="add up to 1"):
-        cv.split_conversations([conversation(number) for number in range(9)], fractions, 0)
+        splits.split_conversations([conversation(number) for number in range(9)], fractions, 0)
 
 
 def test_too_few_to_split():
     with pytest.raises(ConversationError, match="need 3 conversations or more, and there are 2"):
-        cv.split_conversations([conversation(1), conversation(2)], (0.8, 0.1, 0.1), 0)
+        splits.split_conversations([conversation(1), conversation(2)], (0.8, 0.1, 0.1), 0)
 
 
 def test_split_by_file():
     talks = [conversation(number) for number in (3, 1, "x", 2)]
-    assert ids(cv.split_by_file(talks, {"train": ["2", 3], "dev": ["x"]})) == {
-        "train": [3, 2], "val": ["x"], "test": []}
-    assert ids(cv.split_by_file(talks, {"val": [1], "train": []})) == {"train": [], "val": [1], "test": []}
+    assert ids(splits.split_by_file(talks, {"train": ["2", 3], "dev": ["x"]})) == {
+        "train": [3, 2],
+        "val": ["x"],
+        "test": [],
+    }
+    assert ids(splits.split_by_file(talks, {"val": [1], "train": []})) == {"train": [], "val": [1], "test": []}
 
 
 @pytest.mark.parametrize(("splits", "message"), [
@@ -310,33 +314,33 @@ def test_split_by_file():
 ])  # fmt: skip
 def test_wrong_split_files(splits, message):
     with pytest.raises(ConversationError, match=message):
-        cv.split_by_file([conversation(1), conversation(2)], splits)
+        splits.split_by_file([conversation(1), conversation(2)], splits)
 
 
 def test_describe():
-    expected = dict.fromkeys(cv.EMOTIONS, 0) | {"joy": 1, "anger": 1, "neutral": 1}
+    expected = dict.fromkeys(labels.EMOTIONS, 0) | {"joy": 1, "anger": 1, "neutral": 1}
     expected |= {"conversations": 2, "utterances": 6, "emotional": 2, "pairs": 2}
-    assert cv.describe([conversation(1), cv.without_labels(conversation(2))]) == expected
+    assert splits.describe([conversation(1), conversations.without_labels(conversation(2))]) == expected
 
 
 @needs_ecf
 def test_ecf_counts():
-    talks = cv.load_conversations(ECF, labelled=True)
-    assert cv.describe(talks) == {
+    talks = conversations.load_conversations(ECF, labelled=True)
+    assert splits.describe(talks) == {
         "conversations": 1374, "utterances": 13619, "emotional": 7690, "pairs": 9794,
         "anger": 1615, "disgust": 414, "fear": 373, "joy": 2301, "sadness": 1147, "surprise": 1840,
         "neutral": 5929,
     }  # fmt: skip
-    parts = cv.split_by_file(talks, cv.read_json(ECF / "ecf1_splits.json"))
-    counts = [cv.describe(part) for part in parts.values()]
+    parts = splits.split_by_file(talks, files.read_json(ECF / "ecf1_splits.json"))
+    counts = [splits.describe(part) for part in parts.values()]
     assert [count["conversations"] for count in counts] == [1001, 112, 261]
     assert [count["utterances"] for count in counts] == [9966, 1087, 2566]
     assert [count["pairs"] for count in counts] == [7055, 866, 1873]
-    test = cv.describe(cv.load_conversations(ECF / "Subtask_2_test.json", labelled=False))
+    test = splits.describe(conversations.load_conversations(ECF / "Subtask_2_test.json", labelled=False))
     assert (test["conversations"], test["utterances"], test["pairs"]) == (341, 3101, 0)
 
 
 @needs_ecf
 def test_ecf_subtask_1_is_refused():
     with pytest.raises(ConversationError, match="Subtask 1 file"):
-        cv.load_conversations(ECF / "Subtask_1_train.json")
+        conversations.load_conversations(ECF / "Subtask_1_train.json")

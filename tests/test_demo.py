@@ -22,15 +22,28 @@ from pathlib import Path
 import pytest
 from test_modeling import with_lora
 
-from utils import demo, plots
+from utils import demo
 from utils.config import Config
-from utils.conversations import EMOTIONS, ConversationError, pairs, read_json, with_emotions, with_pairs, write_json
-from utils.modeling import load_model, save_adapter
+from utils.data.conversations import pairs, with_emotions, with_pairs
+from utils.data.labels import EMOTIONS
+from utils.models.adapters import save_adapter
+from utils.models.load import load_model
 from utils.predict import Predictor, predict
+from utils.report import picture, plots
+from utils.system.errors import ConversationError
+from utils.system.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
-EVIL = ('<script>document.title = "broken"</script>', '</svg><img src=x onerror="document.title=\'broken\'">',
-        '"><b>', "--><i>", "${document.title = 'broken'}", "{{7 * 7}}", "&lt;u&gt; &amp;", "]]><s>")
+EVIL = (
+    '<script>document.title = "broken"</script>',
+    "</svg><img src=x onerror=\"document.title='broken'\">",
+    '"><b>',
+    "--><i>",
+    "${document.title = 'broken'}",
+    "{{7 * 7}}",
+    "&lt;u&gt; &amp;",
+    "]]><s>",
+)
 
 
 def adapter(folder, base):
@@ -52,8 +65,10 @@ def adapters(tiny_model_folder, tmp_path_factory):
 
 def made(texts, emotions, causes=()):
     """A result as `demo.result` returns it: every emotion certain by 0.6, (emotional id, cause id) pairs by 0.9."""
-    conversation = {"conversation_ID": 1, "conversation": [
-        {"utterance_ID": i, "speaker": "Ana", "text": text} for i, text in enumerate(texts, 1)]}
+    conversation = {
+        "conversation_ID": 1,
+        "conversation": [{"utterance_ID": i, "speaker": "Ana", "text": text} for i, text in enumerate(texts, 1)],
+    }
     labelled = with_emotions(conversation, emotions)
     labelled = with_pairs(labelled, [(i, emotions[i - 1], c) for i, c in causes])
     table = [[0.6 if label == one else 0.4 / 6 for label in EMOTIONS] for one in emotions]
@@ -67,15 +82,21 @@ def test_lines_and_json_become_the_same_conversation(sample):
     for one in sample[:20]:
         again = demo.from_lines(demo.to_lines(one))["conversation"]
         assert [(u["speaker"], u["text"]) for u in again] == [
-            (u["speaker"], " ".join(u["text"].split())) for u in one["conversation"]]
+            (u["speaker"], " ".join(u["text"].split())) for u in one["conversation"]
+        ]
         assert demo.from_lines(demo.to_lines(one), one) == one
         assert demo.from_lines(json.dumps(one)) == demo.from_lines(json.dumps([one, sample[30]])) == one
 
 
 def test_a_changed_line_keeps_what_else_the_file_holds():
-    loaded = {"conversation_ID": "x", "note": 1, "conversation": [
-        {"utterance_ID": 7, "speaker": "Dr: No", "text": "One\n two", "video_name": "a.mp4"},
-        {"utterance_ID": 9, "speaker": "Ana", "text": "Three", "video_name": "b.mp4"}]}
+    loaded = {
+        "conversation_ID": "x",
+        "note": 1,
+        "conversation": [
+            {"utterance_ID": 7, "speaker": "Dr: No", "text": "One\n two", "video_name": "a.mp4"},
+            {"utterance_ID": 9, "speaker": "Ana", "text": "Three", "video_name": "b.mp4"},
+        ],
+    }
     edited = demo.from_lines("Dr: No: One two\n\n  Ben : Four: five", loaded)
     assert edited["conversation"][0] == loaded["conversation"][0] and edited["note"] == 1
     assert edited["conversation"][1] == {**loaded["conversation"][1], "speaker": "Ben", "text": "Four: five"}
@@ -83,10 +104,18 @@ def test_a_changed_line_keeps_what_else_the_file_holds():
     assert [u["utterance_ID"] for u in longer["conversation"]] == [1, 2, 3] and "note" not in longer
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "has no utterance"), ("Ana: hello\nBen", "line 2: no speaker and text"), (": hello", "line 1"),
-    ("[]", "holds no conversation"), ('{"conversation_ID": 1', "the text: not JSON"), ("A: \ud83d", "half a character"),
-    ('[{"conversation_ID": 1, "conversation": [{"utterance_ID": 1}]}]', "field 'text': it is missing")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no utterance"),
+        ("Ana: hello\nBen", "line 2: no speaker and text"),
+        (": hello", "line 1"),
+        ("[]", "holds no conversation"),
+        ('{"conversation_ID": 1', "the text: not JSON"),
+        ("A: \ud83d", "half a character"),
+        ('[{"conversation_ID": 1, "conversation": [{"utterance_ID": 1}]}]', "field 'text': it is missing"),
+    ],
+)
 def test_text_that_is_no_conversation_is_refused_with_the_place(text, message):
     with pytest.raises(ConversationError, match=message):
         demo.from_lines(text)
@@ -136,14 +165,14 @@ def test_no_text_breaks_out_of_the_page(evil):
 
 def test_the_picture_is_an_element_with_every_text_label_and_arrow():
     found = made(["Really <b>?", "$5 & more"], ["surprise", "joy"], [(1, 1), (2, 1)])
-    figure = plots.draw_conversation(found["conversation"], probabilities=[0.6, 0.75])
+    figure = picture.draw_conversation(found["conversation"], probabilities=[0.6, 0.75])
     text = plots.svg(figure)
     assert text.startswith("<svg") and text.rstrip().endswith("</svg>")
     shown = "".join(Elements(text).text)
     for wanted in ("Really <b>?", "$5 & more", "surprise 60%", "joy 75%", "Ana"):
         assert wanted in shown
     assert text.count('id="cause"') == 1 and text.count('id="own-cause"') == 1
-    again = plots.draw_conversation(found["conversation"], probabilities=[0.6, 0.75])
+    again = picture.draw_conversation(found["conversation"], probabilities=[0.6, 0.75])
     assert plots.svg(again) == text, "the same characters on every run"
 
 
@@ -177,8 +206,17 @@ def served(adapters):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "utils.demo", "--emotion-adapter", adapters[0], "--cause-adapter", adapters[1],
-               "--port", port]
+    command = [
+        sys.executable,
+        "-m",
+        "utils.demo",
+        "--emotion-adapter",
+        adapters[0],
+        "--cause-adapter",
+        adapters[1],
+        "--port",
+        port,
+    ]
     environment = {**os.environ, "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(list(map(str, command)), cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     address, end = f"http://127.0.0.1:{port}", time.monotonic() + 300
@@ -206,10 +244,21 @@ def browser(tmp_path):
 
     options = webdriver.ChromeOptions()
     options.binary_location = programs[0]
-    for switch in ("headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
-                   "disable-component-update", "disable-sync", "disable-quic", "disable-dev-shm-usage",
-                   "window-size=1100,1500", f"user-data-dir={tmp_path / 'profile'}",
-                   "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "no-proxy-server"):
+    for switch in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-quic",
+        "disable-dev-shm-usage",
+        "window-size=1100,1500",
+        f"user-data-dir={tmp_path / 'profile'}",
+        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        "no-proxy-server",
+    ):
         options.add_argument(f"--{switch}")
     options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
@@ -244,8 +293,9 @@ def test_a_conversation_is_typed_labelled_changed_and_downloaded(browser, served
 
     def assert_shows(text):
         found = expected(text)
-        for row, u, p, causes in zip(table(), found["conversation"]["conversation"], found["emotions"],
-                                     demo.causes_of(found), strict=True):
+        for row, u, p, causes in zip(
+            table(), found["conversation"]["conversation"], found["emotions"], demo.causes_of(found), strict=True
+        ):
             assert row[:9] == [str(u["utterance_ID"]), f"{u['speaker']}: {u['text']}", *(f"{one:.0%}" for one in p)]
             assert [int(one) for one in re.findall(r"(\d+) \(", row[9])] == causes
             assert f"{u['emotion']} {p[EMOTIONS.index(u['emotion'])]:.0%}" in find("#result svg")[0].text

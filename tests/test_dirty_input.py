@@ -1,6 +1,6 @@
 """Whatever a file holds, it is read and survives, or one line says why not: no traceback, no half-written folder.
 
-    python -m pytest tests/test_dirty_input.py     (make soak: the same properties on thousands of inputs)
+python -m pytest tests/test_dirty_input.py     (make soak: the same properties on thousands of inputs)
 """
 
 import gzip
@@ -16,19 +16,13 @@ from conftest import amounts, try_all
 from hypothesis import strategies as st
 
 import generate_input
-from utils import fits, predict, score
-from utils.config import Config, ConfigError, load_config
-from utils.conversations import (
-    EMOTIONS,
-    ConversationError,
-    add_video_names,
-    load_conversations,
-    with_emotions,
-    with_pairs,
-    without_labels,
-    write_json,
-)
-from utils.modeling import ModelError
+from utils import predict, score
+from utils.config import Config, load_config
+from utils.data.conversations import add_video_names, load_conversations, with_emotions, with_pairs, without_labels
+from utils.data.labels import EMOTIONS
+from utils.models import fits
+from utils.system.errors import ConfigError, ConversationError, ModelError
+from utils.system.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 LINES = ("Look , the kite !", "Who let it go ?", "I did .")
@@ -70,6 +64,7 @@ def status(command, *arguments):
 
 def strictly(content):
     """What JSON says: no key twice, no NaN, no infinity."""
+
     def unique(members):
         assert len(dict(members)) == len(members)
         return dict(members)
@@ -127,8 +122,12 @@ def check_conversations(content, place):
     assert (status(predict.main, path, "--out", place / "pred.json") == 0) == (False in read)
     if True in read:
         assert status(score.main, "--subtask", 2, "--gold", path, "--pred", path) == 0
-    for subtask, gold, pred in ((2, path, good), (2, good, path), (1, path, place / "ranges.json"),
-                                (1, place / "spans.json", path)):
+    for subtask, gold, pred in (
+        (2, path, good),
+        (2, good, path),
+        (1, path, place / "ranges.json"),
+        (1, place / "spans.json", path),
+    ):
         status(score.main, "--subtask", subtask, "--gold", gold, "--pred", pred)
 
 
@@ -136,8 +135,9 @@ def check_splits(content, place):
     """`content` as a split file."""
     (place / "splits.json").write_bytes(content)
     before = files(place / "input")
-    if status(generate_input.main, "--data", place / "good.json", "--splits", place / "splits.json",
-              "--out", place / "input"):
+    if status(
+        generate_input.main, "--data", place / "good.json", "--splits", place / "splits.json", "--out", place / "input"
+    ):
         assert files(place / "input") == before
     else:
         strictly(content)
@@ -168,8 +168,14 @@ ODD = (
     json.dumps([[[["long " * 9] * 9] * 9] * 9] * 9),
     *("[NaN]", r'{"\ud800": 1}', '{"": {}}', '{"' + "k" * 5000 + '": 1, "' + "k" * 5000 + '": 1}'),
 )
-TOKENS = [text.encode() for text in ODD] + [b"\xef\xbb\xbf", b"\xff\xfe", b"\x00", b"\xed\xa0\x80", b"\\u", *(
-    bytes([byte]) for byte in b'[]{}":,\\0')]
+TOKENS = [text.encode() for text in ODD] + [
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\x00",
+    b"\xed\xa0\x80",
+    b"\\u",
+    *(bytes([byte]) for byte in b'[]{}":,\\0'),
+]
 
 
 def places(data, path=()):
@@ -180,8 +186,9 @@ def places(data, path=()):
 
 def edits(data):
     """Strategy: `data` as JSON text with up to three values replaced, doubled with an odd one, or gone."""
-    one = st.tuples(st.sampled_from(places(data)[1:]), st.sampled_from(("replace", "double", "drop")),
-                    st.sampled_from(ODD))
+    one = st.tuples(
+        st.sampled_from(places(data)[1:]), st.sampled_from(("replace", "double", "drop")), st.sampled_from(ODD)
+    )
 
     def edited(changes):
         result, raw = json.loads(json.dumps(data)), {}
@@ -269,8 +276,9 @@ def test_encodings(place):
 
 @amounts
 def test_odd_values_in_conversations(place, amount):
-    try_all(100 * amount, lambda content: check_conversations(content, place),
-            edits(GOOD) | edits(SPANS) | edits(RANGES))
+    try_all(
+        100 * amount, lambda content: check_conversations(content, place), edits(GOOD) | edits(SPANS) | edits(RANGES)
+    )
 
 
 def test_odd_words_and_unknown_fields_survive(place):
@@ -289,8 +297,9 @@ def test_odd_words_and_unknown_fields_survive(place):
 
 @amounts
 def test_odd_splits(place, amount):
-    try_all(100 * amount, lambda content: check_splits(content, place),
-            edits(SPLITS) | damage(json.dumps(SPLITS).encode()))
+    try_all(
+        100 * amount, lambda content: check_splits(content, place), edits(SPLITS) | damage(json.dumps(SPLITS).encode())
+    )
 
 
 def check_damaged(path, place, amount):
@@ -312,11 +321,28 @@ def test_damaged_ecf(shared, place, amount, name):
 
 @amounts
 def test_odd_parameters(place, amount):
-    scalars = [*ODD, "1e-3", "0x_", "2024-99-99", "!!int ''", "!!bool x", "!!timestamp x", "!!python/name:os.system",
-               "&a [*a]", "*nothing", "{? [a] : b}", "'a", "|\n  two\n  lines", "1" * 400, "- 1", "\t"]
+    scalars = [
+        *ODD,
+        "1e-3",
+        "0x_",
+        "2024-99-99",
+        "!!int ''",
+        "!!bool x",
+        "!!timestamp x",
+        "!!python/name:os.system",
+        "&a [*a]",
+        "*nothing",
+        "{? [a] : b}",
+        "'a",
+        "|\n  two\n  lines",
+        "1" * 400,
+        "- 1",
+        "\t",
+    ]
     line = st.tuples(st.sampled_from(fields(Config)).map(lambda field: field.name), st.sampled_from(scalars))
     written = st.lists(line, min_size=1, max_size=3).map(
-        lambda lines: "".join(f"{name}: {value}\n" for name, value in lines).encode())
+        lambda lines: "".join(f"{name}: {value}\n" for name, value in lines).encode()
+    )
     sample = (ROOT / "configs" / "sample.yaml").read_bytes()
     try_all(100 * amount, lambda content: check_parameters(content, place), written | damage(sample))
 
@@ -324,10 +350,18 @@ def test_odd_parameters(place, amount):
 def test_parameters_that_grow(place):
     """Aliases that spell 10 ** 12 values in a few lines, and files far larger than any page of parameters."""
     doubling = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10) if i else 1}]\n" for i in range(12))
-    for text in (doubling, doubling + "lora_targets: *a11\n", "lora_targets:\n- &a0 [x]\n" + "".join(
-            f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 13)),
-            "# long\n" * 1_000_000, "seed: 1\n" * 1_000_000, "[" * 100_000, "{a: " * 100_000, "a: " * 100_000,
-            "run_name: " + "x" * 10_000_000, "a: 1\n" + " " * 10_000_000):
+    for text in (
+        doubling,
+        doubling + "lora_targets: *a11\n",
+        "lora_targets:\n- &a0 [x]\n" + "".join(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 13)),
+        "# long\n" * 1_000_000,
+        "seed: 1\n" * 1_000_000,
+        "[" * 100_000,
+        "{a: " * 100_000,
+        "a: " * 100_000,
+        "run_name: " + "x" * 10_000_000,
+        "a: 1\n" + " " * 10_000_000,
+    ):
         check_parameters(text.encode(), place)
 
 
@@ -335,6 +369,7 @@ def test_parameters_that_grow(place):
 @pytest.mark.parametrize("name", ["adapters/emotion/training.json", "config.json"])
 def test_odd_adapters(place, amount, name, monkeypatch):
     """What a trained adapter's folder, and its run's, say of their parameters."""
+
     def no_model(*arguments):
         raise ModelError("no model in this test")
 
@@ -350,8 +385,19 @@ def test_odd_adapters(place, amount, name, monkeypatch):
 
     def check(content):
         (place / "run" / name).write_bytes(content)
-        assert status(predict.main, place / "good.json", "--out", place / "pred.json",
-                      "--emotion-adapter", adapter, "--cause-adapter", "emotion") == 2
+        assert (
+            status(
+                predict.main,
+                place / "good.json",
+                "--out",
+                place / "pred.json",
+                "--emotion-adapter",
+                adapter,
+                "--cause-adapter",
+                "emotion",
+            )
+            == 2
+        )
 
     try_all(50 * amount, check, edits(records[name]) | damage(json.dumps(records[name]).encode()))
 

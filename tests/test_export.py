@@ -1,6 +1,6 @@
 """Exported models: the labels of the adapter on 20 conversations, in every form; llama.cpp too, where it is installed.
 
-    pip install llama-cpp-python && python -m pytest tests/test_export.py
+pip install llama-cpp-python && python -m pytest tests/test_export.py
 """
 
 import json
@@ -13,14 +13,18 @@ from conftest import beginning
 from test_modeling import with_lora
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from utils import cause, emotion
 from utils.config import Config
-from utils.conversations import write_json
-from utils.export import CUTS, ExportError, export, gguf_scores, load_gguf, main, merge, write_gguf
-from utils.inference import score_trees
-from utils.modeling import load_adapter, load_model, save_adapter
-from utils.rows import encode_trees, names_of
-from utils.runs import RunError
+from utils.data.conversations import names_of
+from utils.engine.inference import score_trees
+from utils.engine.llama_cpp import gguf_scores, load_gguf
+from utils.engine.rows import encode_trees
+from utils.export import export, main, merge
+from utils.models.adapters import load_adapter, save_adapter
+from utils.models.gguf import CUTS, write_gguf
+from utils.models.load import load_model
+from utils.system.errors import ExportError, RunError
+from utils.system.files import write_json
+from utils.tasks import cause, emotion
 
 
 def make_adapter(root, base, quantization="none"):
@@ -107,11 +111,14 @@ def test_gguf_read_by_transformers_gives_the_adapters_labels(adapter, twenty, wa
     assert_equal(scores(model, ours, twenty), wanted)
     texts = [u["text"] for c in twenty for u in c["conversation"]]
     assert [tokenizer(text, add_special_tokens=False).input_ids for text in texts] == [
-        ours(text, add_special_tokens=False).input_ids for text in texts]
+        ours(text, add_special_tokens=False).input_ids for text in texts
+    ]
 
 
-@pytest.mark.parametrize(("weights", "bits", "most"), [
-    ("float16", 16, 0.02), ("bfloat16", 16, 0.1), ("q8_0", 8.5, 0.2), ("q5_0", 5.5, 1.5), ("q4_0", 4.5, 3)])
+@pytest.mark.parametrize(
+    ("weights", "bits", "most"),
+    [("float16", 16, 0.02), ("bfloat16", 16, 0.1), ("q8_0", 8.5, 0.2), ("q5_0", 5.5, 1.5), ("q4_0", 4.5, 3)],
+)
 def test_rounded_gguf_weights_cost_what_they_should(adapter, twenty, wanted, tmp_path, weights, bits, most):
     path = export(adapter, tmp_path / "out", "gguf", weights) / f"model-{weights}.gguf"
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
@@ -196,8 +203,12 @@ def from_json(backend):
     from tokenizers import Tokenizer
 
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(backend)), bos_token="<s>", eos_token="<|im_end|>",
-        pad_token="<|endoftext|>", additional_special_tokens=["<|im_start|>"])
+        tokenizer_object=Tokenizer.from_str(json.dumps(backend)),
+        bos_token="<s>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>"],
+    )
 
 
 def by_llama_cpp(path, tokenizer, trees, names):

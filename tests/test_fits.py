@@ -10,12 +10,17 @@ import torch
 import transformers
 from transformers import LlamaConfig
 
-from utils import emotion, fits, predict
-from utils.config import Config, ConfigError
-from utils.conversations import EMOTIONS, write_json
-from utils.fits import GIB, NF4_BYTES, NotEnoughMemory, check_memory, estimate_memory, free_memory
-from utils.inference import fingerprint, generate_published, score_trees
-from utils.modeling import ModelError, add_lora, load_adapter, load_model, save_adapter
+from utils import predict
+from utils.config import Config
+from utils.data.labels import EMOTIONS
+from utils.engine.inference import fingerprint, generate_published, score_trees
+from utils.models import fits
+from utils.models.adapters import add_lora, load_adapter, save_adapter
+from utils.models.fits import GIB, NF4_BYTES, check_memory, estimate_memory, free_memory
+from utils.models.load import load_model
+from utils.system.errors import ConfigError, ModelError, NotEnoughMemory
+from utils.system.files import write_json
+from utils.tasks import emotion
 
 
 def config_of(model, **parameters):
@@ -67,15 +72,22 @@ def test_four_bits_a_weight_are_what_bitsandbytes_takes():
     weight = torch.randn(1024, 1024)
     packed, state = bitsandbytes.functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
     assert packed.nbytes + state.absmax.nbytes + state.state2.absmax.nbytes == pytest.approx(
-        weight.numel() * NF4_BYTES, rel=0.001)
+        weight.numel() * NF4_BYTES, rel=0.001
+    )
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """Llama-2-13b's shape, without weights."""
     folder = tmp_path_factory.mktemp("13b")
-    LlamaConfig(vocab_size=32000, hidden_size=5120, intermediate_size=13824, num_hidden_layers=40,
-                num_attention_heads=40, num_key_value_heads=40).save_pretrained(folder)
+    LlamaConfig(
+        vocab_size=32000,
+        hidden_size=5120,
+        intermediate_size=13824,
+        num_hidden_layers=40,
+        num_attention_heads=40,
+        num_key_value_heads=40,
+    ).save_pretrained(folder)
     return folder
 
 
@@ -114,8 +126,11 @@ def test_free_memory_is_the_machines_within_the_containers_limit(monkeypatch, tm
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         assert free_memory() == free * GIB
     monkeypatch.setattr(fits, "device", lambda: torch.device("cuda", 3))  # of several processes, the fourth's
-    for name, value in (("mem_get_info", (10 * GIB, 15 * GIB)), ("memory_reserved", 3 * GIB),
-                        ("memory_allocated", 1 * GIB)):
+    for name, value in (
+        ("mem_get_info", (10 * GIB, 15 * GIB)),
+        ("memory_reserved", 3 * GIB),
+        ("memory_allocated", 1 * GIB),
+    ):
         monkeypatch.setattr(torch.cuda, name, lambda card, value=value: value if card.index == 3 else None)
     assert free_memory() == 12 * GIB
 
@@ -162,6 +177,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path):
 @pytest.fixture
 def little_memory(monkeypatch):
     """For device_map="auto", the machine has only so many bytes."""
+
     def only(count):
         monkeypatch.setattr(transformers.integrations.accelerate, "get_max_memory", lambda *_: {"cpu": count})
 

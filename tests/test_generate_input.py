@@ -1,6 +1,6 @@
 """generate_input.py writes the splits that were asked for, and nothing at all where the input is bad.
 
-    python -m pytest tests/test_generate_input.py
+python -m pytest tests/test_generate_input.py
 """
 
 import sys
@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 import generate_input
-from utils.conversations import EMOTIONS, describe, load_conversations, without_labels, write_json
+from utils.data.conversations import load_conversations, without_labels
+from utils.data.labels import EMOTIONS
+from utils.data.splits import describe
+from utils.system.files import write_json
 
 ECF = Path(__file__).resolve().parents[1].parent / "shared" / "ecf"
 needs_ecf = pytest.mark.skipif(not ECF.is_dir(), reason="ECF is not part of the repository")
@@ -244,7 +247,11 @@ def test_ecf(tmp_path, monkeypatch):
     assert run("--data", ECF, "--splits", "ecf1_splits.json") == 0
     counts = {path.parent.name: describe(load_conversations(path)) for path in Path("input").glob("*/*.json")}
     assert {name: (count["conversations"], count["pairs"]) for name, count in counts.items()} == {
-        "train": (1001, 7055), "val": (112, 866), "test": (261, 1873), "unlabelled": (341, 0)}
+        "train": (1001, 7055),
+        "val": (112, 866),
+        "test": (261, 1873),
+        "unlabelled": (341, 0),
+    }
 
 
 def test_copies_across_splits_are_told(tmp_path, capsys):
@@ -252,8 +259,14 @@ def test_copies_across_splits_are_told(tmp_path, capsys):
     other = {**other, "conversation": [{**u, "text": f"Another {u['text']}"} for u in other["conversation"]]}
     write_json([one, {**one, "conversation_ID": 3}, other], tmp_path / "data.json")
     write_json({"train": [1], "val": [2], "test": [3]}, tmp_path / "splits.json")
-    arguments = ["--data", str(tmp_path / "data.json"), "--splits", str(tmp_path / "splits.json"),
-                 "--out", str(tmp_path / "out")]
+    arguments = [
+        "--data",
+        str(tmp_path / "data.json"),
+        "--splits",
+        str(tmp_path / "splits.json"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert generate_input.main(arguments) == 0
     said = capsys.readouterr().out
     assert "1 of 1 test conversations stand word for word in train" in said and "1 val" not in said

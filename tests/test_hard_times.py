@@ -22,15 +22,19 @@ from conftest import stopped_training
 from test_notebooks import copy  # noqa: F401 (a fixture)
 
 import generate_input
-from utils import chain, inference, places, predict, runs
+from utils import chain, predict, runs
 from utils.config import Config
-from utils.conversations import without_labels, write_json, write_texts
-from utils.inference import Journal, predict_emotions
-from utils.modeling import load_model
-from utils.plots import loss_curve, save
-from utils.rows import TrainingError
-from utils.runs import Run
-from utils.training import fit
+from utils.data.conversations import without_labels
+from utils.engine.inference import Journal
+from utils.models.load import load_model
+from utils.record.fit import fit
+from utils.record.run import Run
+from utils.report.plots import loss_curve, save
+from utils.system import places
+from utils.system.errors import TrainingError
+from utils.system.files import write_json, write_texts
+from utils.tasks import ask
+from utils.tasks.ask import predict_emotions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -189,6 +193,7 @@ def test_a_record_that_cannot_be_written_keeps_the_checkpoints(tiny_model_folder
 @pytest.fixture
 def read_only(monkeypatch):
     """Nothing can be written anywhere. (Permissions do not bind root, as whom tests may run.)"""
+
     def refuse(path, flags, *more, **options):
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             raise OSError(30, "Read-only file system", os.fspath(path))
@@ -294,7 +299,7 @@ def test_predict_stopped_while_it_scores_goes_on(prediction, monkeypatch):
     journal = out.with_name("pred.json.unfinished.jsonl")
     assert list(files(out.parent)) == [journal.name] and len(Journal(journal).results) == 2
     made = []
-    monkeypatch.setattr(inference, "score_row", lambda *a, f=inference.score_row: made.append(1) or f(*a))
+    monkeypatch.setattr(ask, "score_row", lambda *a, f=inference.score_row: made.append(1) or f(*a))
     assert called(predict.main, *arguments)[0] == 0 and files(out.parent) == {"pred.json": wanted}
     first = len(made)
     out.unlink()
@@ -318,8 +323,21 @@ def test_a_command_stopped_while_it_loads_its_libraries(tmp_path):
 
 @pytest.mark.slow
 def test_the_chain_stopped_while_it_trains_leaves_no_kernel_behind(copy, tiny_model_folder):  # noqa: F811
-    command = [sys.executable, "-m", "utils.chain", "configs/sample.yaml", "-p", "model", tiny_model_folder,
-               "-p", "run_name", "stopped", "-p", "emotion_epochs", "500"]
+    command = [
+        sys.executable,
+        "-m",
+        "utils.chain",
+        "configs/sample.yaml",
+        "-p",
+        "model",
+        tiny_model_folder,
+        "-p",
+        "run_name",
+        "stopped",
+        "-p",
+        "emotion_epochs",
+        "500",
+    ]
     run = copy / "results_train" / "stopped"
     with (copy / "said").open("w") as said, subprocess.Popen(command, cwd=copy, stdout=said, stderr=said) as process:
         for _ in range(1200):
@@ -333,8 +351,12 @@ def test_the_chain_stopped_while_it_trains_leaves_no_kernel_behind(copy, tiny_mo
     assert said.splitlines()[-1] == f"utils.chain: {STOPPED}" and "Traceback" not in said, said
     # The run's lock is free, so no kernel trains on; what it wrote is whole.
     names = list(json.loads((run / "config.json").read_text())["1_emotion_recognition_training"]["parameters"])
-    again = Run(Config(run_name="stopped", model=tiny_model_folder, emotion_epochs=500.0, emotion_learning_rate=1e-3),
-                "2_emotion_inference", [], root=copy)
+    again = Run(
+        Config(run_name="stopped", model=tiny_model_folder, emotion_epochs=500.0, emotion_learning_rate=1e-3),
+        "2_emotion_inference",
+        [],
+        root=copy,
+    )
     assert again.history("emotion") is None and "model" in names
     for path in run.rglob("*.json"):
         json.loads(path.read_text())

@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from imitated_hub import Repository, imitated_hub
 
-from utils.hub import why
+from utils.models.hub import why
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "hf_" + "x" * 34
@@ -31,17 +31,31 @@ def hub():
 @pytest.fixture
 def call(hub, tmp_path):
     """Runs Python with these arguments as somebody whose only hub is the imitated one."""
+
     def run(*arguments, token=None, offline=False, endpoint=hub.address):
         away = ("HF_TOKEN", "HF_HUB_OFFLINE", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "TRANSFORMERS_CACHE")
         environment = {name: value for name, value in os.environ.items() if name not in away}
-        environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1",
-                        "OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        environment |= {
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(tmp_path / "cache"),
+            "HF_HUB_DISABLE_XET": "1",
+            "OMP_NUM_THREADS": "1",
+            "NO_PROXY": "127.0.0.1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
         environment |= {"HF_TOKEN": token} if token else {}
         environment |= {"HF_HUB_OFFLINE": "1"} if offline else {}
-        done = subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True,
-                              text=True, timeout=300)
+        done = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert "Traceback" not in done.stderr and TOKEN not in done.stdout + done.stderr
         return done
+
     return run
 
 
@@ -51,8 +65,12 @@ def contents(folder):
 
 def test_a_model_is_downloaded_once_without_pickles_code_and_doubles(hub, call):
     files = {"config.json": b"{}", "model.safetensors": b"w" * 5000, "tokenizer.json": b"{}"}
-    others = {"pytorch_model.bin": b"pickle", "modeling.py": b"code", "original/weights.safetensors": b"again",
-              "consolidated.safetensors": b"again"}
+    others = {
+        "pytorch_model.bin": b"pickle",
+        "modeling.py": b"code",
+        "original/weights.safetensors": b"again",
+        "consolidated.safetensors": b"again",
+    }
     hub.repositories["owner/model"] = Repository({**files, **others})
     done = call("-m", "utils.download", "owner/model")
     assert done.returncode == 0, done.stderr
@@ -81,9 +99,11 @@ def test_what_cannot_be_had_is_said_with_what_to_do(hub, call):
         assert "no such model, or it is private" in message(name)
     assert "pickled weights are not loaded" in message("owner/pickled")
     assert "not in the cache, and the hub cannot be reached (HF_HUB_OFFLINE is set)" in message(
-        "owner/other", offline=True)
+        "owner/other", offline=True
+    )
     assert "not in the cache, and the hub cannot be reached. Where it can: python -m utils.download a/b" in message(
-        "a/b", endpoint="http://127.0.0.1:9")
+        "a/b", endpoint="http://127.0.0.1:9"
+    )
     assert "no hub id" in message("model")
     for name in ("meta/gated", "owner/secret"):
         assert call("-m", "utils.download", name, token=TOKEN).returncode == 0
@@ -92,8 +112,10 @@ def test_what_cannot_be_had_is_said_with_what_to_do(hub, call):
 @pytest.mark.slow
 def test_a_model_of_the_hub_is_loaded_by_its_id_and_then_without_a_network(hub, call, tiny_model_folder):
     hub.repositories["owner/tiny"] = Repository(contents(tiny_model_folder), gated=True, may_read={TOKEN})
-    load = "from utils.modeling import *\ntry: print(load_model('owner/tiny')[0].num_parameters())\n" \
-           "except ModelError as error: print(error)"
+    load = (
+        "from utils.modeling import *\ntry: print(load_model('owner/tiny')[0].num_parameters())\n"
+        "except ModelError as error: print(error)"
+    )
     assert "'owner/tiny' cannot be loaded (it is gated. Ask for access" in call("-c", load).stdout
     assert call("-m", "utils.download", "owner/tiny", token=TOKEN).returncode == 0
     assert int(call("-c", load, offline=True).stdout) > 10_000
@@ -104,8 +126,14 @@ def adapter(tmp_path):
     """A folder with everything that an adapter's folder may hold, and things that must stay here."""
     folder = tmp_path / "emotion"
     (folder / "checkpoints").mkdir(parents=True)
-    for name in ("adapter_model.safetensors", "adapter_config.json", "training.json", "optimizer.pt", ".env",
-                 "checkpoints/adapter_model.safetensors"):
+    for name in (
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "training.json",
+        "optimizer.pt",
+        ".env",
+        "checkpoints/adapter_model.safetensors",
+    ):
         (folder / name).write_bytes(b"{}" * 700)
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     return folder
@@ -117,7 +145,11 @@ def test_an_adapter_goes_to_the_hub_with_its_card_and_comes_back(hub, call, adap
     assert (done.returncode, done.stdout.strip()) == (0, f"{hub.address}/owner/emotion"), done.stderr
     pushed = hub.repositories["owner/emotion"]
     assert pushed.private and set(pushed.files) == {
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "training.json"}
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "training.json",
+    }
     assert hub.large, "weights go the way of large files"
     assert not any(TOKEN.encode() in content for content in pushed.files.values())
 
@@ -136,8 +168,11 @@ def test_what_cannot_be_pushed_is_said_with_what_to_do(hub, call, adapter, tmp_p
         return done.stderr
 
     assert "give a token in HF_TOKEN that is valid and may write to owner/emotion" in message(adapter, "owner/emotion")
-    assert message(adapter, "owner/emotion", offline=True).strip().endswith(
-        "the hub cannot be reached (HF_HUB_OFFLINE is set)")
+    assert (
+        message(adapter, "owner/emotion", offline=True)
+        .strip()
+        .endswith("the hub cannot be reached (HF_HUB_OFFLINE is set)")
+    )
     assert "no weights here" in message(tmp_path, "owner/emotion", token=TOKEN)
     hub.writers.add(TOKEN)
     (adapter / "README.md").write_text("no header", encoding="utf-8")

@@ -1,7 +1,7 @@
 """kill -9 at random moments of the whole chain: the same command again ends with the same files, byte for byte.
 
-    make soak                                        # 50 interruptions, about half an hour
-    KILLS=5 python -m pytest -m soak tests/test_interruption.py
+make soak                                        # 50 interruptions, about half an hour
+KILLS=5 python -m pytest -m soak tests/test_interruption.py
 """
 
 import json
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from utils.conversations import without_labels, write_json
+from utils.data.conversations import without_labels
+from utils.system.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = int(os.environ.get("KILLS", "50"))

@@ -1,6 +1,6 @@
 """Work that is shared: the files for accelerate and SLURM, training by a command, inference in parts that get lost.
 
-    python -m pytest tests/test_many_machines.py
+python -m pytest tests/test_many_machines.py
 """
 
 import os
@@ -20,13 +20,18 @@ from test_parity import randomize
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from utils import modeling, predict, train
-from utils.chain import NOTEBOOKS, parameter_names
+from utils import predict, train
 from utils.config import Config
-from utils.conversations import ConversationError, read_json, without_labels, write_json
-from utils.modeling import add_lora, gather_adapter, load_model, save_adapter
+from utils.data.conversations import without_labels
+from utils.models.adapters import add_lora, gather_adapter, save_adapter
+from utils.models.load import load_model
 from utils.predict import part_of, write_part
-from utils.runs import open_run
+from utils.record import adapter
+from utils.record.run import open_run
+from utils.record.stages import NOTEBOOKS, parameter_names
+from utils.system import files, hardware
+from utils.system.errors import ConversationError
+from utils.system.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs/accelerate").glob("*.yaml"))
@@ -79,15 +84,31 @@ def test_a_slurm_job_starts_accelerate_on_every_machine(tmp_path):
     }.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / name).chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NUM_NODES": "2",
-                   "SLURM_GPUS_ON_NODE": "4", "SLURM_JOB_NODELIST": "[first-second]"}
-    done = subprocess.run(["bash", ROOT / "configs/slurm/train.sbatch", "configs/llama-2-13b.yaml"], cwd=ROOT,
-                          env=environment, capture_output=True, text=True, check=True)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_GPUS_ON_NODE": "4",
+        "SLURM_JOB_NODELIST": "[first-second]",
+    }
+    done = subprocess.run(
+        ["bash", ROOT / "configs/slurm/train.sbatch", "configs/llama-2-13b.yaml"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     started = [launch_command_parser().parse_args(line.split()[1:]) for line in done.stdout.splitlines()]
     assert [(one.machine_rank, one.training_script_args[0]) for one in started] == [
-        (0, "emotion"), (1, "emotion"), (0, "cause"), (1, "cause")]
+        (0, "emotion"),
+        (1, "emotion"),
+        (0, "cause"),
+        (1, "cause"),
+    ]
     assert {(one.num_machines, one.num_processes, one.main_process_ip, one.main_process_port) for one in started} == {
-        (2, 8, "first", 29500)}
+        (2, 8, "first", 29500)
+    }
 
 
 # ---- training by a command ----------------------------------------------------------------------------------------
@@ -99,8 +120,23 @@ def test_the_command_trains_as_the_notebook_does(tiny_model_folder, conversation
     monkeypatch.setattr("utils.runs.ROOT", tmp_path)
     for split in ("train", "val"):
         write_json(conversations, tmp_path / "input" / split / "conversations.json")
-    settings = ["-p", "model", tiny_model_folder, "-p", "precision", "float32", "-p", "token_budget", "1",
-                    "-p", "emotion_epochs", "2", "-p", "cause_epochs", "3"]
+    settings = [
+        "-p",
+        "model",
+        tiny_model_folder,
+        "-p",
+        "precision",
+        "float32",
+        "-p",
+        "token_budget",
+        "1",
+        "-p",
+        "emotion_epochs",
+        "2",
+        "-p",
+        "cause_epochs",
+        "3",
+    ]
     for task in train.TASKS:
         assert train.main([task, str(ROOT / "configs/sample.yaml"), *settings]) == 0, capsys.readouterr().err
         adapter = tmp_path / "results_train/sample/adapters" / task
@@ -119,8 +155,10 @@ def test_the_command_trains_as_the_notebook_does(tiny_model_folder, conversation
 def test_the_command_refuses_in_one_message(tmp_path, capsys):
     for arguments, says in (
         (["-p", "emotion_epoch", "2"], "did you mean emotion_epochs"),
-        (["-p", "model", str(tmp_path / "nowhere"), "-p", "run_name", "refused", "-p", "input_dir", str(tmp_path)],
-         "conversations.json is missing: run generate_input.py first"),
+        (
+            ["-p", "model", str(tmp_path / "nowhere"), "-p", "run_name", "refused", "-p", "input_dir", str(tmp_path)],
+            "conversations.json is missing: run generate_input.py first",
+        ),
     ):
         assert train.main(["emotion", str(ROOT / "configs/sample.yaml"), *arguments]) == 2
         said = capsys.readouterr().err
@@ -138,12 +176,31 @@ def test_accelerate_starts_the_command_in_two_processes(tiny_model_folder, conve
     for split in ("train", "val"):
         write_json(conversations, tmp_path / "input" / split / "conversations.json")
     started = (tmp_path / "configs/accelerate/ddp.yaml").read_text(encoding="utf-8").partition("#   accelerate ")[2]
-    command = started.splitlines()[0].split() + ["-p", "model", tiny_model_folder, "-p", "precision", "float32",
-                                                 "-p", "compile", "false", "-p", "input_dir", "input",
-                                                 "-p", "token_budget", "1"]
+    command = started.splitlines()[0].split() + [
+        "-p",
+        "model",
+        tiny_model_folder,
+        "-p",
+        "precision",
+        "float32",
+        "-p",
+        "compile",
+        "false",
+        "-p",
+        "input_dir",
+        "input",
+        "-p",
+        "token_budget",
+        "1",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-m", "accelerate.commands.accelerate_cli", *command], cwd=tmp_path,
-                          env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.accelerate_cli", *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     adapter = tmp_path / "results_train/smollm2-135m-ecf/adapters/emotion"
     assert done.stdout.count(f"emotion adapter: {adapter}") == 2
@@ -186,7 +243,7 @@ def test_four_bit_weights_are_stored_as_numbers_that_fsdp_divides(tiny_model_fol
 
     assert storages() == {torch.uint8}
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert modeling.sharded() and storages() == {torch.float32}
+    assert hardware.sharded() and storages() == {torch.float32}
 
 
 # ---- inference in parts -------------------------------------------------------------------------------------------
@@ -212,7 +269,7 @@ def test_parts_in_any_order_become_the_whole_in_the_inputs_order(tmp_path, count
 def test_two_parts_that_end_at_once(tmp_path, monkeypatch):
     out = tmp_path / "pred.json"
     write_part([{"conversation_ID": 1}], out, 1, 2, "job")
-    read, other = predict.read_json, []
+    read, other = files.read_json, []
 
     def read_late(path):
         if not other:  # the other process is faster
@@ -258,7 +315,7 @@ def test_the_newest_run_is_the_one_that_ended_last_whatever_its_files_say(tmp_pa
             path = tmp_path / "results_train" / run / "adapters" / task / "training.json"
             write_json({"ended": ended} if ended else {}, path)
             os.utime(path, (10**9 + number, 10**9 + number))
-    assert predict.find_adapters(tmp_path)[0].parts[-3] == "mine"
+    assert adapter.find_adapters(tmp_path)[0].parts[-3] == "mine"
 
 
 @pytest.mark.slow
@@ -273,12 +330,24 @@ def test_a_part_that_is_killed_is_done_again_and_the_others_stay(tiny_model_fold
     write_json([without_labels(c) for c in sample[:8]], tmp_path / "given.json")
 
     def command(out, *part):
-        return [sys.executable, "-m", "utils.predict", tmp_path / "given.json", "--out", tmp_path / out,
-                "--emotion-adapter", tmp_path / "emotion", "--cause-adapter", tmp_path / "cause", *part]
+        return [
+            sys.executable,
+            "-m",
+            "utils.predict",
+            tmp_path / "given.json",
+            "--out",
+            tmp_path / out,
+            "--emotion-adapter",
+            tmp_path / "emotion",
+            "--cause-adapter",
+            tmp_path / "cause",
+            *part,
+        ]
 
     subprocess.run(command("whole.json"), cwd=ROOT, check=True, capture_output=True)
-    lost = subprocess.Popen(command("pred.json", "--part", "1/2"), cwd=ROOT, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL)
+    lost = subprocess.Popen(
+        command("pred.json", "--part", "1/2"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     journal = tmp_path / "pred.json.part-1-of-2.unfinished.jsonl"
     while not journal.is_file() or len(journal.read_text().splitlines()) < 3:
         assert lost.poll() is None, "it ended before it could be killed"

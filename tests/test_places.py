@@ -23,11 +23,13 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from utils import places
-from utils.chain import NOTEBOOKS
-from utils.modeling import ModelError, choose_precision, load_model
-from utils.places import RESULTS, ROOT, Gpu, Place, PlaceError, find, gpus, install, missing, preset
-from utils.runs import RunError, open_run
+from utils.models.load import load_model
+from utils.record.run import open_run
+from utils.record.stages import NOTEBOOKS
+from utils.system import places
+from utils.system.errors import ModelError, PlaceError, RunError
+from utils.system.hardware import choose_precision
+from utils.system.places import RESULTS, ROOT, Gpu, Place, find, gpus, install, missing, preset
 
 KAGGLE = {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}
 COLAB = {"COLAB_RELEASE_TAG": "release-colab_20261101-060000_RC00"}
@@ -58,8 +60,7 @@ def test_the_place_follows_from_its_environment(tmp_path):
     place = find({**COLAB, **KAGGLE}, tmp_path)
     assert (place.name, place.results) == ("Kaggle", tmp_path / "kaggle/working")
     below = tmp_path / "kaggle/input"
-    assert place.attached == (
-        below, below / "datasets", below / "datasets/somebody", below / "datasets/somebody/ecf")
+    assert place.attached == (below, below / "datasets", below / "datasets/somebody", below / "datasets/somebody/ecf")
 
 
 def test_input_is_found_where_a_person_puts_it(tmp_path):
@@ -89,7 +90,9 @@ def test_a_run_reads_attached_input_and_writes_where_results_last(tmp_path, monk
     assert run.conversations("test", labelled=True) == conversations
     assert run.train_dir == tmp_path / "kaggle/working/results_train/attached"
     assert json.loads((run.train_dir / "config.json").read_text())["2_emotion_inference"]["input"].keys() == {
-        "train", "test"}
+        "train",
+        "test",
+    }
 
 
 def test_without_any_input_the_sample_is_split(tmp_path):
@@ -124,8 +127,10 @@ def test_what_one_disk_hands_over_the_next_goes_on_from(tmp_path, environment, m
     first.hand_over(run, first.results / "results_test/mine")
     archive = first.results / "mine-results.zip"
     assert sorted(zipfile.ZipFile(archive).namelist()) == [
-        "results_test/mine/config.json", "results_train/mine/adapters/emotion/adapter_model.safetensors",
-        "results_train/mine/config.json"]
+        "results_test/mine/config.json",
+        "results_train/mine/adapters/emotion/adapter_model.safetensors",
+        "results_train/mine/config.json",
+    ]
     # uploaded to Colab, where a browser may have numbered it; or attached to Kaggle, which has unpacked it
     disk = tmp_path / "two"
     monkeypatch.setattr(places, "ROOT", disk / "content/emotion-cause-pairs")
@@ -151,8 +156,13 @@ def test_of_an_attached_file_only_results_are_taken_and_a_damaged_one_is_named(t
     (tmp_path / "content").mkdir()
     archive = tmp_path / "content/odd-results.zip"
     with zipfile.ZipFile(archive, "w") as file:
-        for name in ("results_train/a/config.json", "utils/places.py", "../up.txt", "results_train/../../up.txt",
-                     "/results_train/up.txt"):
+        for name in (
+            "results_train/a/config.json",
+            "utils/places.py",
+            "../up.txt",
+            "results_train/../../up.txt",
+            "/results_train/up.txt",
+        ):
             file.writestr(name, "text")
     place.bring_results()
     assert {Path(name).parts[0] for name in contents(place.results)} <= set(RESULTS)
@@ -193,7 +203,10 @@ def test_on_a_machine_of_ones_own_nothing_is_packed(tmp_path, capsys):
     written(tmp_path / "results_train/a/config.json")
     Place("here", tmp_path).hand_over(tmp_path / "results_train/a", tmp_path / "results_test/a")
     assert capsys.readouterr().out.splitlines() == [
-        "results:", str(tmp_path / "results_train/a"), str(tmp_path / "results_test/a")]
+        "results:",
+        str(tmp_path / "results_train/a"),
+        str(tmp_path / "results_test/a"),
+    ]
     assert list(contents(tmp_path)) == ["results_train/a/config.json"]
 
 
@@ -353,11 +366,19 @@ def fake_smi(folder, text, status=0):
     ("told", "cards", "precision", "words"),
     [
         ("Tesla T4, 15360, 7.5", [T4], "float16", "Tesla T4 (15 GiB), arithmetic in float16, training in float32"),
-        ("Tesla T4, 15360, 7.5\nTesla T4, 15360, 7.5", [T4, T4], "float16",
-         "2 x Tesla T4 (15 GiB), arithmetic in float16, training in float32; a notebook uses one of them, "
-         "`accelerate launch --num_processes 2` all"),
-        ("NVIDIA A100-SXM4-40GB, 40960, 8.0", [A100], "bfloat16",
-         "NVIDIA A100-SXM4-40GB (40 GiB), arithmetic in bfloat16, training in float32"),
+        (
+            "Tesla T4, 15360, 7.5\nTesla T4, 15360, 7.5",
+            [T4, T4],
+            "float16",
+            "2 x Tesla T4 (15 GiB), arithmetic in float16, training in float32; a notebook uses one of them, "
+            "`accelerate launch --num_processes 2` all",
+        ),
+        (
+            "NVIDIA A100-SXM4-40GB, 40960, 8.0",
+            [A100],
+            "bfloat16",
+            "NVIDIA A100-SXM4-40GB (40 GiB), arithmetic in bfloat16, training in float32",
+        ),
         ("Tesla P100-PCIE-16GB, 16384, 6.0", [Gpu("Tesla P100-PCIE-16GB", 16384, (6, 0))], "float16", "Tesla P100"),
         ("No devices were found", [], "float32", "no NVIDIA card, arithmetic in float32"),
     ],
@@ -387,8 +408,16 @@ def address(tmp_path_factory):
     """Environment variables by which git fetches the repository's public address from a copy of this one."""
     folder = tmp_path_factory.mktemp("origin") / "emotion-cause-pairs"
     folder.mkdir()
-    for part in ("utils", "notebooks", "configs", "data", "generate_input.py", "pyproject.toml", "requirements.txt",
-                 ".gitignore"):
+    for part in (
+        "utils",
+        "notebooks",
+        "configs",
+        "data",
+        "generate_input.py",
+        "pyproject.toml",
+        "requirements.txt",
+        ".gitignore",
+    ):
         source = ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "init.defaultBranch=main"]
@@ -424,8 +453,13 @@ def imitated(place, disk, address):
         written(disk / "modules" / name, text)
     written(disk / ".ipython/profile_default/startup/00-place.py", IMITATED.format(disk=str(disk)))
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_TOKEN")}
-    return {**kept, **address, **(KAGGLE if place == "Kaggle" else COLAB), "PYTHONPATH": str(disk / "modules"),
-            "IPYTHONDIR": str(disk / ".ipython")}
+    return {
+        **kept,
+        **address,
+        **(KAGGLE if place == "Kaggle" else COLAB),
+        "PYTHONPATH": str(disk / "modules"),
+        "IPYTHONDIR": str(disk / ".ipython"),
+    }
 
 
 def bootstrap_cell():
@@ -443,8 +477,15 @@ def test_the_bootstrap_cell_on_an_empty_disk(place, tmp_path, address):
     environment = imitated(place, tmp_path, address)
     program = IMITATED.format(disk=str(tmp_path)) + bootstrap_cell() + "\nprint(place.results, Path.cwd(), places.ROOT)"
     for _ in range(2):  # and once more, where the repository is there
-        done = subprocess.run([sys.executable, "-c", program], cwd=folder, env=environment, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120,
+        )
         assert done.returncode == 0, done.stderr
         root = folder / "emotion-cause-pairs"
         results = folder if place == "Kaggle" else root
@@ -463,7 +504,8 @@ def run_notebook(name, place, disk, address, model):
     folder = disk / WORKING[place]
     folder.mkdir(parents=True, exist_ok=True)
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute(
-        env=imitated(place, disk, address))
+        env=imitated(place, disk, address)
+    )
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert SECRET not in json.dumps(outputs)
     return "".join(output.get("text", "") for output in outputs)
@@ -520,8 +562,15 @@ def test_the_bootstrap_in_a_fresh_environment_that_has_torch(place, tmp_path, ad
     versions = "import torch, numpy; print(torch.__version__, numpy.__version__)"
     before = subprocess.run([python, "-c", versions], capture_output=True, text=True, check=True).stdout
     environment = imitated(place, tmp_path, address)
-    done = subprocess.run([python, "-c", program], cwd=folder, env=environment, text=True, stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=1200)
+    done = subprocess.run(
+        [python, "-c", program],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=1200,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Installing transformers" in done.stdout and "134,515,008 parameters" in done.stdout
     assert subprocess.run([python, "-c", versions], capture_output=True, text=True, check=True).stdout == before

@@ -9,8 +9,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from utils import plots
-from utils.conversations import EMOTIONS, pairs
+from utils.data.conversations import pairs
+from utils.data.labels import EMOTIONS
+from utils.report import picture, plots
 
 CONVERSATION = {
     "conversation_ID": 1,
@@ -54,7 +55,7 @@ FIGURES = {
     "distances": lambda: plots.cause_distances([CONVERSATION], [CONVERSATION, bare()]),
     "rates": lambda: plots.rates({"few": 0.5, "$many": 1.0}, {"few": 2, "$many": 1000}, "A title", "words", "right"),
     "stacked": lambda: plots.stacked(pd.DataFrame({"found": [3, 0], "lost": [1, 2]}, index=[-1, 0]), "A", "b", "c"),
-    "conversation": lambda: plots.draw_conversation(CONVERSATION, "A $title$ of $5"),
+    "conversation": lambda: picture.draw_conversation(CONVERSATION, "A $title$ of $5"),
 }
 
 
@@ -135,7 +136,7 @@ def test_cause_distances_are_positions_with_pooled_tails():
 
 
 def test_conversation_has_an_arrow_for_each_pair():
-    fig = plots.draw_conversation(CONVERSATION)
+    fig = picture.draw_conversation(CONVERSATION)
     own = [triple for triple in pairs(CONVERSATION) if triple[0] == triple[2]]
     assert len(parts(fig, "cause")) == len(pairs(CONVERSATION)) - len(own) == 3
     assert len(parts(fig, "own-cause")) == len(own) == 2
@@ -144,7 +145,7 @@ def test_conversation_has_an_arrow_for_each_pair():
 
 def test_arrows_point_from_the_cause_to_the_emotion():
     conversation = dict(CONVERSATION, **{"emotion-cause_pairs": [["4_sadness", "1"]]})
-    fig = plots.draw_conversation(conversation)
+    fig = picture.draw_conversation(conversation)
     boxes = [box.get_bbox() for box in parts(fig, "utterance")]
     way = parts(fig, "cause")[0]._path_original.vertices
     assert boxes[0].y0 < way[0][1] < boxes[0].y1
@@ -152,7 +153,7 @@ def test_arrows_point_from_the_cause_to_the_emotion():
 
 
 def test_arrows_and_texts_keep_apart():
-    fig = plots.draw_conversation(CONVERSATION, "Title")
+    fig = picture.draw_conversation(CONVERSATION, "Title")
     renderer = FigureCanvasAgg(fig).get_renderer()
     page = fig.axes[0].get_window_extent(renderer)
     boxes = [text.get_window_extent(renderer) for text in fig.axes[0].texts]
@@ -167,19 +168,19 @@ def test_arrows_and_texts_keep_apart():
 
 
 def test_long_texts_are_cut_after_three_lines():
-    lines = [text for text in texts(plots.draw_conversation(CONVERSATION)) if "Every one" in text]
+    lines = [text for text in texts(picture.draw_conversation(CONVERSATION)) if "Every one" in text]
     assert len(lines) == 3 and lines[-1].endswith("…")
 
 
 def test_wrapping_keeps_words_and_breaks_only_giants():
-    assert plots._wrap("  one\ntwo ", 500, 10, 3) == ["one two"]
-    assert plots._wrap("", 500, 10, 3) == [""]
-    lines = plots._wrap("w" * 100, 100, 10, 3)
-    assert len(lines) == 3 and all(plots._width(line, 10) <= 100 for line in lines)
+    assert picture._wrap("  one\ntwo ", 500, 10, 3) == ["one two"]
+    assert picture._wrap("", 500, 10, 3) == [""]
+    lines = picture._wrap("w" * 100, 100, 10, 3)
+    assert len(lines) == 3 and all(picture._width(line, 10) <= 100 for line in lines)
 
 
 def test_dollars_are_literal():
-    fig = plots.draw_conversation(CONVERSATION, "Costs $x^2$")
+    fig = picture.draw_conversation(CONVERSATION, "Costs $x^2$")
     assert {"All $20,000 and not $5?", "$Jo$", "Costs $x^2$"} <= set(texts(fig))
     assert not any(text.get_parse_math() for text in fig.axes[0].texts)
 
@@ -189,7 +190,7 @@ def test_conversation_without_labels(empty, tmp_path):
     conversation = bare()
     if empty:
         conversation["emotion-cause_pairs"] = []
-    fig = plots.draw_conversation(conversation)
+    fig = picture.draw_conversation(conversation)
     assert len(parts(fig, "utterance")) == 4
     assert not parts(fig, "tag") + parts(fig, "cause") + parts(fig, "own-cause") + parts(fig, "key")
     assert plots.save(fig, tmp_path / "bare.png").exists()
@@ -197,6 +198,6 @@ def test_conversation_without_labels(empty, tmp_path):
 
 def test_arrows_that_pass_each_other_get_their_own_lanes():
     links = [(0, 3, "joy"), (1, 2, "joy"), (2, 1, "joy"), (3, 5, "joy"), (4, 4, "joy")]
-    lanes = plots._lanes(links)
+    lanes = picture._lanes(links)
     assert lanes[3] == lanes[4] == 1
     assert sorted(lanes[1:3]) == [1, 2] and lanes[0] == 3

@@ -17,13 +17,18 @@ import torch
 from test_parity import randomize
 from test_structure import middle_threshold
 
-from utils import emotion, predict_vllm, structure
-from utils.conversations import EMOTIONS, read_json, without_labels, write_json
-from utils.inference import predict_causes
-from utils.modeling import ModelError, add_lora, load_adapter, load_model, load_tokenizer, save_adapter
+from utils import predict_vllm
+from utils.data.conversations import names_of, without_labels
+from utils.data.labels import EMOTIONS
+from utils.engine.rows import encode_trees
+from utils.models.adapters import add_lora, load_adapter, save_adapter
+from utils.models.load import load_model, load_tokenizer
 from utils.predict import Predictor, predict
-from utils.predict_vllm import EngineError, Labeller, questions
-from utils.rows import encode_trees, names_of
+from utils.predict_vllm import Labeller, questions
+from utils.system.errors import EngineError, ModelError
+from utils.system.files import read_json, write_json
+from utils.tasks import cause_structure, emotion
+from utils.tasks.ask import predict_causes
 
 WORDS = " ".join(f" {label}" for label in EMOTIONS)
 
@@ -38,14 +43,25 @@ def whole_words(tmp_path_factory, sample):
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=["<|end|>"], show_progress=False,
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<|end|>"],
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
     texts = [u["text"] for c in sample for u in c["conversation"]] + [f"{WORDS} yes no"] * 1000
     backend.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>")
     torch.manual_seed(5)
-    config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-                         num_attention_heads=4, num_key_value_heads=2, initializer_range=0.1)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.1,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
@@ -102,11 +118,18 @@ def vllm(monkeypatch, whole_words):
 def test_the_labels_are_those_of_predict(vllm, whole_words, sample, conversations, tmp_path):
     adapters = adapters_of(whole_words, tmp_path)
     write_json(read_json(adapters[1] / "training.json") | {"structure": True}, adapters[1] / "training.json")
-    structure.save(structure.learn(sample[:40]), adapters[1])
+    cause_structure.save(cause_structure.learn(sample[:40]), adapters[1])
     threshold = middle_threshold(*adapters, conversations)
     write_json([without_labels(c) for c in conversations], tmp_path / "given.json")
-    arguments = [str(tmp_path / "given.json"), "--out", str(tmp_path / "pred.json"),
-                 "--emotion-adapter", str(adapters[0]), "--cause-adapter", str(adapters[1])]
+    arguments = [
+        str(tmp_path / "given.json"),
+        "--out",
+        str(tmp_path / "pred.json"),
+        "--emotion-adapter",
+        str(adapters[0]),
+        "--cause-adapter",
+        str(adapters[1]),
+    ]
     assert predict_vllm.main(arguments) == 0
     found = read_json(tmp_path / "pred.json")
     assert found == predict(conversations, *adapters)
@@ -136,16 +159,23 @@ def test_the_embedded_models_answers_begin_with_different_tokens(conversations):
 
 def test_answers_that_begin_alike_are_refused(tiny_model_folder, conversations):
     """The tiny tokenizer of the other tests knows 500 tokens, and no whole label."""
-    rows = encode_trees([emotion.tree(c) for c in conversations], names_of(conversations),
-                        load_tokenizer(tiny_model_folder), 4096, train=False)
+    rows = encode_trees(
+        [emotion.tree(c) for c in conversations],
+        names_of(conversations),
+        load_tokenizer(tiny_model_folder),
+        4096,
+        train=False,
+    )
     with pytest.raises(EngineError, match="begin with the same token.*use utils.predict"):
         questions(rows)
 
 
 @pytest.mark.parametrize(
     ("parameters", "says"),
-    [({"cause_form": "list"}, "cause_form candidates has one-token answers: use utils.predict"),
-     ({"recipe": "published"}, "only recipe one_pass")],
+    [
+        ({"cause_form": "list"}, "cause_form candidates has one-token answers: use utils.predict"),
+        ({"recipe": "published"}, "only recipe one_pass"),
+    ],
 )
 def test_what_needs_more_than_a_token_is_refused(vllm, whole_words, tmp_path, parameters, says):
     with pytest.raises(EngineError, match=says):
@@ -160,8 +190,15 @@ def test_without_the_engine_or_an_adapter_it_says_so(whole_words, tmp_path, monk
     with pytest.raises(ModelError):
         Labeller(tmp_path / "nowhere", adapters[1])
     write_json(conversations, tmp_path / "given.json")
-    arguments = [str(tmp_path / "given.json"), "--out", str(tmp_path / "pred.json"), "--emotion-adapter",
-                 str(adapters[0]), "--cause-adapter", str(adapters[1])]
+    arguments = [
+        str(tmp_path / "given.json"),
+        "--out",
+        str(tmp_path / "pred.json"),
+        "--emotion-adapter",
+        str(adapters[0]),
+        "--cause-adapter",
+        str(adapters[1]),
+    ]
     assert predict_vllm.main(arguments) == 2
     assert "pip install vllm" in capsys.readouterr().err and not (tmp_path / "pred.json").exists()
 

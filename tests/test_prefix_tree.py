@@ -1,6 +1,6 @@
 """Rows, positions and mask are those of the tree: random trees against a definition by parents.
 
-    python -m pytest tests/test_prefix_tree.py
+python -m pytest tests/test_prefix_tree.py
 """
 
 import random
@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 import torch
 
-from utils.prefix_tree import (
+from utils.engine.prefix_tree import (
     Node,
     Question,
     Row,
@@ -56,9 +56,7 @@ def parents_of(row):
     """In depth-first order a token's parent is the nearest one before it that is one step nearer to the
     root."""
     return [
-        max((j for j in range(i) if row.positions[j] == row.positions[i] - 1), default=-1)
-        if row.positions[i]
-        else -1
+        max((j for j in range(i) if row.positions[j] == row.positions[i] - 1), default=-1) if row.positions[i] else -1
         for i in range(len(row))
     ]
 
@@ -78,9 +76,7 @@ def test_rows_hold_every_path_once_and_tokens_see_their_ancestors_only(tokenizer
     rng = random.Random(seed)
     trees = [random_tree(rng) for _ in range(3)]
     row = pack([TreeEncoder(tokenizer)(tree, train) for tree in trees])
-    wanted = [
-        written_out(tokenizer, Node("", None, [tree]), train, [tokenizer.bos_token_id]) for tree in trees
-    ]
+    wanted = [written_out(tokenizer, Node("", None, [tree]), train, [tokenizer.bos_token_id]) for tree in trees]
 
     parents = parents_of(row)
     chains = [ancestors(parents, i) for i in range(len(row))]
@@ -107,18 +103,14 @@ def test_rows_hold_every_path_once_and_tokens_see_their_ancestors_only(tokenizer
         assert [path for path in last_paths if path in [q[0] for q in questions]] == [q[0] for q in questions]
         assert not row.answers
     else:
-        ends = [
-            [list(seen[answer[-1][0]]) + [answer[-1][1]] for answer in question] for question in row.answers
-        ]
+        ends = [[list(seen[answer[-1][0]]) + [answer[-1][1]] for answer in question] for question in row.answers]
         assert ends == questions and not row.targets
 
 
 def test_answers_stand_as_a_trie_and_their_last_tokens_not_at_all(tokenizer):
     answers = (" surprise", " sadness", " sad face", " no")
     tokens = answer_tokens(tokenizer, answers)
-    assert max(map(len, tokens)) > 2 and tokens[1][0] == tokens[2][0], (
-        "the tiny tokenizer must split these labels"
-    )
+    assert max(map(len, tokens)) > 2 and tokens[1][0] == tokens[2][0], "the tiny tokenizer must split these labels"
     row = TreeEncoder(tokenizer)(Node("x", Question(answers)), train=False)
     beginnings = {tuple(t[:end]) for t in tokens for end in range(1, len(t))}
     assert len(row) == len(tokenizer("x").input_ids) + len(beginnings)
@@ -142,10 +134,7 @@ def test_model_inputs_name_the_predicting_positions(tokenizer):
     assert inputs["logits_to_keep"].tolist() == [index for index, _ in row.targets]
     assert inputs["shift_labels"].tolist() == [[token for _, token in row.targets]]
     assert inputs["shift_labels"].tolist()[0] == encode(tokenizer, " surprise")
-    assert (
-        inputs["attention_mask"].shape == (1, 1, len(row), len(row))
-        and inputs["attention_mask"].dtype == torch.bool
-    )
+    assert inputs["attention_mask"].shape == (1, 1, len(row), len(row)) and inputs["attention_mask"].dtype == torch.bool
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -158,9 +147,7 @@ def test_plan_rows_loses_nothing_and_keeps_the_budget(seed):
         assert sum(lengths[i] for i in group) <= 100 or len(group) == 1
         assert len(group) == 1 or max(lengths[i] for i in group) <= 100, "an over-long tree is alone"
     fullest = sum(lengths[i] for i in range(60) if lengths[i] <= 100) / 100
-    assert sum(max(lengths[i] for i in group) <= 100 for group in plan) <= fullest * 1.25 + 1, (
-        "rows are well filled"
-    )
+    assert sum(max(lengths[i] for i in group) <= 100 for group in plan) <= fullest * 1.25 + 1, "rows are well filled"
     assert plan_rows([], 100) == []
 
 
@@ -180,9 +167,7 @@ def test_a_node_without_text_and_a_gold_answer_that_is_not_allowed_are_refused(t
         TreeEncoder(tokenizer)(Node("x", Question((" no", " yes"), " maybe")), train=True)
 
 
-@pytest.mark.parametrize(
-    "text", ["<|im_end|>", "hi <|im_start|>assistant\njoy", "<s>", "a<|endoftext|>b", "<s><s>"]
-)
+@pytest.mark.parametrize("text", ["<|im_end|>", "hi <|im_start|>assistant\njoy", "<s>", "a<|endoftext|>b", "<s><s>"])
 def test_text_that_looks_like_a_special_token_stays_text(tokenizer, text):
     assert not set(encode(tokenizer, text)) & set(tokenizer.all_special_ids)
     assert tokenizer.decode(encode(tokenizer, text)) == text

@@ -1,6 +1,6 @@
 """Two processes do what one does: the same loss and weights from the same rows a step, the same file of predictions.
 
-    python -m pytest tests/test_processes.py
+python -m pytest tests/test_processes.py
 """
 
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from utils.conversations import write_json
-from utils.processes import divided, processes
+from utils.engine.processes import divided, processes
+from utils.system.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 # A row holds one conversation, so that a step of two rows is the same step for one process and for two.
@@ -34,8 +34,21 @@ for task, notebook in (("emotion", "1_emotion_recognition_training"), ("cause", 
     fit(run, task, model, tokenizer, conversations, conversations[:2])
 """
 # On machines without a GPU, --multi_gpu starts the processes all the same, and --cpu would start a single one.
-LAUNCH = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-          "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")
+LAUNCH = (
+    "-m",
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+    "--main_process_port",
+    "0",
+)
 
 
 def started(*arguments, folder, together=False):
@@ -60,13 +73,21 @@ def test_two_processes_train_and_predict_what_one_does(tiny_model_folder, conver
     (tmp_path / "train.py").write_text(TRAINING, encoding="utf-8")
     for name, together in (("one", False), ("two", True)):
         write_json(taught, tmp_path / name / "input" / "train" / "conversations.json")
-        started(tmp_path / "train.py", tmp_path / name, 1 if together else 2, tiny_model_folder, folder=tmp_path,
-                together=together)
+        started(
+            tmp_path / "train.py",
+            tmp_path / name,
+            1 if together else 2,
+            tiny_model_folder,
+            folder=tmp_path,
+            together=together,
+        )
 
     adapters = {name: tmp_path / name / "results_train" / "run" / "adapters" for name in ("one", "two")}
     for task in ("emotion", "cause"):
-        one, two = (json.loads((adapters[name] / task / "training.json").read_text("utf-8"))["history"]
-                    for name in ("one", "two"))
+        one, two = (
+            json.loads((adapters[name] / task / "training.json").read_text("utf-8"))["history"]
+            for name in ("one", "two")
+        )
         for key in ("loss", "grad_norm", "eval_loss"):
             steps = [[entry[key] for entry in history if key in entry] for history in (one, two)]
             assert len(steps[0]) == (1 if key == "eval_loss" else 4)
@@ -77,9 +98,19 @@ def test_two_processes_train_and_predict_what_one_does(tiny_model_folder, conver
 
     for together in (False, True):
         out = tmp_path / f"{together}.json"
-        started("-m", "utils.predict", tmp_path / "one" / "input" / "train", "--out", out, "--emotion-adapter",
-                adapters["one"] / "emotion", "--cause-adapter", adapters["one"] / "cause", folder=ROOT,
-                together=together)
+        started(
+            "-m",
+            "utils.predict",
+            tmp_path / "one" / "input" / "train",
+            "--out",
+            out,
+            "--emotion-adapter",
+            adapters["one"] / "emotion",
+            "--cause-adapter",
+            adapters["one"] / "cause",
+            folder=ROOT,
+            together=together,
+        )
         assert not Path(f"{out}.unfinished.jsonl").exists()
     assert (tmp_path / "True.json").read_bytes() == (tmp_path / "False.json").read_bytes()
 
@@ -92,7 +123,11 @@ def test_every_process_gets_all_results_of_the_work_that_they_share(tmp_path):
         "from utils.processes import divided, processes\n"
         "done = []\n"
         "results = divided(list(range(5)), lambda task: done.append(task) or task * task)\n"
-        "Path(f'process {processes().process_index}').write_text(f'{results} {done}')\n", encoding="utf-8")
+        "Path(f'process {processes().process_index}').write_text(f'{results} {done}')\n",
+        encoding="utf-8",
+    )
     started(tmp_path / "share.py", folder=tmp_path, together=True)
     assert {path.name: path.read_text("utf-8") for path in tmp_path.glob("process *")} == {
-        "process 0": "[0, 1, 4, 9, 16] [0, 2, 4]", "process 1": "[0, 1, 4, 9, 16] [1, 3]"}
+        "process 0": "[0, 1, 4, 9, 16] [0, 2, 4]",
+        "process 1": "[0, 1, 4, 9, 16] [1, 3]",
+    }

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import encoder, ensemble, equal_data, speed, untrained
-from utils.chain import NOTEBOOKS
-from utils.runs import results_table
+from utils.record.stages import NOTEBOOKS
+from utils.report.tables import results_table
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,10 +21,17 @@ def test_every_results_table_is_made_from_its_metrics():
         assert table == results_table(ROOT / folder), f"copy the output of results_table({folder!r}) into the README"
 
 
-@pytest.mark.parametrize(("file", "table"), [
-    ("speed.json", speed.summary_table), ("equal_data.json", equal_data.table), ("ensemble.json", ensemble.table),
-    ("encoder.json", encoder.table), ("untrained_test.json", untrained.table),
-], ids=lambda one: one if isinstance(one, str) else "")
+@pytest.mark.parametrize(
+    ("file", "table"),
+    [
+        ("speed.json", speed.summary_table),
+        ("equal_data.json", equal_data.table),
+        ("ensemble.json", ensemble.table),
+        ("encoder.json", encoder.table),
+        ("untrained_test.json", untrained.table),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
 def test_the_benchmarks_tables_are_made_from_their_figures(file, table):
     block = re.search(rf"<!-- benchmarks/{file} -->\n(.*?)\n<!-- end -->", README, re.S)[1]
     figures = json.loads((ROOT / "benchmarks" / file).read_text(encoding="utf-8"))
@@ -50,4 +57,9 @@ def test_badges_point_at_the_repositorys_address():
 def test_committed_predictions_hold_labels_and_no_text(file):
     for line in file.read_text(encoding="utf-8").splitlines():
         assert set(json.loads(line)) == {
-            "conversation_ID", "emotions", "emotion_probabilities", "emotion-cause_pairs", "cause_probabilities"}
+            "conversation_ID",
+            "emotions",
+            "emotion_probabilities",
+            "emotion-cause_pairs",
+            "cause_probabilities",
+        }

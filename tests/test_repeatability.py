@@ -1,6 +1,6 @@
 """The same seed, machine and versions: the same bytes, whichever process computes them.
 
-    python -m pytest tests/test_repeatability.py
+python -m pytest tests/test_repeatability.py
 """
 
 import json

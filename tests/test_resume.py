@@ -1,6 +1,6 @@
 """Work that was interrupted goes on where it stopped, and ends as if nothing had happened.
 
-    python -m pytest tests/test_resume.py
+python -m pytest tests/test_resume.py
 """
 
 import json
@@ -9,14 +9,20 @@ import pytest
 import torch
 from conftest import stopped_training
 
-from utils import inference, training
 from utils.config import Config
-from utils.conversations import read_json, without_labels
-from utils.inference import Journal, predict_causes, predict_emotions
-from utils.modeling import add_lora, load_model
-from utils.rows import encode_trees, names_of
-from utils.runs import Run
-from utils.training import TrainingSettings, fit, train
+from utils.data.conversations import names_of, without_labels
+from utils.engine import trainer
+from utils.engine.inference import Journal
+from utils.engine.rows import encode_trees
+from utils.engine.settings import TrainingSettings
+from utils.engine.trainer import train
+from utils.models.adapters import add_lora
+from utils.models.load import load_model
+from utils.record.fit import fit
+from utils.record.run import Run
+from utils.system.files import read_json
+from utils.tasks import ask
+from utils.tasks.ask import predict_causes, predict_emotions
 
 
 class Interruption(BaseException):
@@ -52,7 +58,7 @@ def test_interrupted_inference_goes_on_behind_the_last_row(
     model, tokenizer = adapted(tiny_model_folder)
     recipe = "published" if what == "published" else "one_pass"
     name = "_generate" if what == "published" else "score_row"
-    compute = getattr(inference, name)
+    compute = getattr(ask, name)
 
     def predict(journal=None):
         how = {"journal": journal, "recipe": recipe, "batch_size": 4, "token_budget": 1}
@@ -62,20 +68,20 @@ def test_interrupted_inference_goes_on_behind_the_last_row(
 
     undisturbed = predict()
     counted, made = failing_after(compute, 10**6)
-    monkeypatch.setattr(inference, name, counted)
+    monkeypatch.setattr(ask, name, counted)
     assert predict() == undisturbed
     rows = len(made)
     assert rows >= 3
     for calls in (1, rows - 1):
         path = tmp_path / f"{what}{calls}" / "unfinished.jsonl"
         counted, made = failing_after(compute, calls)
-        monkeypatch.setattr(inference, name, counted)
+        monkeypatch.setattr(ask, name, counted)
         with pytest.raises(Interruption):
             predict(Journal(path))
         with path.open("a", encoding="utf-8") as file:
             file.write('\n["0123", [[-0.5, -')  # killed while it wrote
         counted, made = failing_after(compute, 10**6)
-        monkeypatch.setattr(inference, name, counted)
+        monkeypatch.setattr(ask, name, counted)
         assert predict(Journal(path)) == undisturbed and len(made) == rows - calls
         assert predict(Journal(path)) == undisturbed and len(made) == rows - calls, "all of it is known now"
 
@@ -103,7 +109,7 @@ def test_interrupted_training_ends_with_the_same_weights(
 ):
     """Six steps of two rows each, a checkpoint after every step; the second run begins with a fresh adapter, as
     a new process would."""
-    from utils import emotion
+    from utils.tasks import emotion
 
     settings = TrainingSettings(learning_rate=1e-2, epochs=2, gradient_accumulation=2)
 
@@ -116,13 +122,13 @@ def test_interrupted_training_ends_with_the_same_weights(
         return weights, [one["loss"] for one in history if "loss" in one]
 
     wanted, losses = run(tmp_path / "undisturbed")
-    compute = training.TreeTrainer.compute_loss
+    compute = trainer.TreeTrainer.compute_loss
     counted, made = failing_after(compute, calls)
-    monkeypatch.setattr(training.TreeTrainer, "compute_loss", counted)
+    monkeypatch.setattr(trainer.TreeTrainer, "compute_loss", counted)
     with pytest.raises(Interruption):
         run(tmp_path / "mine")
     counted, made = failing_after(compute, 10**6)
-    monkeypatch.setattr(training.TreeTrainer, "compute_loss", counted)
+    monkeypatch.setattr(trainer.TreeTrainer, "compute_loss", counted)
     weights, resumed = run(tmp_path / "mine")
     assert len(made) == 12 - calls // 2 * 2, "finished steps are not done again"
     assert resumed == losses
@@ -135,12 +141,25 @@ def test_text_before_labels_is_learnt_once(tiny_model_folder, conversations, tmp
     step too many goes unseen."""
 
     def run(name, unlabelled=conversations[:2], **parameters):
-        config = Config(run_name=name, model=tiny_model_folder, precision="float32", token_budget=1, lora_r=4,
-                        emotion_epochs=epochs - 1, gradient_accumulation=1, scheduler="constant",
-                        **{"text_epochs": epochs, **parameters})
+        config = Config(
+            run_name=name,
+            model=tiny_model_folder,
+            precision="float32",
+            token_budget=1,
+            lora_r=4,
+            emotion_epochs=epochs - 1,
+            gradient_accumulation=1,
+            scheduler="constant",
+            **{"text_epochs": epochs, **parameters},
+        )
         mine = Run(config, "1_emotion_recognition_training", ["model"], root=tmp_path)
-        _, history = fit(mine, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations,
-                         unlabelled=[without_labels(c) for c in unlabelled])
+        _, history = fit(
+            mine,
+            "emotion",
+            *load_model(tiny_model_folder, precision="float32"),
+            conversations,
+            unlabelled=[without_labels(c) for c in unlabelled],
+        )
         of_text = read_json(mine.adapter("emotion") / "training.json").get("text_history", [])
         losses = [[one["loss"] for one in log if "loss" in one] for log in (of_text, history)]
         return (mine.adapter("emotion") / "adapter_model.safetensors").read_bytes(), losses

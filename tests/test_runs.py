@@ -1,6 +1,6 @@
 """Run folders: one run each, inputs that name the step to run first, outputs that hold no text.
 
-    python -m pytest tests/test_runs.py
+python -m pytest tests/test_runs.py
 """
 
 import json
@@ -14,12 +14,19 @@ from pathlib import Path
 import pytest
 
 import generate_input
-from utils.cause import rule
-from utils.config import Config, ConfigError
-from utils.conversations import EMOTIONS, ConversationError, read_json, with_pairs, without_labels, write_json
-from utils.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
-from utils.runs import Run, RunError, emotion_prior, main, revision, verify, versions, write_predictions
-from utils.runs import open_run as open_notebook
+from utils.config import Config
+from utils.data.conversations import with_pairs, without_labels
+from utils.data.labels import EMOTIONS
+from utils.record.adapter import emotion_prior
+from utils.record.predictions import verify, write_predictions
+from utils.record.provenance import revision, versions
+from utils.record.run import Run
+from utils.record.run import open_run as open_notebook
+from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.runs import main
+from utils.system.errors import ConfigError, ConversationError, RunError
+from utils.system.files import read_json, write_json
+from utils.tasks.baselines import rule
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["model", "seed", "emotion_learning_rate"]
@@ -75,9 +82,7 @@ def test_a_run_is_bound_to_its_input(tmp_path, conversations):
     assert set(read_json(open_run(tmp_path).train_dir / "config.json")[TRAINING]["input"]) == {"train", "val"}
     open_run(tmp_path)
     write_json(conversations[:2], tmp_path / "input" / "val" / "conversations.json")
-    with pytest.raises(
-        RunError, match="already holds another run .val '[0-9a-f]{16}' there, '[0-9a-f]{16}' here"
-    ):
+    with pytest.raises(RunError, match="already holds another run .val '[0-9a-f]{16}' there, '[0-9a-f]{16}' here"):
         open_run(tmp_path)
 
 
@@ -98,9 +103,7 @@ def test_a_notebooks_globals_open_its_run(tmp_path):
     assert read_json(run.train_dir / "config.json")[TRAINING]["parameters"] == {"run_name": "mine", "seed": 3}
     with pytest.raises(ConfigError):
         open_notebook({"run_name": "other", "seed": "3"}, TRAINING, tmp_path)
-    assert not (tmp_path / "results_train" / "other").exists(), (
-        "nothing is written before the parameters are checked"
-    )
+    assert not (tmp_path / "results_train" / "other").exists(), "nothing is written before the parameters are checked"
 
 
 def test_a_refused_run_writes_to_neither_folder(tmp_path):
@@ -123,15 +126,16 @@ def test_missing_inputs_name_the_step_to_run_first(tmp_path, conversations):
 
     write_json(conversations, tmp_path / "input" / "val" / "conversations.json")
     assert run.conversations("val", labelled=True) == conversations
-    with pytest.raises(
-        RunError, match="emotion_labelled_data.json is missing: run notebook 2_emotion_inference first"
-    ):
+    with pytest.raises(RunError, match="emotion_labelled_data.json is missing: run notebook 2_emotion_inference first"):
         run.emotion_labelled(run.train_dir, "val")
     write_json(conversations, run.train_dir / "emotion_labelled_data.json")
     with pytest.raises(RunError, match="data_probabilities.json is missing: run notebook 2_emotion_inference first"):
         run.emotion_labelled(run.train_dir, "val")
-    run.save_emotions(run.train_dir, [without_labels(c) for c in conversations],
-                      [[[1.0]] * len(c["conversation"]) for c in conversations])
+    run.save_emotions(
+        run.train_dir,
+        [without_labels(c) for c in conversations],
+        [[[1.0]] * len(c["conversation"]) for c in conversations],
+    )
     with pytest.raises(RunError, match="conversation 2 lacks emotions: run notebook 2_emotion_inference again"):
         run.emotion_labelled(run.train_dir, "val")
     run.save_emotions(run.train_dir, conversations, [[[1.0]] * len(c["conversation"]) for c in conversations])
@@ -217,9 +221,7 @@ Run(Config(run_name="mine"), "1_emotion_recognition_training", [], root=Path({st
 
 
 def test_unlabelled_training_data_are_refused(tmp_path, conversations):
-    write_json(
-        [without_labels(c) for c in conversations], tmp_path / "input" / "train" / "conversations.json"
-    )
+    write_json([without_labels(c) for c in conversations], tmp_path / "input" / "train" / "conversations.json")
     with pytest.raises(ConversationError, match="labels are needed"):
         open_run(tmp_path).conversations("train", labelled=True)
     assert len(open_run(tmp_path).conversations("train", labelled=False)) == len(conversations)
@@ -258,8 +260,7 @@ def test_an_adapter_is_finished_once_its_log_is_written(tmp_path):
     record = read_json(run.adapter("emotion") / "training.json")
     assert record["parameters"] == run.config.as_dict() and record["revision"] == revision()
     assert (
-        run.history("emotion") == [{"loss": 1.5, "step": 1}]
-        and not (run.adapter("emotion") / "checkpoints").exists()
+        run.history("emotion") == [{"loss": 1.5, "step": 1}] and not (run.adapter("emotion") / "checkpoints").exists()
     )
     assert run.finished_adapter("emotion") == run.adapter("emotion") and run.history("cause") is None
 
@@ -302,10 +303,7 @@ def test_predictions_hold_labels_and_probabilities_but_no_text(tmp_path, convers
         assert sorted(line["emotion-cause_pairs"]) == sorted(c["emotion-cause_pairs"])
         assert not any(u["text"] in text or u["speaker"] in text for u in c["conversation"])
     assert lines[0]["emotion_probabilities"][0][0] == 0.1235
-    assert (
-        lines[0]["cause_probabilities"] == {"1": {"1": 0.9877, "2": 0.5}}
-        and lines[1]["cause_probabilities"] == {}
-    )
+    assert lines[0]["cause_probabilities"] == {"1": {"1": 0.9877, "2": 0.5}} and lines[1]["cause_probabilities"] == {}
 
 
 def test_predictions_of_other_lengths_are_refused_and_nothing_is_written(tmp_path, conversations):
@@ -342,19 +340,20 @@ def scored(tmp_path, sample):
     write_json(gold, tmp_path / "input" / "test" / "conversations.json")
     run = open_run(tmp_path, "4_cause_inference", ["input_dir"])
     predicted = [rule(c) for c in gold[:15]] + [with_pairs(c, []) for c in gold[15:]]
-    write_predictions(
-        run.train_dir, predicted, [[[1.0]] * len(c["conversation"]) for c in gold], [{} for _ in gold]
-    )
+    write_predictions(run.train_dir, predicted, [[[1.0]] * len(c["conversation"]) for c in gold], [{} for _ in gold])
     run.add_metrics("emotions", {"fine-tuned": emotion_scores(gold, predicted)})
     systems = {
         "fine-tuned emotions + rule": [rule(c) for c in predicted],
         "**fine-tuned emotions and causes**": predicted,
         "gold emotions + rule": [rule(c) for c in gold],
     }
-    run.add_metrics("pairs", {
-        name: {"scores": pair_scores(gold, pairs, 2), "per_emotion": per_emotion_pair_scores(gold, pairs)}
-        for name, pairs in systems.items()
-    })
+    run.add_metrics(
+        "pairs",
+        {
+            name: {"scores": pair_scores(gold, pairs, 2), "per_emotion": per_emotion_pair_scores(gold, pairs)}
+            for name, pairs in systems.items()
+        },
+    )
     return run.train_dir, gold
 
 

@@ -4,11 +4,19 @@ from collections import Counter
 
 import pytest
 
-from utils.conversations import EMOTIONS, NEUTRAL, causes_of, load_conversations, pairs
+from utils.data.conversations import causes_of, load_conversations, pairs
+from utils.data.labels import EMOTIONS, NEUTRAL
 
 # ECF's shares of the emotions among its 13,619 utterances (its README).
-ECF = {"neutral": 0.435, "joy": 0.169, "surprise": 0.135, "anger": 0.119, "sadness": 0.084, "disgust": 0.030,
-       "fear": 0.027}
+ECF = {
+    "neutral": 0.435,
+    "joy": 0.169,
+    "surprise": 0.135,
+    "anger": 0.119,
+    "sadness": 0.084,
+    "disgust": 0.030,
+    "fear": 0.027,
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +66,9 @@ def test_no_sentence_of_ecf(labelled, shared):
     ecf = {
         u["text"].lower().replace(" ", "")
         for name in ("Subtask_2_train.json", "Subtask_2_test.json")
-        for c in load_conversations(shared / "ecf" / name) for u in c["conversation"] if len(u["text"].split()) > 4
+        for c in load_conversations(shared / "ecf" / name)
+        for u in c["conversation"]
+        if len(u["text"].split()) > 4
     }
     ours = {u["text"].lower().replace(" ", "") for c in labelled for u in c["conversation"]}
     assert not ours & ecf

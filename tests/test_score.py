@@ -1,6 +1,6 @@
 """Tests of the command that scores a file of predictions.
 
-    python -m pytest tests/test_score.py
+python -m pytest tests/test_score.py
 """
 
 import json
@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from utils.conversations import without_labels
-from utils.metrics import pair_scores
-from utils.runs import write_predictions
+from utils.data.conversations import without_labels
+from utils.record.predictions import write_predictions
+from utils.report.metrics import pair_scores
 from utils.score import main
 
 ROOT = Path(__file__).resolve().parents[1]
-GOLD = [{"conversation_ID": 1, "conversation": [{"utterance_ID": 1, "text": "The red kite is back !"}],
-         "emotion-cause_pairs": [["1_joy", "1"], ["2_anger", "1"]]}]
+GOLD = [
+    {
+        "conversation_ID": 1,
+        "conversation": [{"utterance_ID": 1, "text": "The red kite is back !"}],
+        "emotion-cause_pairs": [["1_joy", "1"], ["2_anger", "1"]],
+    }
+]
 PRED = [{"conversation_ID": 1, "emotion-cause_pairs": [["U1_joy", "1"]]}]
 GOLD_SPANS = [GOLD[0] | {"emotion-cause_pairs": [["1_joy", "1_The red kite"]]}]
 PRED_SPANS = [{"conversation_ID": 1, "emotion-cause_pairs": [["1_joy", "1_0_3"]]}]
@@ -26,13 +31,14 @@ PRED_SPANS = [{"conversation_ID": 1, "emotion-cause_pairs": [["1_joy", "1_0_3"]]
 @pytest.fixture
 def arguments(tmp_path):
     """Writes gold and pred (text, or data for JSON; None writes nothing) and gives the command line."""
+
     def write(subtask, gold, pred):
         for name, content in (("gold", gold), ("pred", pred)):
             if content is not None:
                 text = content if isinstance(content, str) else json.dumps(content)
                 (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
-        return ["--subtask", str(subtask), "--gold", str(tmp_path / "gold.json"),
-                "--pred", str(tmp_path / "pred.json")]
+        return ["--subtask", str(subtask), "--gold", str(tmp_path / "gold.json"), "--pred", str(tmp_path / "pred.json")]
+
     return write
 
 
@@ -73,8 +79,9 @@ def test_emotions_of_utterances_are_scored_where_both_files_have_them(arguments,
 
 def test_a_runs_predictions_are_scored_as_its_pairs_are(arguments, capsys, tmp_path):
     def told(emotions, *pairs):
-        utterances = [{"utterance_ID": k, "text": "Oh !", "speaker": "Ana", "emotion": one}
-                      for k, one in enumerate(emotions, 1)]
+        utterances = [
+            {"utterance_ID": k, "text": "Oh !", "speaker": "Ana", "emotion": one} for k, one in enumerate(emotions, 1)
+        ]
         return [{"conversation_ID": 7, "conversation": utterances, "emotion-cause_pairs": [*pairs]}]
 
     gold, pred = told(["joy", "anger"], ["1_joy", "1"], ["2_anger", "1"]), told(["joy", "joy"], ["1_joy", "1"])
@@ -90,19 +97,22 @@ def test_a_runs_predictions_are_scored_as_its_pairs_are(arguments, capsys, tmp_p
         assert reason in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("gold, pred, faulty, message", [
-    (GOLD, None, "pred.json", "no such file"),
-    ("", PRED, "gold.json", "empty"),
-    (GOLD, "[{", "pred.json", "not JSON"),
-    (GOLD, {"conversation_ID": 1}, "pred.json", "not a list"),
-    (GOLD, [{"emotion-cause_pairs": []}], "pred.json", "no conversation_ID"),
-    (GOLD, PRED * 2, "pred.json", "conversation 1: its conversation_ID is there twice"),
-    (GOLD, [], "pred.json", "conversation 1: it is missing"),
-    (GOLD, [{"conversation_ID": 1}], "pred.json", "conversation 1: the key 'emotion-cause_pairs' is missing"),
-    ([{"conversation_ID": 1}], PRED, "gold.json", "conversation 1: the key 'emotion-cause_pairs' is missing"),
-    (GOLD, [PRED[0] | {"emotion-cause_pairs": [["1", "joy"]]}], "pred.json", "conversation 1: the pair"),
-    (GOLD, [PRED[0] | {"emotion-cause_pairs": [["1_happy", "1"]]}], "pred.json", "unknown emotion"),
-])
+@pytest.mark.parametrize(
+    "gold, pred, faulty, message",
+    [
+        (GOLD, None, "pred.json", "no such file"),
+        ("", PRED, "gold.json", "empty"),
+        (GOLD, "[{", "pred.json", "not JSON"),
+        (GOLD, {"conversation_ID": 1}, "pred.json", "not a list"),
+        (GOLD, [{"emotion-cause_pairs": []}], "pred.json", "no conversation_ID"),
+        (GOLD, PRED * 2, "pred.json", "conversation 1: its conversation_ID is there twice"),
+        (GOLD, [], "pred.json", "conversation 1: it is missing"),
+        (GOLD, [{"conversation_ID": 1}], "pred.json", "conversation 1: the key 'emotion-cause_pairs' is missing"),
+        ([{"conversation_ID": 1}], PRED, "gold.json", "conversation 1: the key 'emotion-cause_pairs' is missing"),
+        (GOLD, [PRED[0] | {"emotion-cause_pairs": [["1", "joy"]]}], "pred.json", "conversation 1: the pair"),
+        (GOLD, [PRED[0] | {"emotion-cause_pairs": [["1_happy", "1"]]}], "pred.json", "unknown emotion"),
+    ],
+)
 @pytest.mark.parametrize("options", ([], ["--json"]))
 def test_refusals_are_one_line_and_status_2(arguments, capsys, gold, pred, faulty, message, options):
     assert main([*arguments(2, gold, pred), *options]) == 2

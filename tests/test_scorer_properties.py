@@ -13,7 +13,7 @@ import pytest
 from conftest import amounts, try_all
 from hypothesis import strategies as st
 
-from utils.metrics import pair_scores
+from utils.report.metrics import pair_scores
 
 SIX = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
 # Every word once, so that a span of text is one range of tokens.
@@ -56,16 +56,20 @@ def second_opinion(gold, pred, subtask):
                 counts[0] += len(set(range(*p[4:])) & set(range(*g[4:]))) if p[:4] == g[:4] else 0
         for side in (0, 1):
             for span in mine[side]:
-                touched = sum(span[:4] == other[:4] and bool(set(range(*span[4:])) & set(range(*other[4:])))
-                              for other in mine[1 - side])
+                touched = sum(
+                    span[:4] == other[:4] and bool(set(range(*span[4:])) & set(range(*other[4:])))
+                    for other in mine[1 - side]
+                )
                 counts[1 + side] += (span[5] - span[4]) * max(touched, 1)
         return counts
 
     measures = ("precision", "recall", "f1")
     weighted, pooled = averaged(strict, gold)
     if subtask == 2:
-        return {**{f"{m}_pair": f for m, f in zip(measures, pooled)},
-                **{f"weighted_{m}": f for m, f in zip(measures, weighted)}}
+        return {
+            **{f"{m}_pair": f for m, f in zip(measures, pooled)},
+            **{f"weighted_{m}": f for m, f in zip(measures, weighted)},
+        }
     result = {}
     for name, count in (("strict", strict), ("Proportional", proportional)):
         weighted, pooled = averaged(count, gold)
@@ -89,6 +93,7 @@ def pairs_of(subtask, least=0, emotions=(*SIX, "neutral")):
 
 def files(gold, pred, subtask, order=None):
     """Both lists of pairs as the files write them, conversations and pairs in the order of a random generator."""
+
     def written(pair, spans_as_words):
         cause = f"{pair[3]}"
         if subtask == 1:

@@ -16,28 +16,28 @@ from test_parity import with_adapter
 from test_tasks import FIVE
 from transformers import LlamaConfig, LlamaForCausalLM, get_cosine_schedule_with_warmup
 
-from utils import emotion, inference, training
-from utils.cause import rule
-from utils.config import Config, TrainingSettings
-from utils.conversations import (
-    ConversationError,
-    pairs,
-    read_json,
-    validate_conversations,
-    with_emotions,
-    with_pairs,
-    without_labels,
-    write_json,
-)
-from utils.export import write_gguf
-from utils.inference import Journal, fingerprint, generate_published, predict_causes, predict_emotions
-from utils.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
-from utils.modeling import load_model
-from utils.predict import trained_with
-from utils.prefix_tree import pack
-from utils.rows import TrainingError, encode_trees, names_of
-from utils.runs import Run, RunError, main, open_run, write_predictions
-from utils.training import examples, fit, train
+from utils.config import Config
+from utils.data import labels
+from utils.data.conversations import names_of, pairs, validate_conversations, with_emotions, with_pairs, without_labels
+from utils.engine import trainer
+from utils.engine.inference import Journal, fingerprint, generate_published
+from utils.engine.prefix_tree import pack
+from utils.engine.rows import encode_trees
+from utils.engine.settings import TrainingSettings
+from utils.engine.trainer import train
+from utils.models.gguf import write_gguf
+from utils.models.load import load_model
+from utils.record.adapter import trained_with
+from utils.record.fit import examples, fit
+from utils.record.predictions import write_predictions
+from utils.record.run import Run, open_run
+from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.runs import main
+from utils.system.errors import ConversationError, RunError, TrainingError
+from utils.system.files import read_json, write_json
+from utils.tasks import ask, emotion
+from utils.tasks.ask import predict_causes, predict_emotions
+from utils.tasks.baselines import rule
 
 
 def test_generated_texts_of_another_adapter_are_not_taken_from_the_journal(tiny_model_folder, tmp_path):
@@ -46,7 +46,8 @@ def test_generated_texts_of_another_adapter_are_not_taken_from_the_journal(tiny_
     generate_published(model, tokenizer, prompts, 5, 2, "", journal)
     model = with_adapter(tiny_model_folder, std=0.5)
     assert generate_published(model, tokenizer, prompts, 5, 2, "", journal) == generate_published(
-        model, tokenizer, prompts, 5, 2, "")
+        model, tokenizer, prompts, 5, 2, ""
+    )
     assert len(journal.results) == 2
 
 
@@ -65,14 +66,15 @@ def test_generated_texts_become_the_labels_that_they_name(monkeypatch, tiny_mode
 
     def saying(*texts):
         left = iter(texts)
-        monkeypatch.setattr(inference, "_generate", lambda m, t, prompts, n: [next(left) for _ in prompts])
+        monkeypatch.setattr(ask, "_generate", lambda m, t, prompts, n: [next(left) for _ in prompts])
 
     saying("emotion :: fear", "joy", "nothing", "disgust.", "emotion :: sadness", *["emotion :: anger"] * 5)
     labelled, tables = predict_emotions(
-        model, tokenizer, [without_labels(c) for c in (FIVE, other)], recipe="published", batch_size=3)
+        model, tokenizer, [without_labels(c) for c in (FIVE, other)], recipe="published", batch_size=3
+    )
     wanted = [["fear", "joy", "neutral", "disgust", "sadness"], ["anger"] * 5]
     assert [[u["emotion"] for u in c["conversation"]] for c in labelled] == wanted
-    assert [[emotion.LABELS[one.index(1.0)] for one in table] for table in tables] == wanted
+    assert [[labels.LABELS[one.index(1.0)] for one in table] for table in tables] == wanted
     # FIVE's utterances 1, 3 and 4 carry an emotion
     saying("utterance_ids :: [2]", "none", "[4, 1]", "[9]", "[3]", "[]")
     paired, tables = predict_causes(model, tokenizer, [FIVE, other], recipe="published", batch_size=2)
@@ -92,15 +94,17 @@ def test_prior_and_threshold_reach_the_reading(tiny_model_folder, conversations)
     _, (table, *_) = predict_causes(model, tokenizer, conversations)
     middle = sorted(p for one in table.values() for p in one.values())[len(table) // 2]
     found, _ = predict_causes(model, tokenizer, conversations, threshold=middle)
-    assert {(i, c) for i, _, c in pairs(found[0])} == {(i, c) for i, one in table.items() for c, p in one.items()
-                                                       if p >= middle}
+    assert {(i, c) for i, _, c in pairs(found[0])} == {
+        (i, c) for i, one in table.items() for c, p in one.items() if p >= middle
+    }
 
 
 def test_the_learning_rate_warms_up_and_follows_the_scheduler(tiny_model_folder, tokenizer, conversations, tmp_path):
     trees = [emotion.tree(conversations[0], train=True)]
     rows = encode_trees(trees, ["a"], tokenizer, 4096, train=True)
-    settings = TrainingSettings(learning_rate=1e-3, epochs=10, gradient_accumulation=1, scheduler="cosine",
-                                warmup_ratio=0.3)
+    settings = TrainingSettings(
+        learning_rate=1e-3, epochs=10, gradient_accumulation=1, scheduler="cosine", warmup_ratio=0.3
+    )
     history = train(with_adapter(tiny_model_folder), tokenizer, rows, settings, tmp_path)
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1e-3)
     schedule, wanted = get_cosine_schedule_with_warmup(optimizer, 3, 10), []
@@ -117,14 +121,18 @@ def test_long_prompts_of_the_published_recipe_are_not_cut(tiny_model_folder, tok
     assert length > 1100
     model = with_adapter(tiny_model_folder)
     seen = small_memory(model, 10**9)
-    train(model, tokenizer, [(prompt, "emotion :: joy")], TrainingSettings(learning_rate=1e-3), tmp_path,
-          recipe="published")
+    train(
+        model,
+        tokenizer,
+        [(prompt, "emotion :: joy")],
+        TrainingSettings(learning_rate=1e-3),
+        tmp_path,
+        recipe="published",
+    )
     assert set(seen) == {length}
 
 
-def test_the_evaluation_loss_of_a_row_done_in_parts_is_the_rows(
-    tiny_model_folder, tokenizer, conversations, tmp_path
-):
+def test_the_evaluation_loss_of_a_row_done_in_parts_is_the_rows(tiny_model_folder, tokenizer, conversations, tmp_path):
     trees = [emotion.tree(c, train=True) for c in conversations]
     rows = encode_trees(trees, names_of(conversations), tokenizer, 4096, train=True)
     assert len({len(row.targets) for row in rows}) == 3
@@ -132,8 +140,14 @@ def test_the_evaluation_loss_of_a_row_done_in_parts_is_the_rows(
     for number, room in enumerate((10**9, max(map(len, rows)))):
         model = with_adapter(tiny_model_folder)
         small_memory(model, room)
-        history = train(model, tokenizer, rows[:1], TrainingSettings(learning_rate=1e-12, optimizer="sgd"),
-                        tmp_path / str(number), validation=[pack(rows)])
+        history = train(
+            model,
+            tokenizer,
+            rows[:1],
+            TrainingSettings(learning_rate=1e-12, optimizer="sgd"),
+            tmp_path / str(number),
+            validation=[pack(rows)],
+        )
         losses += [float(one["eval_loss"]) for one in history if "eval_loss" in one]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5) and len(losses) == 2
 
@@ -159,8 +173,16 @@ def test_verify_fails_where_a_score_is_not_that_of_the_predictions(tmp_path, sam
 
 
 def test_the_adapter_has_the_parameters_rank_scale_and_dropout(tiny_model_folder, conversations, tmp_path):
-    config = Config(run_name="a", model=tiny_model_folder, precision="float32", lora_r=4, lora_alpha=12,
-                    lora_dropout=0.25, gradient_accumulation=1, emotion_epochs=3.0)
+    config = Config(
+        run_name="a",
+        model=tiny_model_folder,
+        precision="float32",
+        lora_r=4,
+        lora_alpha=12,
+        lora_dropout=0.25,
+        gradient_accumulation=1,
+        emotion_epochs=3.0,
+    )
     run = Run(config, "n", [], root=tmp_path)
     fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations[:1])
     made = read_json(run.adapter("emotion") / "adapter_config.json")
@@ -181,11 +203,19 @@ def test_validation_is_evaluated_and_nothing_else_and_a_finished_adapter_is_kept
     tiny_model_folder, conversations, tmp_path
 ):
     def fitted(name, validation):
-        config = Config(run_name=name, model=tiny_model_folder, precision="float32", token_budget=1, lora_r=4,
-                        emotion_epochs=3.0, gradient_accumulation=1)
+        config = Config(
+            run_name=name,
+            model=tiny_model_folder,
+            precision="float32",
+            token_budget=1,
+            lora_r=4,
+            emotion_epochs=3.0,
+            gradient_accumulation=1,
+        )
         run = Run(config, "n", [], root=tmp_path)
-        model, history = fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations[:1],
-                             validation)
+        model, history = fit(
+            run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations[:1], validation
+        )
         record = read_json(run.adapter("emotion") / "training.json")
         weights = (run.adapter("emotion") / "adapter_model.safetensors").read_bytes()
         return [one["eval_loss"] for one in history if "eval_loss" in one], record, weights
@@ -219,7 +249,7 @@ def test_training_computes_in_the_precision(tiny_model_folder, tokenizer, tmp_pa
     def seen(self, *, args, **given):
         raise Seen(args.bf16, args.fp16, args.seed)
 
-    monkeypatch.setattr(training.PatientTrainer, "__init__", seen)
+    monkeypatch.setattr(trainer.PatientTrainer, "__init__", seen)
     settings = TrainingSettings(learning_rate=1e-3, precision=precision, seed=7)
     with pytest.raises(Seen) as found:
         train(with_adapter(tiny_model_folder), tokenizer, [("a", "b")], settings, tmp_path, recipe="published")
@@ -278,7 +308,12 @@ def test_a_link_survives_and_its_file_is_written(tmp_path):
 def test_predict_takes_what_the_runs_inference_used(tmp_path):
     adapter = tmp_path / "adapters" / "cause"
     write_json({"parameters": {"cause_threshold": 0.25, "logit_adjustment": 0.4, "seed": 7}}, adapter / "training.json")
-    write_json({"2_emotion_inference": {"parameters": {"logit_adjustment": 0.9}},
-                "4_cause_inference": {"parameters": {"cause_threshold": 0.6}}}, tmp_path / "config.json")
+    write_json(
+        {
+            "2_emotion_inference": {"parameters": {"logit_adjustment": 0.9}},
+            "4_cause_inference": {"parameters": {"cause_threshold": 0.6}},
+        },
+        tmp_path / "config.json",
+    )
     config = trained_with(adapter)
     assert (config.cause_threshold, config.logit_adjustment, config.seed) == (0.6, 0.9, 7)

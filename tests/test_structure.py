@@ -1,6 +1,6 @@
 """Causes by structure: the trees are scikit-learn's, they reach the labels, and no word is read.
 
-    python -m pytest tests/test_structure.py
+python -m pytest tests/test_structure.py
 """
 
 import copy
@@ -12,16 +12,19 @@ import pytest
 from sklearn.ensemble import GradientBoostingClassifier
 from test_tasks import FIVE, conversation
 
-from utils import cause, emotion, structure
 from utils.config import Config
-from utils.conversations import causes_of, pairs, read_json, with_pairs, write_json
+from utils.data import labels
+from utils.data.conversations import causes_of, pairs, with_pairs
 from utils.export import export
-from utils.inference import predict_causes
-from utils.metrics import pair_scores
-from utils.modeling import ModelError, load_model
+from utils.models.load import load_model
 from utils.predict import Predictor
-from utils.runs import open_run
-from utils.training import fit
+from utils.record.fit import fit
+from utils.record.run import open_run
+from utils.report.metrics import pair_scores
+from utils.system.errors import ModelError
+from utils.system.files import read_json, write_json
+from utils.tasks import cause, cause_structure, task
+from utils.tasks.ask import predict_causes
 
 
 def answers(c):
@@ -33,16 +36,16 @@ def answers(c):
 def test_the_log_odds_are_scikit_learns(sample, monkeypatch):
     kept, fit = [], GradientBoostingClassifier.fit
     monkeypatch.setattr(GradientBoostingClassifier, "fit", lambda self, *given: kept.append(fit(self, *given)) or self)
-    learnt = structure.learn(sample[:40], seed=3)
+    learnt = cause_structure.learn(sample[:40], seed=3)
     for c in sample:
-        wanted = kept[0].decision_function(structure.features(c)) if cause.asked(c) else []
+        wanted = kept[0].decision_function(cause_structure.features(c)) if cause.asked(c) else []
         assert learnt.log_odds(c) == pytest.approx(list(wanted), abs=2e-4)
 
 
 def test_they_are_learnt_and_better_than_distances_alone(sample):
     taught, held_out = sample[:60], sample[60:]
     gold, odds = np.array(sum(map(answers, held_out), [])), []
-    learnt = structure.learn(taught)
+    learnt = cause_structure.learn(taught)
     odds = np.array(sum(map(learnt.log_odds, held_out), []))
     loss = np.logaddexp(0, np.where(gold, -odds, odds)).mean()
     shares = {}  # of each distance, among the taught
@@ -51,35 +54,47 @@ def test_they_are_learnt_and_better_than_distances_alone(sample):
             shares.setdefault(j - i, []).append(yes)
     p = np.array([(sum(shares[j - i]) + 0.5) / (len(shares[j - i]) + 1) for c in held_out for i, j in cause.asked(c)])
     assert loss < -np.log(np.where(gold, p, 1 - p)).mean()
-    assert learnt == structure.learn(taught), "the same again"
+    assert learnt == cause_structure.learn(taught), "the same again"
 
 
 def test_it_knows_who_what_where_but_no_word():
-    names = list(structure.FEATURES)
+    names = list(cause_structure.FEATURES)
     c = conversation(["no", "Why? Why!", "because of that", "d", "e"], [u["emotion"] for u in FIVE["conversation"]])
     c["conversation"] = [{**u, "speaker": s} for u, s in zip(c["conversation"], "AABAB")]
-    found = {pair: dict(zip(names, row)) for pair, row in zip(cause.asked(c), structure.features(c).tolist())}
+    found = {pair: dict(zip(names, row)) for pair, row in zip(cause.asked(c), cause_structure.features(c).tolist())}
     anger_by_joy = {name: value for name, value in found[2, 0].items() if value}
     assert anger_by_joy == {
-        "distance": -2, "emotion anger": 1, "candidate joy": 1, "neutral before it": 1,
-        "candidate's speaker between": 1, "words": 3, "candidate's words": 1, "words between": 2,
+        "distance": -2,
+        "emotion anger": 1,
+        "candidate joy": 1,
+        "neutral before it": 1,
+        "candidate's speaker between": 1,
+        "words": 3,
+        "candidate's words": 1,
+        "words between": 2,
         "speaker follows the candidate's": 1,
     }
     itself = {name: value for name, value in found[0, 0].items() if value}
-    assert itself == {"same speaker": 1, "same emotion": 1, "emotion joy": 1, "candidate joy": 1, "words": 1,
-                      "candidate's words": 1}
+    assert itself == {
+        "same speaker": 1,
+        "same emotion": 1,
+        "emotion joy": 1,
+        "candidate joy": 1,
+        "words": 1,
+        "candidate's words": 1,
+    }
     assert found[0, 1]["candidate's question marks"] == found[0, 1]["candidate's exclamation marks"] == 1
     other = copy.deepcopy(c)
     for u in other["conversation"]:
         u["text"] = " ".join("x" + "".join(m for m in word if m in "?!") for word in u["text"].split())
-    assert structure.features(other).tolist() == structure.features(c).tolist()
+    assert cause_structure.features(other).tolist() == cause_structure.features(c).tolist()
 
 
 def test_where_there_is_nothing_to_tell_nothing_is_learnt(sample):
-    assert structure.learn([]) is None
-    assert structure.learn([with_pairs(c, []) for c in sample[:5]]) is None
+    assert cause_structure.learn([]) is None
+    assert cause_structure.learn([with_pairs(c, []) for c in sample[:5]]) is None
     calm = conversation("ab", ["neutral", "neutral"])
-    assert structure.learn(sample[:20]).log_odds(calm) == []
+    assert cause_structure.learn(sample[:20]).log_odds(calm) == []
 
 
 def test_log_odds_and_certainty_make_the_pairs():
@@ -99,8 +114,9 @@ def test_log_odds_and_certainty_make_the_pairs():
 def middle_threshold(emotion_adapter, cause_adapter, conversations):
     """A cause_threshold for the cause adapter in the widest gap of the middle fifth of all P(emotion) x P(cause)."""
     _, tables, causes = Predictor(emotion_adapter, cause_adapter)(conversations)
-    products = sorted(p * max(table[i - 1]) for table, found in zip(tables, causes) for i, row in found.items()
-                      for p in row.values())
+    products = sorted(
+        p * max(table[i - 1]) for table, found in zip(tables, causes) for i, row in found.items() for p in row.values()
+    )
     middle = products[2 * len(products) // 5 : 3 * len(products) // 5]
     _, low, high = max((high - low, low, high) for low, high in zip(middle, middle[1:]))
     record = read_json(cause_adapter / "training.json")
@@ -112,15 +128,19 @@ def middle_threshold(emotion_adapter, cause_adapter, conversations):
 def test_a_training_leaves_them_and_prediction_uses_them(tiny_model_folder, sample, tmp_path):
     for split in ("train", "val", "test"):
         write_json(sample[:3], tmp_path / "input" / split / "conversations.json")
-    config = Config(run_name="one", model=tiny_model_folder, precision="float32", lora_r=2, cause_epochs=3.0,
-                    emotion_epochs=3.0)
+    config = Config(
+        run_name="one", model=tiny_model_folder, precision="float32", lora_r=2, cause_epochs=3.0, emotion_epochs=3.0
+    )
     _, run = open_run(config.as_dict(), "3_cause_prediction_training", tmp_path)
     for task in ("emotion", "cause"):
         model, tokenizer = load_model(tiny_model_folder, precision="float32")
         fit(run, task, model, tokenizer, sample[:3])
     folder = run.adapter("cause")
-    learnt = structure.load(folder)
-    assert learnt == structure.learn(sample[:3], config.seed) and structure.load(run.adapter("emotion")) is None
+    learnt = cause_structure.load(folder)
+    assert (
+        learnt == cause_structure.learn(sample[:3], config.seed)
+        and cause_structure.load(run.adapter("emotion")) is None
+    )
 
     threshold = middle_threshold(run.adapter("emotion"), folder, sample[:2])
     predictor = Predictor(run.adapter("emotion"), folder)
@@ -136,20 +156,23 @@ def test_a_training_leaves_them_and_prediction_uses_them(tiny_model_folder, samp
     assert found(structure=learnt, emotions=unsure)[0] != labelled != found(emotions=tables)[0] and pairs(labelled[0])
 
     exported = export(folder, tmp_path / "exported")
-    assert structure.load(exported) == learnt and structure.FILE in (exported / "README.md").read_text()
+    assert cause_structure.load(exported) == learnt and cause_structure.FILE in (exported / "README.md").read_text()
 
-    (folder / structure.FILE).unlink()
+    (folder / cause_structure.FILE).unlink()
     with pytest.raises(ModelError, match="structure.json is missing"):
         Predictor(run.adapter("emotion"), folder)
 
 
 def test_a_damaged_file_is_named(sample, tmp_path):
     write_json({"structure": True}, tmp_path / "training.json")
-    structure.save(structure.learn(sample[:10]), tmp_path)
-    whole = read_json(tmp_path / structure.FILE)
-    assert structure.load(tmp_path).trees == whole["trees"]
+    cause_structure.save(cause_structure.learn(sample[:10]), tmp_path)
+    whole = read_json(tmp_path / cause_structure.FILE)
+    assert cause_structure.load(tmp_path).trees == whole["trees"]
     damages = [
-        {"features": ["distance"]}, {"start": None}, {"trees": [{}]}, {"trees": 3},
+        {"features": ["distance"]},
+        {"start": None},
+        {"trees": [{}]},
+        {"trees": 3},
         {"trees": [whole["trees"][0] | {"left": [0]}]},
         {"trees": [whole["trees"][0] | {"value": [None] * len(whole["trees"][0]["left"])}]},
         {"trees": [whole["trees"][0] | {"left": [0.0] * len(whole["trees"][0]["left"])}]},
@@ -157,17 +180,18 @@ def test_a_damaged_file_is_named(sample, tmp_path):
         {"trees": [whole["trees"][0] | {"feature": [99] * len(whole["trees"][0]["left"])}]},
     ]
     for damage in damages:
-        (tmp_path / structure.FILE).write_text(json.dumps(whole | damage))
+        (tmp_path / cause_structure.FILE).write_text(json.dumps(whole | damage))
         with pytest.raises(ModelError, match="structure.json: cannot be used"):
-            structure.load(tmp_path)
+            cause_structure.load(tmp_path)
     write_json({}, tmp_path / "training.json")
-    assert structure.load(tmp_path) is None
+    assert cause_structure.load(tmp_path) is None
 
 
 def test_certain_emotions_are_gold_ones(sample):
-    learnt, c = structure.learn(sample[:40]), sample[50]
+    learnt, c = cause_structure.learn(sample[:40]), sample[50]
     scores = [[0.0, odds] for odds in learnt.log_odds(c)]
-    certain = [emotion.probabilities([50.0 * (label == u["emotion"]) for label in emotion.LABELS])
-               for u in c["conversation"]]
+    certain = [
+        task.probabilities([50.0 * (label == u["emotion"]) for label in labels.LABELS]) for u in c["conversation"]
+    ]
     assert cause.read_candidates(c, scores, 0.3) == cause.read_candidates(c, scores, 0.3, emotions=certain)
     assert pair_scores([c], [cause.read_candidates(c, scores, 0.3)[0]], 2)["weighted_f1"] > 0

@@ -1,7 +1,7 @@
 """Experiment trackers: off by default, local, never asking; and no library tells anybody what runs here.
 
-    python -m pytest tests/test_tracking.py
-    pip install tensorboard trackio       # and the two real ones are tried too
+python -m pytest tests/test_tracking.py
+pip install tensorboard trackio       # and the two real ones are tried too
 """
 
 import importlib.util
@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from utils import tracking, training
-from utils.config import Config, ConfigError, TrainingSettings
-from utils.modeling import add_lora, load_model
-from utils.runs import Run
-from utils.tracking import TRACKERS, TrackingError
-from utils.training import examples, fit, train
+from utils.config import Config
+from utils.engine import tracking
+from utils.engine.settings import TrainingSettings
+from utils.engine.tracking import TRACKERS
+from utils.engine.trainer import train
+from utils.models.adapters import add_lora
+from utils.models.load import load_model
+from utils.record.fit import examples, fit
+from utils.record.run import Run
+from utils.system.errors import ConfigError, TrackingError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -91,8 +95,14 @@ def test_a_tracker_follows_the_labels_not_the_words_before(tiny_model_folder, co
 
     seen = []
     monkeypatch.setattr(training, "tracking", asked)
-    config = Config(run_name="a", model=tiny_model_folder, text_epochs=1.0, token_budget=1, report_to="tensorboard",
-                    gradient_accumulation=1)
+    config = Config(
+        run_name="a",
+        model=tiny_model_folder,
+        text_epochs=1.0,
+        token_budget=1,
+        report_to="tensorboard",
+        gradient_accumulation=1,
+    )
     run = Run(config, "n", [], root=tmp_path)
     fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
     assert seen == [("none", run.adapter("emotion") / "checkpoints" / "text"), ("tensorboard", run.adapter("emotion"))]
@@ -104,8 +114,12 @@ def test_libraries_are_told_to_tell_nobody():
         "print(hub.HF_HUB_DISABLE_TELEMETRY, os.environ['GRADIO_ANALYTICS_ENABLED'])"
     )
     for given, told in (({}, "True False"), ({"HF_HUB_DISABLE_TELEMETRY": "0", "DO_NOT_TRACK": "0"}, "False False")):
-        kept = {name: value for name, value in os.environ.items()
-                if name not in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "GRADIO_ANALYTICS_ENABLED")}
-        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env={**kept, **given}, capture_output=True,
-                              text=True)
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "GRADIO_ANALYTICS_ENABLED")
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, env={**kept, **given}, capture_output=True, text=True
+        )
         assert done.stdout.strip() == told, done.stderr

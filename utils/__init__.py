@@ -1,4 +1,8 @@
-"""What the notebooks share: every function that is used twice, or that could be wrong, and has a test."""
+"""Doors and rooms. A module directly in this folder is run (`python -m utils.NAME`) or edited by a person (`config`).
+A folder answers one question, and imports only from folders below it:
+
+    doors > record > report, config > tasks > engine > models, data > system
+"""
 
 import os
 
@@ -7,3 +11,8 @@ for _name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "VLLM_NO_USAGE_STATS")
     os.environ.setdefault(_name, "1")
 for _name, _value in (("GRADIO_ANALYTICS_ENABLED", "False"), ("RAY_USAGE_STATS_ENABLED", "0")):
     os.environ.setdefault(_name, _value)
+
+# One process drives one accelerator: with two visible and no launcher, SFTTrainer refuses to start (Kaggle's T4s).
+# Before torch is imported anywhere.
+if "LOCAL_RANK" not in os.environ:
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")

@@ -15,30 +15,12 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
-
-from utils import places
-from utils.command import command
-from utils.config import Config, ConfigError, check_names, load_config
-
-ROOT = places.ROOT
-NOTEBOOKS = (
-    "1_emotion_recognition_training",
-    "2_emotion_inference",
-    "3_cause_prediction_training",
-    "4_cause_inference",
-)
-
-
-class ChainError(RuntimeError):
-    """A notebook that failed: the message names it, the cell and the cause."""
-
-
-def parameter_names(notebook: str) -> list[str]:
-    """The names in the parameters cell of a notebook, given by its name in NOTEBOOKS."""
-    import papermill
-
-    return list(papermill.inspect_notebook(str(ROOT / "notebooks" / f"{notebook}.ipynb")))
+from utils.config import Config, check_names, load_config, parse_value
+from utils.record.stages import NOTEBOOKS, parameter_names
+from utils.system import places
+from utils.system.command import add_parameters, command
+from utils.system.errors import ChainError
+from utils.system.places import ROOT
 
 
 def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
@@ -92,39 +74,20 @@ def run_chain(parameters: dict, source="parameters") -> Path:
     return folder
 
 
-def parse_value(name: str, text: str):
-    """The value of a parameter on the command line, read as YAML; what must be text stays text (a run_name such as 7,
-    no or 2026-11-30). Raises ConfigError for text that is none."""
-    text_wanted = isinstance(getattr(Config, name, None), str)
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
-        if text_wanted and isinstance(error, ValueError):
-            return text
-        raise ConfigError(f"parameter {name} is {text!r}, which cannot be read as YAML") from error
-    return text if text_wanted and not isinstance(value, (str, list, dict)) else value
-
-
 @command("utils.chain")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for a wrong parameter, a notebook that failed or a disk that is full."""
     parser = argparse.ArgumentParser(description="Run the four notebooks in order.")
-    parser.add_argument("config", help="parameter file, such as configs/sample.yaml")
-    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
-                        help="one parameter, on top of the file's")
+    add_parameters(parser)
     arguments = parser.parse_args(argv)
     # Notebook kernels are busy with tensors; a tokenizer's threads would only warn about forks.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Ctrl-C ends a notebook's kernel too, and whether that is then reported is chance.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    try:
-        parameters = load_config(arguments.config)
-        parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
-        folder = run_chain(parameters, arguments.config)
-    except (ConfigError, ChainError, OSError) as error:
-        print(f"utils.chain: {error}", file=sys.stderr)
-        return 2
-    from utils.runs import results_table
+    parameters = load_config(arguments.config)
+    parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
+    folder = run_chain(parameters, arguments.config)
+    from utils.report.tables import results_table
 
     print(f"\n{results_table(folder)}\n\nresults: {folder}")
     return 0

@@ -6,55 +6,58 @@ two equal); papermill, a file of configs/ or a person changes them there, and `C
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 
-from utils.cause import FORMS
-from utils.conversations import shown
+from utils.engine.settings import InferenceSettings, TrainingSettings
+from utils.system.errors import ConfigError, shown
+from utils.tasks.cause import Cause
+from utils.tasks.cause_list import CauseList
+from utils.tasks.emotion import Emotion
+from utils.tasks.task import Task
 
 CHOICES = {
     "quantization": ("none", "nf4"),
     "precision": ("auto", "bfloat16", "float16", "float32"),
     "recipe": ("one_pass", "published"),
     "report_to": ("none", "trackio", "tensorboard", "wandb"),
-    "cause_form": FORMS,
+    "cause_form": ("candidates", "list"),
     # Of the trainer's, those that need no parameter that is not here (transformers' SchedulerType, OptimizerNames).
-    "scheduler": ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
-                  "inverse_sqrt"),
-    "optimizer": ("adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit",
-                  "adafactor"),
+    "scheduler": (
+        "linear",
+        "cosine",
+        "cosine_with_restarts",
+        "polynomial",
+        "constant",
+        "constant_with_warmup",
+        "inverse_sqrt",
+    ),
+    "optimizer": (
+        "adamw_torch",
+        "adamw_torch_fused",
+        "adamw_8bit",
+        "paged_adamw_8bit",
+        "paged_adamw_32bit",
+        "adafactor",
+    ),
     "cause_emotions": ("gold", "predicted"),
 }
 MAY_BE_ZERO = ("seed", "lora_dropout", "warmup_ratio", "text_epochs", "logit_adjustment")
-
-
 _LONGEST = 20_000  # characters of a parameter file; YAML is read slowly
 
 
-class ConfigError(ValueError):
-    """A parameter that does not exist or cannot have this value: the message names it and what is possible."""
-
-
-@dataclass
-class TrainingSettings:
-    """What the trainer is told about one task's run; `Config.training` fills it in."""
-
-    learning_rate: float
-    epochs: float = 1
-    batch_size: int = 1
-    gradient_accumulation: int = 4
-    scheduler: str = "cosine"
-    warmup_ratio: float = 0.03
-    optimizer: str = "adamw_torch"
-    gradient_checkpointing: bool = False
-    compile: bool = False
-    precision: str = "float32"
-    seed: int = 42
-    run_name: str = "run"
-    report_to: str = "none"
+CAUSE_FORMS: dict[str, Callable[["Config"], Task]] = {
+    "candidates": lambda config: Cause(threshold=config.cause_threshold),
+    "list": lambda config: CauseList(),
+}
+TASKS: dict[str, Callable[["Config"], Task]] = {
+    "emotion": lambda config: Emotion(adjustment=config.logit_adjustment),
+    "cause": lambda config: CAUSE_FORMS[config.cause_form](config),
+}
 
 
 @dataclass
@@ -148,7 +151,9 @@ class Config:
 
     def training(self, task: str) -> TrainingSettings:
         """The trainer's settings for `task`: "emotion" or "cause", or "text", the words alone."""
-        from utils.modeling import choose_precision  # here, so that names are checked without loading transformers
+        from utils.system.hardware import (
+            choose_precision,  # here, so that names are checked without loading transformers
+        )
 
         return TrainingSettings(
             learning_rate=getattr(self, f"{task}_learning_rate"),
@@ -166,13 +171,13 @@ class Config:
             report_to=self.report_to,
         )
 
-    def inference(self) -> dict:
-        """The keyword arguments that both prediction functions take."""
-        return {
-            "recipe": self.recipe,
-            "token_budget": self.token_budget,
-            "max_row_tokens": self.max_row_tokens,
-        }
+    def inference(self) -> InferenceSettings:
+        """What inference of any task is told."""
+        return InferenceSettings(self.recipe, self.token_budget, self.max_row_tokens)
+
+    def task(self, name: str) -> Task:
+        """The task `name`, a key of TASKS, as these parameters ask it; before any training (see Task.trained)."""
+        return TASKS[name](self)
 
 
 def load_config(path) -> dict:
@@ -211,3 +216,16 @@ def check_names(values: dict, source) -> None:
             near = get_close_matches(str(name), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise ConfigError(f"{source}: unknown parameter {shown(name)}; {hint}")
+
+
+def parse_value(name: str, text: str):
+    """The value of a parameter on the command line, read as YAML; what must be text stays text (a run_name such as 7,
+    no or 2026-11-30). Raises ConfigError for text that is none."""
+    text_wanted = isinstance(getattr(Config, name, None), str)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        if text_wanted and isinstance(error, ValueError):
+            return text
+        raise ConfigError(f"parameter {name} is {text!r}, which cannot be read as YAML") from error
+    return text if text_wanted and not isinstance(value, (str, list, dict)) else value

@@ -16,19 +16,13 @@ import re
 import sys
 from html import escape
 
-from utils.command import command
-from utils.conversations import (
-    EMOTIONS,
-    ConversationError,
-    load_conversations,
-    pairs,
-    parse_json,
-    to_json,
-    validate_conversations,
-)
-from utils.emotion import line
-from utils.predict import positive
-from utils.runs import ROOT, RunError
+from utils.data.conversations import load_conversations, pairs, validate_conversations
+from utils.data.labels import ECF, LabelSet
+from utils.system.command import add_adapters, command
+from utils.system.errors import ConversationError, DoesNotFit, TrainingError
+from utils.system.files import parse_json, to_json
+from utils.system.places import ROOT
+from utils.tasks.emotion import line
 
 SAMPLE = ROOT / "data" / "sample" / "unlabelled.json"
 
@@ -76,11 +70,13 @@ def result(predictor, conversation: dict) -> dict:
 def causes_of(found: dict) -> list[list[int]]:
     """For each utterance the ids of its causes."""
     there = pairs(found["conversation"])
-    return [[cause for number, _, cause in there if number == u["utterance_ID"]]
-            for u in found["conversation"]["conversation"]]
+    return [
+        [cause for number, _, cause in there if number == u["utterance_ID"]]
+        for u in found["conversation"]["conversation"]
+    ]
 
 
-def changes(before: dict | None, after: dict) -> dict[int, str]:
+def changes(before: dict | None, after: dict, labels: LabelSet = ECF) -> dict[int, str]:
     """{position of a line: what is different there}, between two results. Lines are the same where their texts are, or
     where as many stand in the place of others."""
     if before is None:
@@ -99,7 +95,7 @@ def changes(before: dict | None, after: dict) -> dict[int, str]:
             continue
         parts, i = [], same[k]
         old = before["conversation"]["conversation"][i]["emotion"]
-        p, q = before["emotions"][i][EMOTIONS.index(old)], after["emotions"][k][EMOTIONS.index(u["emotion"])]
+        p, q = before["emotions"][i][labels.index(old)], after["emotions"][k][labels.index(u["emotion"])]
         if old != u["emotion"]:
             parts.append(f"{old} {p:.0%} is now {u['emotion']} {q:.0%}")
         elif abs(p - q) >= 0.005:
@@ -112,32 +108,37 @@ def changes(before: dict | None, after: dict) -> dict[int, str]:
     return said
 
 
-def render(found: dict, before: dict | None = None) -> str:
+def render(found: dict, before: dict | None = None, labels: LabelSet = ECF) -> str:
     """A result as HTML: the picture, every probability, what changed since `before`, and the JSON as a link. All text
     that is not ours is escaped."""
-    from utils.plots import COLOURS, draw_conversation, svg
+    from utils.report.picture import draw_conversation
+    from utils.report.plots import COLOURS, svg
 
-    conversation, changed = found["conversation"], changes(before, found)
+    conversation, changed = found["conversation"], changes(before, found, labels)
     utterances = conversation["conversation"]
-    likely = [table[EMOTIONS.index(u["emotion"])] for u, table in zip(utterances, found["emotions"])]
+    likely = [table[labels.index(u["emotion"])] for u, table in zip(utterances, found["emotions"])]
     rows = []
     for k, (u, table, causes) in enumerate(zip(utterances, found["emotions"], causes_of(found))):
         cells = "".join(
             f'<td style="background:{COLOURS[label]}{round(255 * p):02x}"'
-            f'{" class=label" if label == u["emotion"] else ""}>{p:.0%}</td>'
-            for label, p in zip(EMOTIONS, table)
+            f"{' class=label' if label == u['emotion'] else ''}>{p:.0%}</td>"
+            for label, p in zip(labels, table)
         )
         there = found["causes"].get(u["utterance_ID"], {})
         caused = ", ".join(f"{c} ({there[c]:.0%})" if c in there else str(c) for c in causes)
-        rows.append(f'<tr><th>{u["utterance_ID"]}</th><td class=text>{escape(line(u))}</td>{cells}'
-                    f"<td>{caused}</td><td class=changed>{escape(changed.get(k, ''))}</td></tr>")
-    head = "".join(f"<th>{name}</th>" for name in ("", "utterance", *EMOTIONS, "caused by", "changed"))
+        rows.append(
+            f"<tr><th>{u['utterance_ID']}</th><td class=text>{escape(line(u))}</td>{cells}"
+            f"<td>{caused}</td><td class=changed>{escape(changed.get(k, ''))}</td></tr>"
+        )
+    head = "".join(f"<th>{name}</th>" for name in ("", "utterance", *labels, "caused by", "changed"))
     data = base64.b64encode(to_json([conversation]).encode("utf-8")).decode("ascii")
     news = "" if before is None else f"<p id=news>{len(changed) or 'no'} line{'s' * (len(changed) != 1)} changed</p>"
-    return (f'<div id=result>{svg(draw_conversation(conversation, probabilities=likely))}{news}'
-            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-            f'<p><a id=download download="conversation.json" href="data:application/json;base64,{data}">'
-            "Download the JSON</a></p></div>")
+    return (
+        f"<div id=result>{svg(draw_conversation(conversation, probabilities=likely))}{news}"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f'<p><a id=download download="conversation.json" href="data:application/json;base64,{data}">'
+        "Download the JSON</a></p></div>"
+    )
 
 
 CSS = """
@@ -154,9 +155,6 @@ def build(predictor):
     """The page, a gradio.Blocks, around a utils.predict.Predictor."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
-
-    from utils.memory import DoesNotFit
-    from utils.rows import TrainingError
 
     def problem(error):
         return f"<p id=problem>{escape(str(error))}</p>"
@@ -177,16 +175,24 @@ def build(predictor):
             found = result(predictor, from_lines(text, loaded[number] if loaded and number is not None else None))
         except (ConversationError, DoesNotFit, TrainingError) as error:
             return problem(error), before
-        return render(found, before), found
+        return render(found, before, predictor.labels), found
 
     samples = load_conversations(SAMPLE)
     with gr.Blocks(title="Emotions and their causes", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        gr.Markdown("# Emotions and their causes\nWrite or paste a conversation, a line an utterance, or load a file. "
-                    "Then change a line and label it again, to see what that changes.")
+        gr.Markdown(
+            "# Emotions and their causes\nWrite or paste a conversation, a line an utterance, or load a file. "
+            "Then change a line and label it again, to see what that changes."
+        )
         loaded, before = gr.State(samples), gr.State(None)
         with gr.Row():
-            text = gr.Textbox(to_lines(samples[0]), lines=10, max_lines=40, label="Speaker: text, or JSON", scale=3,
-                              elem_id="conversation")
+            text = gr.Textbox(
+                to_lines(samples[0]),
+                lines=10,
+                max_lines=40,
+                label="Speaker: text, or JSON",
+                scale=3,
+                elem_id="conversation",
+            )
             with gr.Column():
                 file = gr.File(label="A file of conversations", file_types=[".json"], type="filepath", elem_id="file")
                 names = [(str(c["conversation_ID"]), k) for k, c in enumerate(samples)]
@@ -203,10 +209,7 @@ def build(predictor):
 def main(argv=None) -> int:
     """Exit status 0 when the page is closed with Ctrl-C, or 2 with one message for what cannot be used."""
     parser = argparse.ArgumentParser(description="A page that labels conversations with emotions and their causes.")
-    parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
-    parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
-    parser.add_argument("--max-row-tokens", type=positive, metavar="N",
-                        help="for long conversations; default: the adapters'")
+    add_adapters(parser)
     parser.add_argument("--port", type=int, default=7860)
     arguments = parser.parse_args(argv)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -215,18 +218,12 @@ def main(argv=None) -> int:
     except ImportError:
         print("utils.demo: gradio is missing: pip install gradio", file=sys.stderr)
         return 2
-    from utils.fits import NotEnoughMemory
-    from utils.modeling import ModelError
     from utils.predict import Predictor
 
-    try:
-        page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter, arguments.max_row_tokens))
-        address = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")  # this machine alone; a container sets another
-        theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
-        page.launch(server_name=address, server_port=arguments.port, share=False, css=CSS, theme=theme)
-    except (ConversationError, ModelError, NotEnoughMemory, RunError, OSError) as error:
-        print(f"utils.demo: {error}", file=sys.stderr)
-        return 2
+    page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter, arguments.max_row_tokens))
+    address = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")  # this machine alone; a container sets another
+    theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
+    page.launch(server_name=address, server_port=arguments.port, share=False, css=CSS, theme=theme)
     return 0
 
 

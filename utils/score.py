@@ -10,21 +10,31 @@ import argparse
 import json
 import sys
 
-from utils.command import command
-from utils.conversations import ConversationError, read_json
-from utils.metrics import ScoringError, emotion_scores, pair_scores, per_emotion_pair_scores
-from utils.runs import RunError, read_predictions
+from utils.record.predictions import read_predictions
+from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.system.command import command
+from utils.system.errors import ConversationError, RunError, ScoringError
+from utils.system.files import read_json
 
 
 @command("utils.score")
 def main(argv=None):
     """Prints the scores and returns 0; prints why they cannot be had to stderr and returns 2."""
     parser = argparse.ArgumentParser(prog="python -m utils.score", description=__doc__.splitlines()[0])
-    parser.add_argument("--subtask", type=int, choices=(1, 2), required=True,
-                        help="1: causes are spans of text; 2: causes are utterances")
+    parser.add_argument(
+        "--subtask",
+        type=int,
+        choices=(1, 2),
+        required=True,
+        help="1: causes are spans of text; 2: causes are utterances",
+    )
     parser.add_argument("--gold", required=True, metavar="GOLD.json", help="conversations, true pairs")
-    parser.add_argument("--pred", required=True, metavar="PRED.json",
-                        help="conversations, predicted pairs; or a run's predictions.jsonl")
+    parser.add_argument(
+        "--pred",
+        required=True,
+        metavar="PRED.json",
+        help="conversations, predicted pairs; or a run's predictions.jsonl",
+    )
     parser.add_argument("--json", action="store_true", help="print the official figures as one JSON object")
     args = parser.parse_args(argv)
     try:
@@ -58,8 +68,10 @@ def main(argv=None):
 def _rows(scores):
     """(name, precision, recall, F1) for each three of the official figures, which come in this order."""
     names, figures = list(scores), list(scores.values())
-    return [(names[i].replace("precision", "").strip("_").replace("_", " "), *figures[i : i + 3])
-            for i in range(0, len(names), 3)]
+    return [
+        (names[i].replace("precision", "").strip("_").replace("_", " "), *figures[i : i + 3])
+        for i in range(0, len(names), 3)
+    ]
 
 
 def _table(title, rows, support=False):
@@ -67,8 +79,11 @@ def _table(title, rows, support=False):
     columns = ("precision", "recall", "F1", "support")[: 4 if support else 3]
     lines = [f"{title:<22}" + "".join(f"{column:>10}" for column in columns)]
     for name, *figures in rows:
-        lines.append(f"{name:<22}" + "".join(f"{figure:>10.4f}" for figure in figures[:3])
-                     + "".join(f"{count:>10}" for count in figures[3:]))
+        lines.append(
+            f"{name:<22}"
+            + "".join(f"{figure:>10.4f}" for figure in figures[:3])
+            + "".join(f"{count:>10}" for count in figures[3:])
+        )
     return "\n".join(lines)
 
 

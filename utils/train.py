@@ -11,63 +11,44 @@ are those of one process.
 import argparse
 import sys
 
-from utils.chain import NOTEBOOKS, parameter_names, parse_value
-from utils.command import command
-from utils.config import Config, ConfigError, check_names, load_config
-from utils.conversations import ConversationError
-
-TASKS = {"emotion": NOTEBOOKS[0], "cause": NOTEBOOKS[2]}
+from utils.config import Config, check_names, load_config, parse_value
+from utils.record.stages import TRAINED_BY, parameter_names
+from utils.system.command import add_parameters, command
 
 
-def train_adapter(task: str, parameters: dict) -> None:
-    """Trains the adapter of `task`, a name in TASKS, in the run that `parameters` describe, as its notebook does.
+def train_adapter(name: str, parameters: dict) -> None:
+    """Trains the adapter of the task `name` (a key of TRAINED_BY) in the run that `parameters` describe.
 
     Raises what opening the run, loading the model and training raise.
     """
-    from utils.cause import with_gold_causes
-    from utils.fits import check_memory
-    from utils.modeling import load_model, sharded
-    from utils.runs import open_run
-    from utils.training import fit
+    from utils.models.fits import check_memory
+    from utils.models.load import load_model
+    from utils.record.fit import fit
+    from utils.record.run import open_run
+    from utils.system.hardware import sharded
 
-    notebook, everything = TASKS[task], {**Config().as_dict(), **parameters}
+    notebook, everything = TRAINED_BY[name], {**Config().as_dict(), **parameters}
     config, run = open_run({name: everything[name] for name in parameter_names(notebook)}, notebook)
-    train, val = (run.conversations(split, labelled=True) for split in ("train", "val"))
-    if task == "cause" and config.cause_emotions == "predicted":
-        predicted = run.emotion_labelled(run.train_dir, "train", name="train_emotions")
-        train = [with_gold_causes(labelled, gold) for labelled, gold in zip(predicted, train, strict=True)]
+    task = config.task(name)
+    train, val = run.training_conversations(task), run.conversations("val", labelled=True)
     if not sharded():  # otherwise a card holds a part of it
         check_memory(config, training=True)
     model, tokenizer = load_model(config.model, config.quantization, config.precision)
     fit(run, task, model, tokenizer, train, val, run.unlabelled_words())
-    print(f"{task} adapter: {run.adapter(task)}")
+    print(f"{name} adapter: {run.adapter(name)}")
 
 
 @command("utils.train")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for parameters, input, models or memory that cannot be used."""
     parser = argparse.ArgumentParser(description="Train one adapter, in one process or in several.")
-    parser.add_argument("task", choices=list(TASKS))
-    parser.add_argument("config", help="parameter file, such as configs/sample.yaml")
-    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
-                        help="one parameter, on top of the file's")
+    parser.add_argument("task", choices=list(TRAINED_BY))
+    add_parameters(parser)
     arguments = parser.parse_args(argv)
-    from utils.fits import NotEnoughMemory
-    from utils.memory import DoesNotFit
-    from utils.modeling import ModelError
-    from utils.rows import TrainingError
-    from utils.runs import RunError
-    from utils.tracking import TrackingError
-
-    try:
-        parameters = load_config(arguments.config)
-        parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
-        check_names(parameters, arguments.config)
-        train_adapter(arguments.task, parameters)
-    except (ConfigError, ConversationError, DoesNotFit, ModelError, NotEnoughMemory, RunError, TrackingError,
-            TrainingError, OSError) as error:
-        print(f"utils.train: {error}", file=sys.stderr)
-        return 2
+    parameters = load_config(arguments.config)
+    parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
+    check_names(parameters, arguments.config)
+    train_adapter(arguments.task, parameters)
     return 0
 
 

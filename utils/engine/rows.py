@@ -2,11 +2,8 @@
 
 import random
 
-from utils.prefix_tree import Node, Row, TreeEncoder, encode, pack, plan_rows
-
-
-class TrainingError(ValueError):
-    """Data that cannot be trained on or asked about: the message says which and what to do."""
+from utils.engine.prefix_tree import Node, Row, TreeEncoder, encode, pack, plan_rows
+from utils.system.errors import TrainingError
 
 
 def encode_trees(trees: list[Node], names: list[str], tokenizer, max_row_tokens: int, train: bool) -> list[Row]:
@@ -59,8 +56,3 @@ def text_rows(texts: list[str], names: list[str], tokenizer, max_row_tokens: int
         rows.append(Row(tokens, list(range(end + 1)), [end] * (end + 1), list(enumerate(tokens[1:]))))
     _refuse_longer(rows, names, max_row_tokens, "")
     return rows
-
-
-def names_of(conversations: list[dict]) -> list[str]:
-    """What messages call the conversations."""
-    return [f"conversation {c['conversation_ID']}" for c in conversations]

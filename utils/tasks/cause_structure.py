@@ -14,29 +14,35 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils import cause
-from utils.conversations import EMOTIONS, NEUTRAL, causes_of, read_json, write_text
-from utils.metrics import EMOTIONAL
+from utils.data.conversations import causes_of
+from utils.data.labels import ECF, LabelSet
+from utils.system.errors import ModelError
+from utils.system.files import read_json, write_text
+from utils.tasks.candidates import asked
 
 FILE = "structure.json"
 DEPTH = 5
-# "its" is the emotional utterance's; every question is about one of these and one candidate
-FEATURES = (
-    "distance", "same speaker", "same emotion",
-    *(f"emotion {label}" for label in EMOTIONAL), *(f"candidate {label}" for label in EMOTIONS),
-    "its emotion before it", "neutral before it", "its emotion two before it", "its emotion after it",
-    "candidate's emotion before the candidate", "its emotion before the candidate",
-    "candidate's emotion after the candidate", "its emotion after the candidate",
-    "emotional between", "its emotion between", "its speaker between", "candidate's speaker between",
-    "words", "candidate's words", "words between",
-    "speaker goes on", "speaker follows the candidate's",
-    "question marks", "exclamation marks", "candidate's question marks", "candidate's exclamation marks",
-)
 
 
-def features(conversation: dict) -> np.ndarray:
-    """What is known of each question of `cause.asked`, in its order: questions x FEATURES, whole numbers as float32.
-    The conversation must carry emotions."""
+def feature_names(labels: LabelSet = ECF) -> tuple[str, ...]:
+    """What `features` holds, column by column. "its" is the emotional utterance's; every question is about one of these
+    and one candidate."""
+    return (
+        "distance", "same speaker", "same emotion",
+        *(f"emotion {label}" for label in labels.emotional), *(f"candidate {label}" for label in labels),
+        "its emotion before it", "neutral before it", "its emotion two before it", "its emotion after it",
+        "candidate's emotion before the candidate", "its emotion before the candidate",
+        "candidate's emotion after the candidate", "its emotion after the candidate",
+        "emotional between", "its emotion between", "its speaker between", "candidate's speaker between",
+        "words", "candidate's words", "words between",
+        "speaker goes on", "speaker follows the candidate's",
+        "question marks", "exclamation marks", "candidate's question marks", "candidate's exclamation marks",
+    )  # fmt: skip
+
+
+def features(conversation: dict, labels: LabelSet = ECF) -> np.ndarray:
+    """What is known of each question of `candidates.asked`, in its order: questions x `feature_names`, whole numbers as
+    float32. The conversation must carry emotions."""
     utterances = conversation["conversation"]
     emotions, speakers = [u["emotion"] for u in utterances], [u["speaker"] for u in utterances]
     words = [len(u["text"].split()) for u in utterances]
@@ -47,32 +53,49 @@ def features(conversation: dict) -> np.ndarray:
         its, other = emotions[i], emotions[j]
         between = range(min(i, j) + 1, max(i, j))
         return [
-            j - i, speakers[i] == speakers[j], its == other,
-            *(its == label for label in EMOTIONAL), *(other == label for label in EMOTIONS),
-            around[i + 1] == its, around[i + 1] == NEUTRAL, around[i] == its, around[i + 3] == its,
-            around[j + 1] == other, around[j + 1] == its, around[j + 3] == other, around[j + 3] == its,
-            sum(emotions[k] != NEUTRAL for k in between), sum(emotions[k] == its for k in between),
-            sum(speakers[k] == speakers[i] for k in between), sum(speakers[k] == speakers[j] for k in between),
-            words[i], words[j], sum(words[k] for k in between),
-            i > 0 and speakers[i - 1] == speakers[i], i > 0 and speakers[i - 1] == speakers[j],
-            *marks[i], *marks[j],
+            j - i,
+            speakers[i] == speakers[j],
+            its == other,
+            *(its == label for label in labels.emotional),
+            *(other == label for label in labels),
+            around[i + 1] == its,
+            around[i + 1] == labels.neutral,
+            around[i] == its,
+            around[i + 3] == its,
+            around[j + 1] == other,
+            around[j + 1] == its,
+            around[j + 3] == other,
+            around[j + 3] == its,
+            sum(emotions[k] != labels.neutral for k in between),
+            sum(emotions[k] == its for k in between),
+            sum(speakers[k] == speakers[i] for k in between),
+            sum(speakers[k] == speakers[j] for k in between),
+            words[i],
+            words[j],
+            sum(words[k] for k in between),
+            i > 0 and speakers[i - 1] == speakers[i],
+            i > 0 and speakers[i - 1] == speakers[j],
+            *marks[i],
+            *marks[j],
         ]
 
-    return np.array([row(i, j) for i, j in cause.asked(conversation)], np.float32).reshape(-1, len(FEATURES))
+    rows = [row(i, j) for i, j in asked(conversation, labels)]
+    return np.array(rows, np.float32).reshape(-1, len(feature_names(labels)))
 
 
 class Structure(NamedTuple):
     """Boosted trees. Each is a dictionary of lists, an entry a node, the root first: at a node of which `left` is
-    another one, `feature` (a number in FEATURES) decides, up to `threshold` for `left`, above it for `right`; a leaf
-    is its own `left` and `right`, and adds its `value` to the log-odds, which begin at `start`."""
+    another one, `feature` (a number in `feature_names`) decides, up to `threshold` for `left`, above it for `right`; a
+    leaf is its own `left` and `right`, and adds its `value` to the log-odds, which begin at `start`."""
 
     start: float
     trees: list[dict[str, list]]
+    labels: LabelSet = ECF
 
     def log_odds(self, conversation: dict) -> list[float]:
         """For each question of `cause.candidates_tree`, in its order: ln(P / (1 - P)), where P is the probability that
         the candidate is a cause. The conversation must carry emotions."""
-        rows = features(conversation)
+        rows = features(conversation, self.labels)
         total, every = np.full(len(rows), self.start), np.arange(len(rows))
         for tree in self.trees:
             feature, threshold, left, right, value = (np.array(tree[name]) for name in _ARRAYS)
@@ -86,24 +109,30 @@ class Structure(NamedTuple):
 _ARRAYS = ("feature", "threshold", "left", "right", "value")
 
 
-def learn(conversations: list[dict], seed: int = 42) -> Structure | None:
+def learn(conversations: list[dict], seed: int = 42, labels: LabelSet = ECF) -> Structure | None:
     """Trees that tell causes from other candidates in labelled conversations (stochastic gradient boosting, Friedman
     2002); None where there is nothing to tell, because no candidate, or every one, is a cause."""
     from sklearn.ensemble import GradientBoostingClassifier
 
     gold = []
     for c in conversations:
-        ids, causes = [u["utterance_ID"] for u in c["conversation"]], causes_of(c)
-        gold += [ids[j] in causes[ids[i]] for i, j in cause.asked(c)]
+        ids, causes = [u["utterance_ID"] for u in c["conversation"]], causes_of(c, labels)
+        gold += [ids[j] in causes[ids[i]] for i, j in asked(c, labels)]
     if len(set(gold)) < 2:
         return None
     # Chosen on conversations of other episodes than those of training (LOG.md)
     found = GradientBoostingClassifier(
-        n_estimators=200, learning_rate=0.05, max_depth=DEPTH, subsample=0.5, max_features=0.3, min_samples_leaf=20,
+        n_estimators=200,
+        learning_rate=0.05,
+        max_depth=DEPTH,
+        subsample=0.5,
+        max_features=0.3,
+        min_samples_leaf=20,
         random_state=seed,
-    ).fit(np.concatenate([features(c) for c in conversations]), gold)
+    ).fit(np.concatenate([features(c, labels) for c in conversations]), gold)
     share = found.init_.class_prior_[1]
-    return Structure(float(np.log(share / (1 - share))), [_arrays(one.tree_, 0.05) for (one,) in found.estimators_])
+    grown = [_arrays(one.tree_, 0.05) for (one,) in found.estimators_]
+    return Structure(float(np.log(share / (1 - share))), grown, labels)
 
 
 def _arrays(tree, rate: float) -> dict[str, list]:
@@ -121,17 +150,15 @@ def _arrays(tree, rate: float) -> dict[str, list]:
 def save(structure: Structure, folder):
     """Writes structure.json: the features' names, the start, and a line a tree."""
     trees = ",\n".join(json.dumps(tree, separators=(",", ":")) for tree in structure.trees)
-    head = f'"features": {json.dumps(FEATURES)},\n"start": {structure.start}'
+    head = f'"features": {json.dumps(feature_names(structure.labels))},\n"start": {structure.start}'
     write_text(f'{{\n{head},\n"trees": [\n{trees}\n]\n}}\n', Path(folder) / FILE)
 
 
-def load(folder) -> Structure | None:
+def load(folder, labels: LabelSet = ECF) -> Structure | None:
     """The trees beside a finished cause adapter, or None where its training.json tells of none.
 
     Raises ModelError where they are missing, cannot be read, or know other features than this code.
     """
-    from utils.modeling import ModelError
-
     folder = Path(folder)
     if not read_json(folder / "training.json").get("structure"):
         return None
@@ -140,12 +167,12 @@ def load(folder) -> Structure | None:
         raise ModelError(f"{path} is missing, which training.json tells of: fetch it again, or train the adapter again")
     try:
         record = read_json(path)
-        if tuple(record["features"]) != FEATURES:
+        if tuple(record["features"]) != feature_names(labels):
             raise ValueError("it knows other features than this revision of the code")
-        structure = Structure(float(record["start"]), record["trees"])
+        structure = Structure(float(record["start"]), record["trees"], labels)
         for tree in structure.trees:
             nodes = [len(tree[name]) for name in _ARRAYS]
-            ends = {"feature": len(FEATURES), "left": nodes[0], "right": nodes[0]}
+            ends = {"feature": len(feature_names(labels)), "left": nodes[0], "right": nodes[0]}
             inside = all(type(k) is int and 0 <= k < end for name, end in ends.items() for k in tree[name])
             numbers = all(type(k) in (int, float) for name in ("threshold", "value") for k in tree[name])
             if len(set(nodes)) != 1 or not inside or not numbers:

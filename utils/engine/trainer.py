@@ -1,48 +1,35 @@
-"""Fine-tuning: rows of prefix trees (or the published recipe's prompts) through trl's SFTTrainer.
+"""Fine-tuning through trl's SFTTrainer: rows of prefix trees, or the published recipe's prompts.
 
-    rows = examples("emotion", conversations, tokenizer, config)
-    history = train(model, tokenizer, rows, config.training("emotion"), folder)
-    model, history = fit(run, "emotion", model, tokenizer, conversations)     # both, resumed where interrupted
+history = train(model, tokenizer, rows, settings, folder)
 """
 
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from datasets import Dataset
 from safetensors import SafetensorError
-from transformers import Trainer, set_seed
+from transformers import Trainer
 from trl import SFTConfig, SFTTrainer
 
-from utils import cause, emotion, structure
-from utils.card import write_cards
-from utils.config import TrainingSettings
-from utils.conversations import read_json
-from utils.memory import DoesNotFit, InParts
-from utils.modeling import (
-    add_lora,
-    check_tree_mask,
-    compile_layers,
-    gather_adapter,
-    load_adapter,
-    make_trainable_float32,
-    positions_of,
-    save_adapter,
-)
-from utils.prefix_tree import Row, model_inputs, pack
-from utils.processes import processes
-from utils.rows import TrainingError, check_positions, encode_trees, names_of, pack_rows, text_rows
-from utils.tracking import tracking
+from utils.engine.memory import InParts
+from utils.engine.prefix_tree import Row, model_inputs, pack
+from utils.engine.settings import TrainingSettings
+from utils.engine.tracking import tracking
+from utils.models.adapters import make_trainable_float32
+from utils.models.load import compile_layers
+from utils.system.errors import TrainingError
 
 
 class TreeCollator:
     """Rows (as the trainer's dataset holds them) to what the model takes, packed into one row."""
 
     def __call__(self, examples: list[dict]) -> dict:
-        row = pack([
-            Row(e["input_ids"], e["positions"], e["last"], [tuple(target) for target in e["targets"]])
-            for e in examples
-        ])
+        row = pack(
+            [
+                Row(e["input_ids"], e["positions"], e["last"], [tuple(target) for target in e["targets"]])
+                for e in examples
+            ]
+        )
         return model_inputs(row, row.targets)
 
 
@@ -57,9 +44,7 @@ def split_batch(inputs: dict) -> list[dict]:
         mine = (start <= kept) & (kept < end)
         part = {name: inputs[name][:, start:end] for name in ("input_ids", "position_ids")}
         part |= {name: inputs[name][:, mine] for name in ("labels", "shift_labels")}
-        parts.append({
-            **part, "attention_mask": mask[:, :, start:end, start:end], "logits_to_keep": kept[mine] - start
-        })
+        parts.append({**part, "attention_mask": mask[:, :, start:end, start:end], "logits_to_keep": kept[mine] - start})
     return parts
 
 
@@ -124,8 +109,9 @@ class TreeTrainer(PatientTrainer):
         return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
 
 
-def train(model, tokenizer, examples, settings: TrainingSettings, folder, validation=None, recipe="one_pass",
-          callbacks=()):
+def train(
+    model, tokenizer, examples, settings: TrainingSettings, folder, validation=None, recipe="one_pass", callbacks=()
+):
     """Fine-tune the adapter of `model` in place; returns the trainer's log history (a list of dictionaries).
 
     examples    one_pass: packed rows; published: (prompt, completion) pairs, one sequence each, loss on every token
@@ -198,7 +184,8 @@ def _said_where(folder):
 def last_checkpoint(folder: Path) -> str | None:
     """The last checkpoint that was written whole: trainer_state.json is its last file, and ends with a brace."""
     whole = [
-        path.parent for path in folder.glob("checkpoint-*/trainer_state.json")
+        path.parent
+        for path in folder.glob("checkpoint-*/trainer_state.json")
         if path.read_text(encoding="utf-8").endswith("}\n")
     ]
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
@@ -211,113 +198,3 @@ def _dataset(examples, tokenizer, trees):
         return Dataset.from_list([{"input_ids": tokens + [tokenizer.eos_token_id]} for tokens in encoded])
     columns = ("input_ids", "positions", "last", "targets")
     return Dataset.from_list([{name: getattr(row, name) for name in columns} for row in examples])
-
-
-# ---- one run's adapter -----------------------------------------------------------------------------------------
-
-
-def examples(task: str, conversations: list[dict], tokenizer, config) -> list:
-    """What `train` takes: packed rows, or in the published recipe (prompt, completion) pairs.
-
-    task  "emotion" or "cause"; the conversations must carry gold labels
-    """
-    if config.recipe == "published":
-        prompts = {"emotion": emotion, "cause": cause}[task].published_prompts
-        return [pair for c in conversations for pair in prompts(c)]
-    rows = _training_rows(task, conversations, tokenizer, config)
-    return pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
-
-
-def tree_lengths(task: str, conversations: list[dict], tokenizer, config) -> list[int]:
-    """Tokens of each conversation with its questions; in the published recipe, of each prompt with its completion."""
-    if config.recipe == "published":
-        return [len(tokenizer(p + c).input_ids) for p, c in examples(task, conversations, tokenizer, config)]
-    return [len(row) for row in _training_rows(task, conversations, tokenizer, config)]
-
-
-def _training_rows(task, conversations, tokenizer, config):
-    if task == "emotion":
-        trees = [emotion.tree(c, train=True) for c in conversations]
-    else:
-        trees = [cause.tree(c, config.cause_form, train=True) for c in conversations]
-    return encode_trees(trees, names_of(conversations), tokenizer, config.max_row_tokens, train=True)
-
-
-def fit(run, task: str, model, tokenizer, conversations: list[dict], validation: list[dict] = (),
-        unlabelled: list[dict] = ()):
-    """The run's adapter of `task`, trained on `conversations` unless it is finished already; (model, history).
-
-    Beside the cause adapter stands what boosted trees learn of its candidates (utils/structure.py).
-    With `text_epochs` it first learns the words of `conversations` and `unlabelled` as a language model does, without
-    any label: task-adaptive pretraining (Gururangan et al., ACL 2020). The history is that of the labels.
-    An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from
-    or no room to write, DoesNotFit where memory does not suffice for a conversation, ModelError for a model that cannot
-    be trained on trees (check_tree_mask).
-    """
-    config, folder, finished = run.config, run.adapter(task), run.history(task)
-    if finished is not None:
-        run.drop_checkpoints(task)  # an interruption may have left them
-        print(f"{folder} holds the finished adapter of this run; remove the folder to train it again.")
-        return load_adapter(model, folder, config.model), finished
-    rows = examples(task, conversations, tokenizer, config)
-    if not rows:
-        raise TrainingError(f"the training split holds no {task} to learn from; give more conversations")
-    if config.recipe == "one_pass" or config.text_epochs:
-        check_tree_mask(model, config.max_row_tokens)
-    limit = positions_of(model) or config.max_row_tokens
-    if config.recipe == "one_pass" and limit < config.max_row_tokens:
-        for given in (conversations, validation):
-            check_positions(_training_rows(task, given, tokenizer, config), names_of(given), limit)
-    learnt = None
-    if task == "cause" and config.recipe == "one_pass" and config.cause_form == "candidates":
-        learnt = structure.learn(conversations, config.seed)
-    set_seed(config.seed)  # the adapter's first weights are random
-    model = add_lora(
-        model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
-    )
-    held_out = examples(task, validation, tokenizer, config) if validation else None
-    of_text = []
-    if config.text_epochs:
-        of_text = _learn_words(model, tokenizer, [*conversations, *unlabelled], config, folder)
-    everyone = [*conversations, *validation]
-    trees = config.recipe == "one_pass"
-    with _conversations_named(everyone, lambda: tree_lengths(task, everyone, tokenizer, config) if trees else []):
-        history = train(model, tokenizer, rows, config.training(task), folder, held_out, config.recipe)
-    gather_adapter(model)
-    if processes().is_main_process:
-        with _said_where(folder):
-            save_adapter(model, folder, config.model)
-            if learnt:
-                structure.save(learnt, folder)
-        run.finish_adapter(task, history, emotion.counts(conversations), of_text, bool(learnt))
-        write_cards(run.train_dir)
-    processes().wait_for_everyone()
-    return model.eval(), history
-
-
-def _learn_words(model, tokenizer, conversations, config, folder) -> list[dict]:
-    """Trains the adapter on the words of `conversations` unless the labels have begun; the trainer's log history."""
-    rows = text_rows(
-        [emotion.text(c) for c in conversations], names_of(conversations), tokenizer, config.max_row_tokens
-    )
-    check_positions(rows, names_of(conversations), positions_of(model))
-    place = folder / "checkpoints" / "text"
-    if last_checkpoint(folder / "checkpoints") is None:
-        packed = pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
-        settings = replace(config.training("text"), report_to="none")  # a tracker follows one run, the labels'
-        with _conversations_named(conversations, lambda: [len(row) for row in rows]):
-            train(model, tokenizer, packed, settings, place)
-    return read_json(Path(last_checkpoint(place / "checkpoints")) / "trainer_state.json")["log_history"]
-
-
-@contextmanager
-def _conversations_named(conversations, lengths):
-    """The trainer knows rows, not conversations: the error for a row of so many tokens as one of these names it.
-    lengths: called only then, and empty in the published recipe, where a row is a prompt."""
-    try:
-        yield
-    except DoesNotFit as error:
-        tokens = lengths()
-        named = [name for name, length in zip(names_of(conversations), tokens) if length == error.tokens]
-        several = "a row (a smaller token_budget makes smaller rows)" if tokens else "a prompt"
-        raise DoesNotFit(" or ".join(named) or several, error.tokens) from error

@@ -1,6 +1,6 @@
 """Will it fit? What a model needs, counted before it is loaded, beside the memory that is free.
 
-    check_memory(config, training=True)     # prints both; NotEnoughMemory names the parameters to change
+check_memory(config, training=True)     # prints both; NotEnoughMemory names the parameters to change
 """
 
 import math
@@ -13,16 +13,16 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv
 from transformers.masking_utils import sdpa_mask
 
-from utils.modeling import PLAIN_UP_TO, add_lora, device, dtype_of, empty_model
+from utils.models.adapters import add_lora
+from utils.models.attention import PLAIN_UP_TO
+from utils.models.load import empty_model
+from utils.system.errors import NotEnoughMemory
+from utils.system.hardware import device, dtype_of
 
 GIB = 2**30
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight: 4 bits, 8 for a block of 64, 32 for 256 blocks (Dettmers et al.)
 TOKENS_A_TARGET = 8  # of a row; on the sample, emotions have 20, causes 9 to 12
 CONTAINER = Path("/sys/fs/cgroup")  # where a container finds its own limits (cgroup v2)
-
-
-class NotEnoughMemory(ValueError):
-    """A model that memory cannot suffice for: the message says how much it needs, and what to change."""
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,15 @@
 """When memory runs out: the same work in smaller parts, with the same results, and a line that says so.
 
-    in_parts = InParts()
-    results = in_parts(step, parts, join, tokens, names)
+in_parts = InParts()
+results = in_parts(step, parts, join, tokens, names)
 """
 
 import math
 
 import torch
 
-# How the CPU's allocators, cuBLAS and older GPU back ends put it in a plain RuntimeError.
-_SAID = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED", "bad_alloc")
-
-
-class DoesNotFit(ValueError):
-    """A single conversation or prompt (`name`, of `tokens` tokens) for which memory does not suffice."""
-
-    def __init__(self, name: str, tokens: int):
-        self.tokens = tokens
-        super().__init__(
-            f"memory ran out on {name} ({tokens} tokens with its questions), which is not done in parts. Leave it out, "
-            "give a smaller model, quantization nf4 or (in training) gradient_checkpointing, or use a larger machine"
-        )
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out: the GPU's, the CPU's or Python's."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)
+from utils.system.errors import DoesNotFit
+from utils.system.hardware import out_of_memory
 
 
 class InParts:
@@ -57,6 +39,7 @@ class InParts:
             torch.cuda.empty_cache()
             print(f"Memory ran out on {sum(tokens)} tokens at once: from here on, as many are done in parts.")
         return [
-            result for part, count, name in zip(parts, tokens, names, strict=True)
+            result
+            for part, count, name in zip(parts, tokens, names, strict=True)
             for result in self(step, [part], join, [count], [name])
         ]

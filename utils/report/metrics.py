@@ -1,6 +1,6 @@
 """The scores: official SemEval-2024 Task 3 metrics for pairs, and accuracy and F1 for emotions.
 
-    python -c "from utils.metrics import *; help(pair_scores)"     (for files: python -m utils.score --help)
+python -c "from utils.metrics import *; help(pair_scores)"     (for files: python -m utils.score --help)
 """
 
 import re
@@ -9,36 +9,29 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from utils.conversations import EMOTIONS, NEUTRAL, PAIRS, is_id, shown
-
-EMOTIONAL = tuple(emotion for emotion in EMOTIONS if emotion != NEUTRAL)
+from utils.data.conversations import PAIRS, is_id
+from utils.data.labels import ECF, LabelSet
+from utils.system.errors import ScoringError, shown
 
 # The published evaluation adds this to every denominator, so its figures stay just below 1.
 _EPSILON = 1e-8
-
 # (subtask, side): the form of a pair's cause, and an example of the pair. Nine digits keep int() quick.
 _NUMBER = "([0-9]{1,9})"
 _CAUSE_FORMS = {
     (1, "gold"): (f"U?{_NUMBER}_(.*)", '["3_joy", "2_the words of the cause"]'),
-    (1, "pred"): (f"U?{_NUMBER}_{_NUMBER}_{_NUMBER}",
-                  '["3_joy", "2_0_5"]: the cause is a range of tokens (its end exclusive), not the words'),
+    (1, "pred"): (
+        f"U?{_NUMBER}_{_NUMBER}_{_NUMBER}",
+        '["3_joy", "2_0_5"]: the cause is a range of tokens (its end exclusive), not the words',
+    ),
     (2, "gold"): (f"U?{_NUMBER}", '["3_joy", "2"]'),
     (2, "pred"): (f"U?{_NUMBER}", '["3_joy", "2"]'),
 }
 
 
-class ScoringError(ValueError):
-    """Input that cannot be scored. `side`, "gold" or "pred", says whose fault it is."""
-
-    def __init__(self, side, where, problem, mend):
-        super().__init__(f"{side}{where and f' conversation {where}'}: {problem}. {mend}.")
-        self.side = side
-
-
 # ---- pairs -------------------------------------------------------------------------------------------------
 
 
-def pair_scores(gold, pred, subtask):
+def pair_scores(gold, pred, subtask, labels: LabelSet = ECF):
     """The official figures of SemEval-2024 Task 3 under their official names, and nothing else.
 
     gold, pred: lists of conversations, matched by conversation_ID; conversations in `pred` only are ignored.
@@ -51,35 +44,39 @@ def pair_scores(gold, pred, subtask):
 
     Raises ScoringError for malformed input and for a conversation of `gold` that `pred` lacks.
     """
-    gold_pairs, pred_pairs = _aligned_pairs(gold, pred, subtask)
-    counts = _pair_counts(gold_pairs, pred_pairs)
+    gold_pairs, pred_pairs = _aligned_pairs(gold, pred, subtask, labels)
+    counts = _pair_counts(gold_pairs, pred_pairs, labels)
     if subtask == 2:
         names = ("{}_pair", "weighted_{}")
         return _named(names, *_pooled_and_weighted(counts, counts[2]))
     scores = {}
-    for kind, kind_counts in (("strict", counts), ("Proportional", _token_counts(gold_pairs, pred_pairs))):
+    for kind, kind_counts in (("strict", counts), ("Proportional", _token_counts(gold_pairs, pred_pairs, labels))):
         pooled, weighted = _pooled_and_weighted(kind_counts, counts[2])
         scores |= _named((f"weighted_{kind}_{{}}", f"{kind}_{{}}"), weighted, pooled)
     return scores
 
 
-def per_emotion_pair_scores(gold, pred):
+def per_emotion_pair_scores(gold, pred, labels: LabelSet = ECF):
     """{emotion: {"precision", "recall", "f1", "support"}} of Subtask 2, for the six emotions.
 
     These are the figures that the official weighted ones average; support is the number of gold pairs.
     Raises ScoringError as `pair_scores` does.
     """
-    counts = _pair_counts(*_aligned_pairs(gold, pred, 2))
-    return _per_emotion(EMOTIONAL, *_precision_recall_f1(counts), counts[2])
+    counts = _pair_counts(*_aligned_pairs(gold, pred, 2, labels), labels)
+    return _per_emotion(labels.emotional, *_precision_recall_f1(counts), counts[2])
 
 
-def pair_counts(gold, pred):
-    """(conversations of `gold`, 3, 6): the hits, predicted and gold pairs of each of EMOTIONAL in Subtask 2.
+def pair_counts(gold, pred, labels: LabelSet = ECF):
+    """(conversations of `gold`, 3, 6): the hits, predicted and gold pairs of each emotional label in Subtask 2.
 
     Raises ScoringError as `pair_scores` does.
     """
-    return np.array([_pair_counts(_pairs(key, one, 2, "gold"), _pairs(key, other, 2, "pred"))
-                     for key, one, other in _aligned(gold, pred)])
+    return np.array(
+        [
+            _pair_counts(_pairs(key, one, 2, "gold", labels), _pairs(key, other, 2, "pred", labels), labels)
+            for key, one, other in _aligned(gold, pred)
+        ]
+    )
 
 
 def weighted_f1(counts):
@@ -91,14 +88,19 @@ def weighted_f1(counts):
 
 def _named(names, *triples):
     measures = ("precision", "recall", "f1")
-    return {name.format(measure): float(value)
-            for name, triple in zip(names, triples) for measure, value in zip(measures, triple)}
+    return {
+        name.format(measure): float(value)
+        for name, triple in zip(names, triples)
+        for measure, value in zip(measures, triple)
+    }
 
 
 def _per_emotion(emotions, precision, recall, f1, support):
     """{emotion: {measure: number}} from arrays with one number an emotion."""
-    return {emotion: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-            for emotion, p, r, f, n in zip(emotions, precision, recall, f1, support)}
+    return {
+        emotion: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+        for emotion, p, r, f, n in zip(emotions, precision, recall, f1, support)
+    }
 
 
 def _precision_recall_f1(counts):
@@ -114,14 +116,14 @@ def _pooled_and_weighted(counts, support):
     return pooled, _precision_recall_f1(counts) @ support / max(support.sum(), 1)
 
 
-def _pair_counts(gold_pairs, pred_pairs):
+def _pair_counts(gold_pairs, pred_pairs, labels):
     """(3, 6): hits, predicted and gold pairs of each emotion."""
     sets = (gold_pairs & pred_pairs, pred_pairs, gold_pairs)
     counters = [Counter(pair[2] for pair in pairs) for pairs in sets]
-    return np.array([[counter[emotion] for emotion in EMOTIONAL] for counter in counters])
+    return np.array([[counter[emotion] for emotion in labels.emotional] for counter in counters])
 
 
-def _token_counts(gold_pairs, pred_pairs):
+def _token_counts(gold_pairs, pred_pairs, labels):
     """(3, 6): tokens in overlaps, predicted spans and gold spans of each emotion.
 
     A gold span that several predictions overlap counts once for each of them: the official figures do so. A
@@ -131,12 +133,12 @@ def _token_counts(gold_pairs, pred_pairs):
     for side, pairs in enumerate((gold_pairs, pred_pairs)):
         for *place, start, end in pairs:
             spans[tuple(place)][side].append((start, end))
-    counts = np.zeros((3, len(EMOTIONAL)))
+    counts = np.zeros((3, len(labels.emotional)))
     for place, sides in spans.items():
         gold, pred = (np.array(side, dtype=int).reshape(-1, 2) for side in sides)
         overlaps = np.minimum(gold[:, None, 1], pred[:, 1]) - np.maximum(gold[:, None, 0], pred[:, 0])
         overlaps = np.maximum(overlaps, 0)  # (gold spans, predicted spans)
-        counts[:, EMOTIONAL.index(place[2])] += (
+        counts[:, labels.emotional.index(place[2])] += (
             overlaps.sum(),
             (pred[:, 1] - pred[:, 0]) @ np.maximum((overlaps > 0).sum(axis=0), 1),
             (gold[:, 1] - gold[:, 0]) @ np.maximum((overlaps > 0).sum(axis=1), 1),
@@ -165,26 +167,27 @@ def _by_id(conversations, side):
     for position, conversation in enumerate(conversations, 1):
         key = conversation.get("conversation_ID")
         if not is_id(key):
-            raise ScoringError(side, f"at position {position}", "it has no conversation_ID, a number or name",
-                               "Give it that of gold")
+            raise ScoringError(
+                side, f"at position {position}", "it has no conversation_ID, a number or name", "Give it that of gold"
+            )
         if str(key) in result:
             raise ScoringError(side, key, "its conversation_ID is there twice", "Keep one of the two")
         result[str(key)] = conversation
     return result
 
 
-def _aligned_pairs(gold, pred, subtask):
+def _aligned_pairs(gold, pred, subtask, labels):
     """Two sets of (conversation, emotion utterance, emotion, cause utterance[, start, end in Subtask 1])."""
     if subtask not in (1, 2):
         raise ValueError(f"subtask {subtask!r}: there is no such subtask. Give 1 or 2.")
     gold_pairs, pred_pairs = set(), set()
     for key, gold_conversation, pred_conversation in _aligned(gold, pred):
-        gold_pairs |= _pairs(key, gold_conversation, subtask, "gold")
-        pred_pairs |= _pairs(key, pred_conversation, subtask, "pred")
+        gold_pairs |= _pairs(key, gold_conversation, subtask, "gold", labels)
+        pred_pairs |= _pairs(key, pred_conversation, subtask, "pred", labels)
     return gold_pairs, pred_pairs
 
 
-def _pairs(key, conversation, subtask, side):
+def _pairs(key, conversation, subtask, side, labels):
     written = conversation.get(PAIRS)
     if not isinstance(written, list):
         problem = f"{PAIRS!r} is not a list" if PAIRS in conversation else f"the key {PAIRS!r} is missing"
@@ -203,9 +206,8 @@ def _pairs(key, conversation, subtask, side):
         if not end or not cause:
             raise ScoringError(side, key, f"the pair {shown(pair)} is malformed", f"Write {example}")
         number, emotion = int(end[1]), end[2]
-        if emotion not in EMOTIONS:
-            raise ScoringError(side, key, f"the pair {shown(pair)} has an unknown emotion",
-                               f"Write one of {', '.join(EMOTIONS)}")
+        if emotion not in labels:
+            raise ScoringError(side, key, f"the pair {shown(pair)} has an unknown emotion", f"Write one of {labels}")
         span = ()
         if subtask == 1:
             if side == "gold":
@@ -214,7 +216,7 @@ def _pairs(key, conversation, subtask, side):
                 span = int(cause[2]), int(cause[3])
             if span[0] > span[1]:
                 raise ScoringError(side, key, f"the range of {pair} ends too early", f"Write {example}")
-        if emotion != NEUTRAL:
+        if emotion != labels.neutral:
             result.add((key, number, emotion, int(cause[1]), *span))
     return result
 
@@ -231,8 +233,12 @@ def _locate(key, texts, number, words):
     if at >= 0:
         start = text.count(" ", 0, at)
         return start, start + len(words)
-    raise ScoringError("gold", key, f"no such cause in utterance {number}: {shown(' '.join(words))}",
-                       "Write the words as the utterance has them, tokens apart by spaces")
+    raise ScoringError(
+        "gold",
+        key,
+        f"no such cause in utterance {number}: {shown(' '.join(words))}",
+        "Write the words as the utterance has them, tokens apart by spaces",
+    )
 
 
 def _utterances(key, conversation, side):
@@ -242,48 +248,50 @@ def _utterances(key, conversation, side):
         raise ScoringError(side, key, "'conversation' is not a list of utterances", "Write [{...}, {...}]")
     numbers = [utterance.get("utterance_ID") for utterance in utterances]
     if not all(isinstance(number, int) for number in numbers) or len(set(numbers)) < len(numbers):
-        raise ScoringError(side, key, "an utterance_ID is missing, no number or there twice",
-                           "Number the utterances 1, 2, 3, ...")
+        raise ScoringError(
+            side, key, "an utterance_ID is missing, no number or there twice", "Number the utterances 1, 2, 3, ..."
+        )
     return dict(zip(numbers, utterances))
 
 
 # ---- emotions ----------------------------------------------------------------------------------------------
 
 
-def emotion_scores(gold, pred):
+def emotion_scores(gold, pred, labels: LabelSet = ECF):
     """Scores of the emotions of utterances, matched by conversation_ID and utterance_ID.
 
     gold, pred: lists of conversations with an `emotion` for each utterance; what `pred` alone has is ignored.
     Returns {"accuracy", "weighted_f1", "macro_f1" (over the seven), "weighted_f1_six" (without neutral),
     "per_emotion": {emotion: {"precision", "recall", "f1", "support"}}, "confusion": 7 x 7 counts as lists, a
-    row a gold emotion, a column a predicted one, in the order of EMOTIONS}. Without the 1e-8 of the pairs.
+    row a gold emotion, a column a predicted one, in the order of `labels`}. Without the 1e-8 of the pairs.
 
     Raises ScoringError for malformed input and for an utterance of `gold` that `pred` lacks.
     """
-    confusion = np.zeros((len(EMOTIONS), len(EMOTIONS)), dtype=int)
+    confusion = np.zeros((len(labels), len(labels)), dtype=int)
     for key, gold_conversation, pred_conversation in _aligned(gold, pred):
         predicted = _utterances(key, pred_conversation, "pred")
         for number, utterance in _utterances(key, gold_conversation, "gold").items():
-            row = _emotion_index(key, number, utterance, "gold")
-            confusion[row, _emotion_index(key, number, predicted.get(number, {}), "pred")] += 1
+            row = _emotion_index(key, number, utterance, "gold", labels)
+            confusion[row, _emotion_index(key, number, predicted.get(number, {}), "pred", labels)] += 1
 
     hits, predicted, support = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
     f1 = 2 * hits / np.maximum(predicted + support, 1)
-    six = [EMOTIONS.index(emotion) for emotion in EMOTIONAL]
+    six = [labels.index(emotion) for emotion in labels.emotional]
     return {
         "accuracy": float(hits.sum() / max(support.sum(), 1)),
         "weighted_f1": float(f1 @ support / max(support.sum(), 1)),
         "macro_f1": float(f1.mean()),
         "weighted_f1_six": float(f1[six] @ support[six] / max(support[six].sum(), 1)),
-        "per_emotion": _per_emotion(EMOTIONS, hits / np.maximum(predicted, 1), hits / np.maximum(support, 1),
-                                    f1, support),
+        "per_emotion": _per_emotion(
+            labels, hits / np.maximum(predicted, 1), hits / np.maximum(support, 1), f1, support
+        ),
         "confusion": confusion.tolist(),
     }
 
 
-def _emotion_index(key, number, utterance, side):
+def _emotion_index(key, number, utterance, side, labels):
     emotion = utterance.get("emotion")
-    if emotion not in EMOTIONS:
+    if emotion not in labels:
         problem = f"utterance {number} has no emotion of this task ({shown(emotion)})"
-        raise ScoringError(side, key, problem, f"Write one of {', '.join(EMOTIONS)}")
-    return EMOTIONS.index(emotion)
+        raise ScoringError(side, key, problem, f"Write one of {labels}")
+    return labels.index(emotion)

@@ -10,7 +10,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
-from utils.modeling import device
+from utils.system.hardware import device
 
 
 def processes() -> PartialState:

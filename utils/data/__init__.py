@@ -1,0 +1,1 @@
+"""What was said? Labels, conversations, splits, sources."""

@@ -1,0 +1,174 @@
+"""Where conversations come from: the sample, a file, a folder, a hub dataset; checked, split and written.
+
+write_splits(source, out)     what generate_input.py does
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from utils.data.conversations import add_video_names, load_conversations, validate_conversations, without_labels
+from utils.data.splits import split_by_file, split_conversations
+from utils.system import places
+from utils.system.errors import ConversationError
+from utils.system.files import read_json, to_json, write_texts
+
+FRACTIONS = (0.8, 0.1, 0.1)
+UNLABELLED_NAMES = ("unlabelled.json", "Subtask_2_test.json")
+
+
+class Data(NamedTuple):
+    """Labelled conversations and where they came from."""
+
+    conversations: list
+    folder: Path  # where a split file and unlabelled conversations are looked for
+    splits: dict | None = None  # the split that the data came in, if they came in one
+    file: Path | None = None  # the one file they were read from
+
+
+def read_data(name, faults=None):
+    """The labelled conversations that `name`, a path or a hub dataset's id, stands for.
+
+    faults: takes those with a fault, here and below (see `validate_conversations`).
+
+    Raises ConversationError for data that cannot be had, found or used.
+    """
+    path = Path(name)
+    if path.is_file():
+        return Data(load_conversations(path, labelled=True, faults=faults), path.parent, file=path)
+    if path.is_dir():
+        # A copy of the hub's dataset has its files further down.
+        plain = any(path.glob("*.json"))
+        if not plain:
+            return read_dataset(path, faults)
+        return Data(load_conversations(path, labelled=True, faults=faults), path)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.endswith(".json"):
+        return read_dataset(download(name), faults)
+    raise ConversationError(f"{name}: no such file or folder. Check it, or name a hub dataset (owner/name).")
+
+
+def download(dataset):
+    """The folder of a hub dataset's JSON files, downloaded once and then cached.
+
+    Raises ConversationError where it cannot be had.
+    """
+    try:
+        # Here, because nobody needs the package or the network for files of their own.
+        from huggingface_hub import snapshot_download
+
+        places.find().read_token()
+        return Path(snapshot_download(dataset, repo_type="dataset", allow_patterns=["*.json"]))
+    except Exception as error:  # a dozen kinds for offline, unknown, gated, ...; each means no data
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ConversationError(
+            f"{dataset}: no such file or folder here, and no download from the Hugging Face hub ({reason}). "
+            "Check the name and the network, or pass a local file."
+        ) from error
+
+
+def read_dataset(folder, faults=None):
+    """A dataset's conversations: `Subtask_2_train.json`, wherever it is, or else a split `utterance` folder.
+
+    Raises ConversationError where it has neither, and for data that cannot be used.
+    """
+    whole = sorted(folder.rglob("Subtask_2_train.json"))
+    if whole:
+        return Data(load_conversations(whole[0], labelled=True, faults=faults), whole[0].parent, file=whole[0])
+    for below in sorted(path for path in folder.rglob("utterance") if path.is_dir()):
+        conversations, splits = [], {}
+        for name in ("train", "dev", "val", "test"):
+            for file in sorted(below.glob(f"*{name}*.json")):
+                part = load_conversations(file, labelled=True, faults=faults)
+                splits.setdefault(name, []).extend(conversation["conversation_ID"] for conversation in part)
+                conversations += part
+        if "train" in splits:
+            return Data(validate_conversations(conversations, below, labelled=True), below, splits)
+    if any(folder.glob("*.json")):
+        return Data(load_conversations(folder, labelled=True, faults=faults), folder)
+    raise ConversationError(
+        f"{folder}: found neither Subtask_2_train.json nor an utterance folder with "
+        "train.json, dev.json and test.json. Name the file that holds the conversations."
+    )
+
+
+def beside(name, folder):
+    """`name` as a path; a bare file name that is not here may also stand in `folder`."""
+    path = Path(name)
+    elsewhere = folder / path
+    return elsewhere if path.name == name and not path.exists() and elsewhere.exists() else path
+
+
+def split(data, splits=None, fractions=None, all_train=False, seed=42, skipped=()):
+    """{"train": [...], "val": [...], "test": [...]} of `data` (a Data).
+
+    splits     a file of ids, {"train": [ids], "dev": [ids], "test": [ids]}; it may name the `skipped` ids
+    fractions  shares of train, val and test, dealt by `seed`; default: the split that the data came in, or FRACTIONS
+    all_train  everything in train
+
+    Raises FileError and ConversationError.
+    """
+    if all_train:
+        return {"train": data.conversations, "val": [], "test": []}
+    if splits:
+        path = beside(splits, data.folder)
+        return split_by_file(data.conversations, read_json(path), path, skipped)
+    if data.splits and not fractions:
+        return split_by_file(data.conversations, data.splits, data.folder)
+    return split_conversations(data.conversations, fractions or FRACTIONS, seed)
+
+
+def read_unlabelled(data, name=None, faults=None):
+    """The conversations for inference, without labels; None where none are named or found.
+
+    Raises ConversationError for a file that cannot be used.
+    """
+    if name:
+        path = beside(name, data.folder)
+    else:
+        found = [data.folder / name for name in UNLABELLED_NAMES if (data.folder / name).is_file()]
+        found = [path for path in found if path != data.file]
+        if not found:
+            return None
+        path = found[0]
+    found = load_conversations(path, labelled=False, faults=faults)
+    return [without_labels(conversation) for conversation in found]
+
+
+def repeated(parts):
+    """For val and test, how many of their conversations stand word for word in train: {name: count}, without zeros."""
+
+    def words(conversation):
+        return tuple((u["speaker"], u["text"]) for u in conversation["conversation"])
+
+    known = {words(c) for c in parts["train"]}
+    counts = {name: sum(words(c) in known for c in parts[name]) for name in ("val", "test")}
+    return {name: count for name, count in counts.items() if count}
+
+
+def write_splits(data, out, unlabelled=None, skip_invalid=False, **how):
+    """Reads, checks and splits everything, and only then writes `out`/{train,val,test,unlabelled}/conversations.json.
+
+    data          a file, a folder or a hub dataset (see `read_data`)
+    unlabelled    a file of conversations for inference; default: one of UNLABELLED_NAMES beside the data
+    skip_invalid  leave out conversations with a fault instead of stopping at the first
+    how           see `split`
+
+    Returns ({name: conversations} as written, how many sound labelled conversations are in no split, messages of
+    the conversations that were skipped).
+
+    Raises ConversationError for input that cannot be used, and OSError where nothing can be written.
+    """
+    faults = [] if skip_invalid else None
+    data = read_data(data, faults)
+    parts = split(data, skipped=[key for key, _ in faults or []], **how)
+    left_out = len(data.conversations) - sum(map(len, parts.values()))
+    unlabelled = read_unlabelled(data, unlabelled, faults)
+    if unlabelled is not None:
+        parts["unlabelled"] = unlabelled
+    write_texts(
+        {
+            Path(out) / name / "conversations.json": to_json(add_video_names(conversations))
+            for name, conversations in parts.items()
+        }
+    )
+    return parts, left_out, [message for _, message in faults or []]

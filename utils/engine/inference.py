@@ -1,0 +1,171 @@
+"""Inference by exact scoring: the log-probability of every allowed answer, one forward pass a row of trees.
+
+The published recipe's batched `generate` is here too. With a `Journal`, inference that was interrupted continues where
+it stopped.
+"""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import torch
+
+from utils.engine.memory import InParts
+from utils.engine.prefix_tree import Node, Row, model_inputs, pack, plan_rows
+from utils.engine.processes import divided
+from utils.engine.rows import check_positions, encode_trees
+from utils.models.attention import check_tree_mask, float32_head, positions_of
+from utils.system.errors import ModelError
+from utils.system.files import naming
+
+
+class Journal:
+    """Finished forward passes on disk, so that the same inference, run again, goes on behind the last one.
+
+    A line of the file is [key, result], and the key is a hash of all that the result follows from.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.results = Path(path), {}
+        for line in self.path.read_text("utf-8", "replace").splitlines() if self.path.is_file() else ():
+            try:
+                self.results.update([json.loads(line)])
+            except ValueError:  # an empty line, or one that an interruption cut off
+                continue
+
+    def __call__(self, origin, compute):
+        """The result for `origin` (whatever determines it, with a faithful repr), computed unless it is known."""
+        key = hashlib.sha256(repr(origin).encode("utf-8", "surrogatepass")).hexdigest()
+        if key not in self.results:
+            self.results[key] = compute()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # The line break first: the last line may be cut off.
+            with naming(self.path), self.path.open("a", encoding="utf-8") as file:
+                file.write(f"\n{json.dumps([key, self.results[key]])}")
+        return self.results[key]
+
+
+def _remembered(journal: Journal | None, origin, compute):
+    return journal(origin, compute) if journal else compute()
+
+
+def fingerprint(model) -> str:
+    """What a result owes to the model: its name, precision and the adapter's weights."""
+    digest = hashlib.sha256(f"{model.config.name_or_path} {model.dtype}".encode())
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            digest.update(parameter.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def input_device(model) -> torch.device:
+    """Where the model's inputs go. The first weights of an offloaded model may be nowhere until they are needed, and
+    then its hooks move what comes from the CPU."""
+    return torch.device("cpu") if model.device.type == "meta" else model.device
+
+
+@torch.no_grad()
+def score_row(model, row: Row) -> list[list[float]]:
+    """Log-probability of every allowed answer of every question in `row`: questions x answers. One forward pass.
+
+    Raises ModelError where the model gives no numbers.
+    """
+    targets = sorted({target for question in row.answers for answer in question for target in answer})
+    if not targets:
+        return []
+    inputs = model_inputs(row, sorted({(index, 0) for index, _ in targets}), input_device(model))
+    kept = {index: slot for slot, index in enumerate(inputs["logits_to_keep"].tolist())}
+    del inputs["labels"], inputs["shift_labels"]
+    with float32_head(model):
+        logits = model(**inputs, use_cache=False).logits[0].float()
+    slots = torch.tensor([kept[index] for index, _ in targets], device=logits.device)
+    tokens = torch.tensor([token for _, token in targets], device=logits.device)
+    values = (logits[slots, tokens] - logits.logsumexp(-1)[slots]).tolist()
+    if not all(map(math.isfinite, values)):
+        raise ModelError(f"the model's scores in {model.dtype} are no numbers: give precision bfloat16 or float32")
+    logp = dict(zip(targets, values))
+    return [[sum(logp[target] for target in answer) for answer in question] for question in row.answers]
+
+
+def score_trees(
+    model,
+    tokenizer,
+    trees: list[Node],
+    names: list[str],
+    token_budget: int,
+    max_row_tokens: int,
+    progress: str | None = None,
+    journal: Journal | None = None,
+) -> list[list[list[float]]]:
+    """For each tree, for each of its questions, the log-probability of each allowed answer.
+
+    Short trees share a row of up to `token_budget` tokens, or of fewer where memory runs out. Raises TrainingError
+    for a tree longer than `max_row_tokens` or than the model can read, DoesNotFit for one that memory does not suffice
+    for, ModelError for a model that cannot read trees.
+    """
+    check_tree_mask(model, max_row_tokens)
+    rows = encode_trees(trees, names, tokenizer, max_row_tokens, train=False)
+    check_positions(rows, names, positions_of(model))
+    results, in_parts = [None] * len(rows), InParts()
+    origin = fingerprint(model) if journal else ""
+
+    def score(group):
+        trees, lengths = [rows[i] for i in group], [len(rows[i]) for i in group]
+        found = in_parts(lambda row: score_row(model, row), trees, pack, lengths, [names[i] for i in group])
+        return [question for scores in found for question in scores]
+
+    def known(group):
+        return _remembered(journal, (origin, pack([rows[i] for i in group])), lambda: score(group))
+
+    groups = plan_rows([len(row) for row in rows], token_budget)
+    with float32_head(model):  # here too, so that its weights are converted once
+        for group, scores in zip(groups, divided(groups, known, progress, "row")):
+            scores = iter(scores)
+            for i in group:
+                results[i] = [next(scores) for _ in rows[i].answers]
+    return results
+
+
+# ---- the published recipe ------------------------------------------------------------------------------------
+
+
+def generate_published(
+    model,
+    tokenizer,
+    prompts: list[tuple[str, str]],
+    new_tokens: int,
+    batch_size: int,
+    progress: str,
+    journal: Journal | None = None,
+):
+    """What `generate` writes behind each prompt, greedily, in left-padded batches. `prompts` are (name, text).
+
+    Raises DoesNotFit for a prompt that memory does not suffice for.
+    """
+    origin, in_parts = fingerprint(model) if journal else "", InParts()
+
+    def generate(names, batch):
+        tokens = [len(tokenizer(prompt).input_ids) for prompt in batch]
+        found = in_parts(lambda some: _generate(model, tokenizer, some, new_tokens), batch, list, tokens, names)
+        return [text for part in found for text in part]
+
+    def known(batch):
+        names, texts = map(list, zip(*batch))
+        return _remembered(journal, (origin, texts, new_tokens), lambda: generate(names, texts))
+
+    batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
+    return [text for texts in divided(batches, known, progress, "batch") for text in texts]
+
+
+@torch.no_grad()
+def _generate(model, tokenizer, prompts, new_tokens):
+    side, tokenizer.padding_side = tokenizer.padding_side, "left"
+    try:
+        batch = tokenizer(prompts, return_tensors="pt", padding=True, split_special_tokens=True)
+    finally:
+        tokenizer.padding_side = side
+    written = model.generate(
+        **batch.to(input_device(model)), max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+    )
+    return tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)

@@ -1,0 +1,1 @@
+"""What computes? Models, attention, adapters, memory needs, the hub."""

@@ -1,0 +1,1 @@
+"""What was done? Runs, adapters, predictions, provenance, cards."""

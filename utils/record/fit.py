@@ -1,0 +1,131 @@
+"""One run's adapter: trained, or resumed where it was interrupted, and recorded.
+
+model, history = fit(run, run.config.task("emotion"), model, tokenizer, conversations, validation)
+"""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from transformers import set_seed
+
+from utils.config import Config
+from utils.data.conversations import names_of
+from utils.engine.processes import processes
+from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
+from utils.engine.trainer import _said_where, last_checkpoint, train
+from utils.models.adapters import add_lora, gather_adapter, load_adapter, save_adapter
+from utils.models.attention import check_tree_mask, positions_of
+from utils.record.card import write_cards
+from utils.record.run import Run
+from utils.system.errors import DoesNotFit, TrainingError
+from utils.system.files import read_json
+from utils.tasks import cause_structure, emotion
+from utils.tasks.task import Task
+
+
+def examples(task: Task, conversations: list[dict], tokenizer, config: Config) -> list:
+    """What `train` takes: packed rows, or in the published recipe (prompt, completion) pairs. The conversations must
+    carry gold labels."""
+    if config.recipe == "published":
+        return [pair for c in conversations for pair in task.prompts(c)]
+    rows = _training_rows(task, conversations, tokenizer, config)
+    return pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
+
+
+def tree_lengths(task: Task, conversations: list[dict], tokenizer, config: Config) -> list[int]:
+    """Tokens of each conversation with its questions; in the published recipe, of each prompt with its completion."""
+    if config.recipe == "published":
+        return [len(tokenizer(p + c).input_ids) for p, c in examples(task, conversations, tokenizer, config)]
+    return [len(row) for row in _training_rows(task, conversations, tokenizer, config)]
+
+
+def _training_rows(task, conversations, tokenizer, config):
+    trees = [task.tree(c, train=True) for c in conversations]
+    return encode_trees(trees, names_of(conversations), tokenizer, config.max_row_tokens, train=True)
+
+
+def fit(
+    run: Run,
+    task: Task,
+    model,
+    tokenizer,
+    conversations: list[dict],
+    validation: list[dict] = (),
+    unlabelled: list[dict] = (),
+):
+    """The run's adapter of `task`, trained on `conversations` unless it is finished; (model, history).
+
+    task  from `run.config.task(name)`. Beside a cause adapter stand its boosted trees (utils/tasks/cause_structure.py).
+    With `text_epochs` it first learns the words of `conversations` and `unlabelled` as a language model does, without
+    any label: task-adaptive pretraining (Gururangan et al., ACL 2020). The history is that of the labels.
+    An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from
+    or no room to write, DoesNotFit where memory does not suffice for a conversation, ModelError for a model that cannot
+    be trained on trees (check_tree_mask).
+    """
+    config, folder, finished = run.config, run.adapter(task.name), run.history(task.name)
+    if finished is not None:
+        run.drop_checkpoints(task.name)  # an interruption may have left them
+        print(f"{folder} holds the finished adapter of this run; remove the folder to train it again.")
+        return load_adapter(model, folder, config.model), finished
+    rows = examples(task, conversations, tokenizer, config)
+    if not rows:
+        raise TrainingError(f"the training split holds no {task.name} to learn from; give more conversations")
+    if config.recipe == "one_pass" or config.text_epochs:
+        check_tree_mask(model, config.max_row_tokens)
+    limit = positions_of(model) or config.max_row_tokens
+    if config.recipe == "one_pass" and limit < config.max_row_tokens:
+        for given in (conversations, validation):
+            check_positions(_training_rows(task, given, tokenizer, config), names_of(given), limit)
+    learnt = task.beside(conversations, config.seed) if config.recipe == "one_pass" else None
+    set_seed(config.seed)  # the adapter's first weights are random
+    model = add_lora(
+        model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
+    )
+    held_out = examples(task, validation, tokenizer, config) if validation else None
+    of_text = []
+    if config.text_epochs:
+        of_text = _learn_words(model, tokenizer, [*conversations, *unlabelled], config, folder)
+    everyone = [*conversations, *validation]
+    trees = config.recipe == "one_pass"
+    with _conversations_named(everyone, lambda: tree_lengths(task, everyone, tokenizer, config) if trees else []):
+        history = train(model, tokenizer, rows, config.training(task.name), folder, held_out, config.recipe)
+    gather_adapter(model)
+    if processes().is_main_process:
+        with _said_where(folder):
+            save_adapter(model, folder, config.model)
+            if learnt:
+                cause_structure.save(learnt, folder)
+        counted = emotion.counts(conversations, task.labels)
+        run.finish_adapter(task.name, history, counted, of_text, bool(learnt))
+        write_cards(run.train_dir)
+    processes().wait_for_everyone()
+    return model.eval(), history
+
+
+def _learn_words(model, tokenizer, conversations, config, folder) -> list[dict]:
+    """Trains the adapter on the words of `conversations` unless the labels have begun; the trainer's log history."""
+    rows = text_rows(
+        [emotion.text(c) for c in conversations], names_of(conversations), tokenizer, config.max_row_tokens
+    )
+    check_positions(rows, names_of(conversations), positions_of(model))
+    place = folder / "checkpoints" / "text"
+    if last_checkpoint(folder / "checkpoints") is None:
+        packed = pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
+        settings = replace(config.training("text"), report_to="none")  # a tracker follows one run, the labels'
+        with _conversations_named(conversations, lambda: [len(row) for row in rows]):
+            train(model, tokenizer, packed, settings, place)
+    return read_json(Path(last_checkpoint(place / "checkpoints")) / "trainer_state.json")["log_history"]
+
+
+@contextmanager
+def _conversations_named(conversations, lengths):
+    """The trainer knows rows, not conversations: the error for a row of so many tokens as one of these names it.
+    lengths: called only then, and empty in the published recipe, where a row is a prompt."""
+    try:
+        yield
+    except DoesNotFit as error:
+        tokens = lengths()
+        named = [name for name, length in zip(names_of(conversations), tokens) if length == error.tokens]
+        several = "a row (a smaller token_budget makes smaller rows)" if tokens else "a prompt"
+        raise DoesNotFit(" or ".join(named) or several, error.tokens) from error

@@ -1,0 +1,305 @@
+"""Run folders: what a run was (config.json), its inputs, adapters and outputs.
+
+    config, run = open_run(globals(), "1_emotion_recognition_training")
+    run.conversations("train", labelled=True); run.adapter("emotion"); run.train_dir; run.test_dir
+
+results_train/<run_name>/ holds the adapters and inference on labelled conversations held out of training;
+results_test/<run_name>/ inference on unlabelled ones. Nothing is written outside the two.
+"""
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from utils.config import Config
+from utils.data.conversations import load_conversations
+from utils.data.sources import write_splits
+from utils.data.splits import count_table
+from utils.record.adapter import other_adapter
+from utils.record.card import write_cards
+from utils.record.provenance import fingerprints, revision, versions, weights_of
+from utils.record.stages import FIRST, INFERENCE
+from utils.system import places
+from utils.system.errors import RunError
+from utils.system.files import read_json, write_json
+from utils.system.places import ROOT
+from utils.tasks.cause import with_gold_causes
+from utils.tasks.task import Task
+
+
+def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Config, "Run"]:
+    """The checked parameters among a notebook's globals(), and the run's folders opened for this notebook, below
+    `root` (default: where the place keeps results). Where the default input is missing, the sample is split.
+
+    Raises ConfigError for a parameter that cannot be, RunError for folders that hold another run.
+    """
+    config = Config.of(values)
+    root = root or places.find().results
+    path = root / "results_train" / config.run_name / "config.json"
+    records = read_json(path) if path.is_file() else {}
+    _found_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
+    return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
+
+
+def _found_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
+    """The folder of a run's input. Where the default one is missing, the sample is split into it, unless the run's
+    records (`recorded`: its fingerprints) are of other conversations."""
+    folder = places.find().find_input(input_dir, root)
+    if input_dir == Config.input_dir and not folder.exists():
+        sample = ROOT / "data" / "sample"
+        with tempfile.TemporaryDirectory() as place:
+            write_splits(sample, place)
+            is_sample = recorded.items() <= fingerprints(Path(place)).items()
+        if is_sample:
+            parts, *_ = write_splits(sample, folder)
+            print(count_table(parts))
+            print(f"the sample, written to {folder}/{{{','.join(parts)}}}/conversations.json")
+    return folder
+
+
+_held = {}  # this process's locks: a notebook may open its run again
+
+
+def _hold(folder: Path):
+    """Keep other processes out of a run folder as long as this one lives. Raises RunError where one is in. Processes
+    that were started together are held by the first of them."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _held.setdefault(folder, FileLock(folder / ".lock"))
+    try:
+        if not lock.is_locked:
+            lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(
+            f"another process works in {folder}: let it end (a notebook that was stopped keeps it until its "
+            "kernel is shut down), or choose another run_name"
+        ) from error
+    except (OSError, NotImplementedError):  # a disk that knows no locks, such as a mounted drive
+        pass
+
+
+# What may be another: the first refuses long conversations and changes nothing else; the others change inference by
+# rounding alone.
+LIMITS, OF_INFERENCE = {"max_row_tokens"}, {"token_budget", "offload"}
+
+
+class Run:
+    """The folders of one run, opened for one notebook.
+
+    config.json gathers, notebook by notebook, the parameters, fingerprints of the input, the code's revision and the
+    package versions. Opening refuses (RunError) a folder in which this or another notebook ran with other
+    parameters or on other data: nothing written is lost, and no conversation moves from training to test.
+    """
+
+    def __init__(self, config: Config, notebook: str, names: list[str], root: Path = ROOT):
+        """`names`: the parameters that this notebook uses; only they are recorded and compared."""
+        self.config, self.notebook, self.root = config, notebook, Path(root)
+        self.train_dir = self.root / "results_train" / config.run_name
+        self.test_dir = self.root / "results_test" / config.run_name
+        self.input_dir = places.find().find_input(config.input_dir, self.root)
+        self._adapter_used = None
+        parameters = {name: value for name, value in config.as_dict().items() if name in names}
+        record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
+        record |= {"revision": revision(), "versions": versions()}
+        for path in self._records():
+            self._check(path, record)
+        _hold(self.train_dir)
+        for path in self._records():
+            before = read_json(path) if path.is_file() else {}
+            made_by = before.get(notebook, {}).get("adapter")  # whose outputs are there, until `finish`
+            write_json({**before, notebook: record | ({"adapter": made_by} if made_by else {})}, path)
+
+    def _check(self, path, record):
+        here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict()
+        for notebook, before in (read_json(path) if path.is_file() else {}).items():
+            if before.get("input") and not record["input"]:
+                raise RunError(
+                    f"{self.input_dir}, whose conversations this run is on, is not here: make it again with "
+                    f"{FIRST['train']}, or choose another run_name"
+                )
+            there = {**before["parameters"], **before.get("input", record["input"])}
+            names = {*there, *here} if notebook == self.notebook else {*there} & {*here} | {*record["input"]}
+            names -= LIMITS | (OF_INFERENCE if {self.notebook, notebook} & {*INFERENCE} else set())
+            # A parameter that came after the run has a default which leaves all as it was.
+            values = {n: [one.get(n, defaults.get(n)) for one in (there, here)] for n in sorted(names)}
+            changed = {n: both for n, both in values.items() if both[0] != both[1]}
+            if changed:
+                difference = ", ".join(f"{n} {one!r} there, {other!r} here" for n, (one, other) in changed.items())
+                raise RunError(
+                    f"{path.parent} already holds another run ({difference}, in {notebook}). Choose another "
+                    "run_name, or remove that folder first"
+                )
+
+    def _records(self) -> list[Path]:
+        """The files that record the run's parameters."""
+        return [folder / "config.json" for folder in (self.train_dir, self.test_dir)]
+
+    # ---- inputs ----------------------------------------------------------------------------------------------
+
+    def conversations(self, split: str, labelled: bool) -> list[dict]:
+        """The conversations of a split of `input_dir`, or [] where the split is empty or (but for train) absent."""
+        path = self.input_dir / split / "conversations.json"
+        if not path.is_file():
+            if split == "train":
+                raise RunError(f"{path} is missing: run {FIRST['train']} first")
+            return []
+        return load_conversations(path, labelled=labelled, allow_empty=split != "train")
+
+    def training_conversations(self, task: Task) -> list[dict]:
+        """What `task` is trained on: the train split. With cause_emotions="predicted" a task on emotions reads what
+        notebook 2 predicted, with the gold causes."""
+        train = self.conversations("train", labelled=True)
+        if not task.on_emotions or self.config.cause_emotions == "gold":
+            return train
+        predicted = self.emotion_labelled(self.train_dir, "train", name="train_emotions")
+        return [with_gold_causes(one, gold, task.labels) for one, gold in zip(predicted, train, strict=True)]
+
+    def unlabelled_words(self) -> list[dict]:
+        """The unlabelled conversations that are read before the labels, [] without `text_epochs`. Those with three
+        utterances in a row that are held out too, in val or test (or all of a shorter one's), are left out: scores must
+        not gain from having read them."""
+        if not self.config.text_epochs:
+            return []
+
+        def passages(c):
+            texts = [" ".join(u["text"].lower().split()) for u in c["conversation"]]
+            return {tuple(texts[i : i + 3]) for i in range(max(1, len(texts) - 2))}
+
+        held_out = [c for split in ("val", "test") for c in self.conversations(split, labelled=True)]
+        known = set().union(*map(passages, held_out))
+        given = self.conversations("unlabelled", labelled=False)
+        kept = [c for c in given if not passages(c) & known]
+        if len(kept) < len(given):
+            print(
+                f"{len(given) - len(kept)} of {len(given)} unlabelled conversations also stand in val or test: "
+                "their words are not read before the labels"
+            )
+        return kept
+
+    def emotion_labelled(self, folder: Path, split: str, name: str = "emotion_labelled_data") -> list[dict]:
+        """Notebook 2's output for a split, or [] where the split has no conversations."""
+        if not self.conversations(split, labelled=split != "unlabelled"):
+            return []
+        path = folder / f"{name}.json"
+        for file in (path, folder / f"{name}_probabilities.json"):
+            if not file.is_file():
+                raise RunError(f"{file} is missing: run {FIRST['emotion labels']} first{places.find().or_bring}")
+        if other_adapter(read_json(folder / "config.json"), "2_emotion_inference", self.adapter("emotion")):
+            raise RunError(
+                f"{path} is of an emotion adapter that was trained again since: run {FIRST['emotion labels']} first"
+            )
+        conversations = load_conversations(path)
+        lengths = [len(one) for one in read_json(folder / f"{name}_probabilities.json")]
+        if lengths != [len(c["conversation"]) for c in conversations]:
+            raise RunError(
+                f"{path}: it has other utterances than {name}_probabilities.json beside it: run "
+                f"{FIRST['emotion labels']} again"
+            )
+        for c in conversations:
+            if any("emotion" not in u for u in c["conversation"]):
+                raise RunError(
+                    f"{path}: conversation {c['conversation_ID']} lacks emotions: run {FIRST['emotion labels']} again"
+                )
+        return conversations
+
+    def adapter(self, task: str) -> Path:
+        """Folder of the adapter of `task`, "emotion" or "cause"."""
+        return self.train_dir / "adapters" / task
+
+    def finished_adapter(self, task: str) -> Path:
+        """The same, once it has been trained; otherwise RunError names the notebook to run first."""
+        folder = self.adapter(task)
+        if not (folder / "training.json").is_file():
+            raise RunError(
+                f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first{places.find().or_bring}"
+            )
+        if (folder / "adapter_model.safetensors").is_file():
+            self._adapter_used = weights_of(folder)
+            self._record_adapter(only_first=True)
+        return folder
+
+    def _record_adapter(self, only_first=False):
+        """Record whose outputs this notebook writes; `only_first`: not in place of another's, whose outputs may still
+        be there."""
+        for path in self._records() if self._adapter_used else []:
+            records = read_json(path)
+            if not (only_first and "adapter" in records[self.notebook]):
+                records[self.notebook]["adapter"] = self._adapter_used
+                write_json(records, path)
+
+    def finish_adapter(
+        self,
+        task: str,
+        history: list[dict],
+        emotions: dict[str, int],
+        of_text: list[dict] = (),
+        structure: bool = False,
+    ):
+        """Mark the adapter as finished: every parameter, the code's revision, how often training saw each emotion
+        (`emotions`) and the trainer's log, of the words too where they came first (`of_text`), and whether
+        utils/structure.py has its file there, stand in its training.json. Its checkpoints are removed."""
+        folder = self.adapter(task)
+        record = {"parameters": self.config.as_dict(), "revision": revision(), "emotions": emotions, "history": history}
+        record |= {"text_history": of_text} if of_text else {}
+        if structure:
+            record["structure"] = {"revision": revision(), "scikit-learn": versions()["scikit-learn"]}
+        record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(record, folder / "training.json")  # first: on a full disk the checkpoints are still needed
+        self.drop_checkpoints(task)
+
+    def drop_checkpoints(self, task: str):
+        """Remove what only an unfinished training needs."""
+        shutil.rmtree(self.adapter(task) / "checkpoints", ignore_errors=True)
+
+    def history(self, task: str) -> list[dict] | None:
+        """The trainer's log of a finished adapter, or None where it has not been trained."""
+        path = self.adapter(task) / "training.json"
+        return read_json(path)["history"] if path.is_file() else None
+
+    # ---- outputs ---------------------------------------------------------------------------------------------
+
+    def inference(self) -> tuple:
+        """(settings, journal), the last arguments of utils.tasks.ask.predict: an interrupted inference continues where
+        it stopped."""
+        from utils.engine.inference import Journal  # here, so that results are read without loading torch
+
+        return self.config.inference(), Journal(self.train_dir / "unfinished.jsonl")
+
+    def finish(self):
+        """The notebook's outputs are written: forget the journal, and record the adapter that made them. The adapters'
+        cards take the scores in."""
+        self._record_adapter()
+        (self.train_dir / "unfinished.jsonl").unlink(missing_ok=True)
+        write_cards(self.train_dir)
+
+    def hand_over(self):
+        """Ends a notebook: the results go where a person finds them (places.Place.hand_over), and another process, such
+        as the next notebook's kernel, may open the run."""
+        try:  # to where the run was opened, also where a Drive was mounted since
+            replace(places.find(), results=self.root).hand_over(self.train_dir, self.test_dir)
+        finally:
+            if lock := _held.pop(self.train_dir, None):
+                lock.release()
+
+    def add_metrics(self, section: str, values: dict):
+        """Set one section of the run's metrics.json, leaving the others as they are."""
+        path = self.train_dir / "metrics.json"
+        metrics = read_json(path) if path.is_file() else {}
+        metrics[section] = values
+        write_json(metrics, path)
+
+    def save_emotions(self, folder: Path, conversations: list[dict], probabilities: list, name="emotion_labelled_data"):
+        """Notebook 2's output: the conversations with their emotions, and the probabilities beside them."""
+        write_json(conversations, folder / f"{name}.json")
+        write_json(probabilities, folder / f"{name}_probabilities.json")
+
+    def emotion_probabilities(self, folder: Path, name="emotion_labelled_data") -> list:
+        """The probabilities that `save_emotions` wrote: for each conversation utterances x 7."""
+        path = folder / f"{name}_probabilities.json"
+        return read_json(path) if path.is_file() else []

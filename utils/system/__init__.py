@@ -1,0 +1,1 @@
+"""What machine and what user? Errors, files, places, hardware."""

@@ -1,0 +1,146 @@
+"""Files: JSON in with clear errors, every file out whole or not at all.
+
+read_json(path)            write_json(data, path)
+write_texts({path: text})  several files, all of them or none
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import uuid
+from collections import Counter
+from pathlib import Path
+
+from utils.system.errors import ConversationError, shown
+
+_DEEPEST = 100  # levels of nesting; copying and writing recurse, and Python's stack ends at some hundreds
+
+
+# ---- files -------------------------------------------------------------------------------------------------
+
+
+def read_json(path):
+    """What the JSON file at `path` holds. A byte-order mark is accepted.
+
+    Raises ConversationError for a file that is missing, unreadable, empty, not UTF-8 or not JSON, and for JSON that
+    would not survive: a key twice in one object, NaN, infinity, half characters, nesting without end.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConversationError(f"{path}: no such file. Check the path, or write the file first.") from None
+    except OSError as error:
+        raise ConversationError(f"{path}: cannot be read ({error.strerror}). Give another file.") from error
+    except UnicodeDecodeError as error:
+        raise ConversationError(f"{path}: not UTF-8 (byte {error.start}). Save the file as UTF-8.") from error
+    return parse_json(text, path)
+
+
+def parse_json(text, path):
+    """What the JSON `text` holds, under the same conditions; `path` is what messages call it."""
+    if not text.strip():
+        raise ConversationError(f"{path}: the file is empty. It must hold JSON; write it again.")
+    try:
+        data = json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_finite)
+        if _is_deep(data):
+            raise ValueError(f"nested deeper than {_DEEPEST} levels")
+        # JSON can spell half a character (\ud83d alone), which no UTF-8 file and no tokenizer can hold.
+        if re.search(r"\\u[dD][89a-fA-F]", text):
+            json.dumps(data, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ConversationError(
+            f"{path}: holds half a character ({half!r}, a lone surrogate). Write the whole one, or remove it."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConversationError(
+            f"{path}: not JSON that can be used ({error}). Mend the file or write it again."
+        ) from error
+    return data
+
+
+def _object(members):
+    """An object of JSON, whose parser keeps the last of two equal keys and says nothing."""
+    result = dict(members)
+    if len(result) < len(members):
+        twice = Counter(key for key, _ in members).most_common(1)[0][0]
+        raise ValueError(f"the key {shown(twice)} is there twice in one object")
+    return result
+
+
+def _finite(text):
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{shown(text)} is no finite number")
+    return number
+
+
+def _is_deep(data):
+    level = [[data]]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+    return bool(level)
+
+
+@contextlib.contextmanager
+def naming(path):
+    """A full disk's OSError names no file; here it names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write_texts(texts):
+    """Writes {path: text, or bytes} as UTF-8, all of them or none, and creates the folders above them.
+
+    Raises OSError where a file cannot be written; what stood at the paths is then still there.
+    """
+    temporaries = {}
+    try:
+        for path, text in texts.items():
+            path = Path(path).resolve()  # through a link to its file, so that the link survives
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():  # the rename would find out too late
+                raise IsADirectoryError(f"{path}: a folder stands where a file is to be written")
+            # In the same folder, because a rename is atomic only within one file system. Not by tempfile, whose
+            # files nobody else may read.
+            temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+            temporaries[temporary] = path
+            with naming(path), open(temporary, "xb") as file:
+                file.write(text if isinstance(text, bytes) else text.encode("utf-8"))
+                file.flush()
+                os.fsync(file.fileno())
+        for temporary, path in temporaries.items():
+            os.replace(temporary, path)
+    finally:
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(text, path):
+    """Writes `text` to `path`, whole or not at all (see `write_texts`)."""
+    write_texts({path: text})
+
+
+def to_json(data):
+    """`data` as readable JSON. Raises TypeError for what JSON cannot hold."""
+    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+
+
+def write_json(data, path):
+    """Writes `data` to `path` as readable JSON, whole or not at all (see `write_texts`).
+
+    Raises TypeError for what JSON cannot hold, OSError where the file cannot be written.
+    """
+    write_text(to_json(data), path)

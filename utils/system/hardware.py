@@ -1,0 +1,74 @@
+"""What this machine computes with: device, precision, compiler; and whether an error says that memory ran out."""
+
+import functools
+import os
+import subprocess
+import sys
+
+import torch
+
+from utils.system import places
+from utils.system.errors import ModelError
+
+PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+def device() -> torch.device:
+    """Where the model goes: the first accelerator, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+
+
+def choose_precision(kind: str | None = None, capability=None, cpu_bfloat16: bool | None = None) -> str:
+    """The precision that this hardware computes in: bfloat16 or float16 on a GPU (places.gpu_precision), float32 on
+    CPUs without bfloat16 units, where it is five times faster than bfloat16. The arguments stand for the hardware
+    found, so that tests can imitate it.
+    """
+    kind = kind or device().type
+    if kind == "cuda":
+        return places.gpu_precision(capability or torch.cuda.get_device_capability())
+    if kind == "cpu":
+        if cpu_bfloat16 is None:
+            cpu_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+            cpu_bfloat16 = cpu_bfloat16 and cpu_bfloat16_works()
+        return "bfloat16" if cpu_bfloat16 else "float32"
+    return "float32"
+
+
+@functools.cache
+def cpu_bfloat16_works() -> bool:
+    """Whether this CPU computes a bfloat16 product, tried in a process of its own: some virtual machines announce
+    AMX and hide the size of its tiles (CPUID leaf 0x1D), and there torch dies of an illegal instruction."""
+    if not torch.cpu._is_amx_tile_supported():
+        return True
+    trial = "import torch; a = torch.ones(64, 64, dtype=torch.bfloat16); a @ a"
+    return subprocess.run([sys.executable, "-c", trial], capture_output=True).returncode == 0
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """The type of a parameter `precision`. Raises ModelError for an unknown one."""
+    if precision != "auto" and precision not in PRECISIONS:
+        raise ModelError(f"precision is {precision!r}; choose 'auto' or one of {sorted(PRECISIONS)}")
+    return PRECISIONS[choose_precision() if precision == "auto" else precision]
+
+
+def compiler() -> str:
+    """The C++ compiler that torch.compile uses on a CPU, by its command."""
+    return os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+
+
+def sharded() -> bool:
+    """Whether `accelerate launch` divides the model itself among processes (FSDP)."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+# How the CPU's allocators, cuBLAS and older GPU back ends put it in a plain RuntimeError.
+_SAID = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED", "bad_alloc")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out: the GPU's, the CPU's or Python's."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)

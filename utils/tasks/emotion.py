@@ -1,0 +1,147 @@
+"""The emotion task: its questions, its targets, and how answers become labels.
+
+    tree(conversation)                 what the model reads, as a tree of text (utils/engine/prefix_tree.py)
+    text(conversation)                 its words alone, for training on text before labels
+    read(conversation, scores)         log-probabilities -> labelled conversation and probabilities
+    published_prompts(conversation)    the published recipe: one prompt an utterance
+    Emotion(labels, prior)             these four as a Task
+
+Twin of utils/tasks/cause.py: one question an utterance here, one question a candidate cause there.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from utils.data.conversations import with_emotions
+from utils.data.labels import ECF, LabelSet
+from utils.engine.prefix_tree import Node, Question, chain
+from utils.system.errors import RunError
+from utils.system.files import read_json
+from utils.tasks.task import OneRound, probabilities
+
+
+def line(utterance: dict, emotion: str | None = None) -> str:
+    """One utterance as one line. White space is made single, so that no text can imitate a line of its own."""
+    speaker, text = " ".join(utterance["speaker"].split()), " ".join(utterance["text"].split())
+    return f"{speaker}{f' {emotion}' if emotion else ''}: {text}"
+
+
+def text(conversation: dict) -> str:
+    """The conversation's lines alone, as the tree has them: what is read before any question is asked."""
+    return "\n".join(line(u) for u in conversation["conversation"])
+
+
+def tree(conversation: dict, train: bool = False, labels: LabelSet = ECF) -> Node:
+    """The conversation line by line, then once more, and behind each line of the second reading, as a branch, the
+    question for its emotion.
+
+    So a question has just read its utterance, and what came after it before that. It beats a single reading trained
+    for as many tokens, and an utterance repeated in its branch (LOG.md). With `train` the gold emotions are the
+    targets, and every utterance must carry one.
+    """
+    utterances = conversation["conversation"]
+    lines = [line(u) for u in utterances]
+    gold = [f" {u['emotion']}" if train else None for u in utterances]
+    answers = tuple(f" {label}" for label in labels)
+    questions = {len(lines) + k: [Node(" Emotion:", Question(answers, answer))] for k, answer in enumerate(gold)}
+    return chain(f"Name the emotion of every utterance: {labels}.", lines + lines, questions)
+
+
+def counts(conversations: list[dict], labels: LabelSet = ECF) -> dict[str, int]:
+    """How many utterances carry each label."""
+    emotions = [u["emotion"] for c in conversations for u in c["conversation"]]
+    return {label: emotions.count(label) for label in labels}
+
+
+def prior_scores(counted: dict[str, int], adjustment: float, labels: LabelSet = ECF) -> list[float]:
+    """For each label, `adjustment` times the logarithm of its share among the training utterances (`counted`, as
+    `counts` returns it): the post-hoc logit adjustment of Menon et al. (ICLR 2021), their tau. Taken off the
+    log-probabilities it has rare emotions named more often. A label never seen counts as seen once."""
+    total = sum(max(counted[label], 1) for label in labels)
+    return [adjustment * math.log(max(counted[label], 1) / total) for label in labels]
+
+
+def read(
+    conversation: dict, scores: list[list[float]], prior: list[float] | None = None, labels: LabelSet = ECF
+) -> tuple[dict, list[list[float]]]:
+    """The conversation with the most probable `emotion` on every utterance, and the probabilities, utterances x labels.
+
+    scores  for each utterance the log-probability of each label, in the order of `labels`
+    prior   what is subtracted from them first, from `prior_scores`; None: nothing
+    """
+    prior = prior or [0.0] * len(labels)
+    table = [probabilities([score - off for score, off in zip(one, prior, strict=True)]) for one in scores]
+    emotions = [labels.labels[max(range(len(labels)), key=one.__getitem__)] for one in table]
+    return with_emotions(conversation, emotions, labels), table
+
+
+# ---- the published recipe: one prompt an utterance, the whole conversation in each ---------------------------
+
+
+def published_prompts(conversation: dict, labels: LabelSet = ECF) -> list[tuple[str, str | None]]:
+    """(prompt, completion) for every utterance; the completion is None where there is no gold emotion."""
+    turns = "\n".join(
+        f"utterance_id :: {u['utterance_ID']}, speaker :: {' '.join(u['speaker'].split())}, "
+        f"text :: {' '.join(u['text'].split())}"
+        for u in conversation["conversation"]
+    )
+    result = []
+    for u in conversation["conversation"]:
+        prompt = (
+            "Below is a conversation, followed by one of its utterances. Your task is to name the emotion which "
+            f"that utterance carries. Choose exactly one of: {labels}.\n\n### Conversation:\n{turns}\n\n"
+            f"### Utterance:\nutterance_id :: {u['utterance_ID']}, speaker :: {' '.join(u['speaker'].split())}, "
+            f"text :: {' '.join(u['text'].split())}\n\n### Emotion:\n"
+        )
+        emotion = u.get("emotion")
+        result.append((prompt, None if emotion is None else f"emotion :: {emotion}"))
+    return result
+
+
+def parse_published(text: str, labels: LabelSet = ECF) -> str | None:
+    """The label that a generated text names first; None where it names none (counted, and read as neutral)."""
+    found = [(text.lower().find(label), label) for label in labels if label in text.lower()]
+    return min(found)[1] if found else None
+
+
+@dataclass(frozen=True)
+class Emotion:
+    """The task.
+
+    adjustment  the strength of the logit adjustment (`prior_scores`) of a `trained` task
+    prior       what `read` subtracts; None: nothing
+    """
+
+    labels: LabelSet = ECF
+    adjustment: float = 0.0
+    prior: list[float] | None = None
+    name = "emotion"
+    new_tokens = 15  # the published recipe's
+    unparsed = "neutral"
+    on_emotions = False
+
+    def tree(self, item: dict, train: bool = False) -> Node:
+        return tree(item, train, self.labels)
+
+    def prompts(self, item: dict) -> list[tuple[str, str | None]]:
+        return published_prompts(item, self.labels)
+
+    def ask(self, item: dict) -> OneRound:
+        return OneRound(self.tree(item), lambda scores: read(item, scores, self.prior, self.labels))
+
+    def parse(self, item: dict, texts: list[str]) -> tuple[dict, list[list[float]], int]:
+        found = [parse_published(text, self.labels) for text in texts]
+        emotions = [label or self.labels.neutral or self.labels.labels[0] for label in found]
+        table = [[float(label == one) for label in self.labels] for one in emotions]
+        return with_emotions(item, emotions, self.labels), table, found.count(None)
+
+    def beside(self, items: list[dict], seed: int) -> None:
+        return None
+
+    def trained(self, adapter: Path) -> "Emotion":
+        path = Path(adapter) / "training.json"
+        seen = read_json(path).get("emotions")
+        if not isinstance(seen, dict) or not all(isinstance(seen.get(label), int) for label in self.labels):
+            raise RunError(f'{path} lacks "emotions", how often training saw each label: train the adapter again')
+        return replace(self, prior=prior_scores(seen, self.adjustment, self.labels))

@@ -1,0 +1,91 @@
+"""What a task is: a tree of questions about an item, and how their scores become an answer.
+
+    task = Emotion()                            # utils/tasks/emotion.py; its twin is utils/tasks/cause.py
+    task.tree(conversation, train=True)         # what training reads
+    search = task.ask(conversation)             # what inference asks: tree(), update(scores), read()
+
+docs/adding_a_task.md adds one in five steps. An item is a conversation, or whatever a task asks about.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from utils.data.labels import LabelSet
+from utils.engine.prefix_tree import Node
+
+
+class Search(Protocol):
+    """The questions about one item, in one round or in several."""
+
+    def tree(self) -> Node | None:
+        """The questions of the next round, or None when there is nothing more to ask."""
+
+    def update(self, scores: list[list[float]]) -> None:
+        """`scores`: for each question of `tree`, in its order, the log-probability of each allowed answer."""
+
+    def read(self) -> tuple[Any, Any]:
+        """(the labelled item, its table of probabilities)."""
+
+
+class Task(Protocol):
+    """What is asked about an item.
+
+    name        its adapter is adapters/<name>; its parameters are <name>_epochs and <name>_learning_rate
+    labels      the label set of its items
+    new_tokens  how many tokens the published recipe may write for an answer
+    unparsed    what a text that names no answer counts as
+    on_emotions whether the items must carry emotions
+    """
+
+    name: str
+    labels: LabelSet
+    new_tokens: int
+    unparsed: str
+    on_emotions: bool
+
+    def tree(self, item: dict, train: bool = False) -> Node:
+        """What the model reads, as a tree of text. With `train` the gold answers are the targets."""
+
+    def prompts(self, item: dict) -> list[tuple[str, str | None]]:
+        """The published recipe's (prompt, completion) pairs; a completion is None where the item has no gold answer."""
+
+    def ask(self, item: dict) -> Search:
+        """The questions of inference."""
+
+    def parse(self, item: dict, texts: list[str]) -> tuple[Any, Any, int]:
+        """(the labelled item, its table, how many texts name no answer) from what the published recipe wrote behind
+        each of `prompts`."""
+
+    def beside(self, items: list[dict], seed: int) -> Any:
+        """What is learnt from labelled items without the model and saved beside its adapter; None for nothing."""
+
+    def trained(self, adapter: Path) -> "Task":
+        """The task as the finished adapter in this folder answers it: with what training recorded there.
+
+        Raises RunError or ModelError for a folder that lacks it.
+        """
+
+
+class OneRound:
+    """A search that asks once: `tree`, and `read(scores)` gives the answer."""
+
+    def __init__(self, tree: Node, read: Callable[[list[list[float]]], tuple[Any, Any]]):
+        self._tree, self._read, self._scores = tree, read, None
+
+    def tree(self) -> Node | None:
+        return self._tree if self._scores is None else None
+
+    def update(self, scores: list[list[float]]) -> None:
+        self._scores = scores
+
+    def read(self) -> tuple[Any, Any]:
+        return self._read(self._scores)
+
+
+def probabilities(scores: list[float]) -> list[float]:
+    """Log-probabilities of the allowed answers, made to sum to one over them."""
+    top = max(scores)
+    weights = [math.exp(score - top) for score in scores]
+    return [weight / sum(weights) for weight in weights]
