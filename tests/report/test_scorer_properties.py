@@ -1,6 +1,6 @@
 """The scores equal those of a second, slow implementation, and behave as precision and recall must.
 
-    python -m pytest tests/test_scorer_properties.py     (make soak: thousands of cases)
+    python -m pytest tests/report/test_scorer_properties.py     (make soak: thousands of cases)
 
 The second implementation follows the description of SemEval-2024 Task 3 alone and shares no code with `utils`:
 exact fractions, one loop over all pairs of pairs. The published 1e-8 in the denominators is the only float.
@@ -10,7 +10,7 @@ import random
 from fractions import Fraction
 
 import pytest
-from conftest import amounts, try_all
+from helpers import amounts, try_all
 from hypothesis import strategies as st
 
 from utils.report.metrics import pair_scores
