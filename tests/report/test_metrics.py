@@ -115,14 +115,22 @@ def test_a_prediction_on_two_gold_spans_counts_against_one_of_them():
 
 
 def test_gold_spans_in_one_another():
-    # Both are covered whole by tokens 2 to 7, so the longer overlap decides; 3 to 5 is the inner one alone.
-    gold = talk([["1_joy", "2_red kite"], ["1_joy", "2_the red kite is back"]])
-    scores = pair_scores(gold, talk([["1_joy", "2_2_7"], ["1_joy", "2_3_5"]]), 1)
+    # Tokens 2 to 7 cover both whole, so the longer overlap decides; tokens 2 to 4 are the inner span.
+    gold = talk([["1_joy", "2_the red"], ["1_joy", "2_the red kite is back"]])
+    scores = pair_scores(gold, talk([["1_joy", "2_2_7"], ["1_joy", "2_2_4"]]), 1)
     assert list(scores.values()) == pytest.approx([1] * 12, abs=1e-7)
-    # Tokens 3 to 6 cover 2 of 2 tokens of one, 3 of 5 of the other: the larger share decides.
-    scores = pair_scores(gold, talk([["1_joy", "2_3_6"]]), 1)
+    # Tokens 2 to 5 cover two of two tokens of the inner span, three of five of the outer: the larger share decides.
+    scores = pair_scores(gold, talk([["1_joy", "2_2_5"]]), 1)
     assert scores["Proportional_precision"] == pytest.approx(2 / 3, abs=1e-7)
     assert scores["Proportional_recall"] == pytest.approx(2 / (2 + 5), abs=1e-7)
+
+
+def test_a_gold_span_that_is_said_twice_is_the_first():
+    [gold] = talk([["1_joy", "2_red kite"]])
+    gold["conversation"][1]["text"] = "A red kite , a red kite !"
+    for span, found in (("2_1_3", 1), ("2_5_7", 0)):
+        scores = pair_scores([gold], talk([["1_joy", span]]), 1)
+        assert list(scores.values()) == pytest.approx([found] * 12, abs=1e-7)
 
 
 @pytest.mark.parametrize("turn", (1, -1), ids=("in order", "reversed"))
@@ -150,7 +158,9 @@ def test_spans_that_are_not_said_are_named():
     assert spans_not_said(talk([["1_joy", "2_, the red kite is back !"]])) == []
 
 
-@pytest.mark.parametrize("span", ("red kite ,\u00a0", "\u00a0red kite", "red\u00a0kite", "\u2003... red \t kite\u3000!"))
+@pytest.mark.parametrize(
+    "span", ("red kite ,\u00a0", "\u00a0red kite", "red\u00a0kite", "\u2003... red \t kite\u3000!")
+)
 def test_any_white_space_separates_tokens(span):
     scores = pair_scores(talk([["1_joy", f"2_{span}"]]), talk([["1_joy", "2_3_5"]]), 1)
     assert list(scores.values()) == pytest.approx([1] * 12, abs=1e-7)
