@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from utils.data.conversations import load_conversations, pairs, with_emotions, with_pairs
+from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints
-from utils.record.run import _found_input
 from utils.system import places
 from utils.system.errors import ConversationError, RunError
 from utils.system.files import read_json, write_text
@@ -78,7 +78,7 @@ def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
     record = read_json(folder / "config.json").get("4_cause_inference")
     if record is None:
         raise RunError(f"{folder} has no causes yet: run 4_cause_inference first")
-    input_dir = _found_input(record["parameters"]["input_dir"], root or places.find().results, record["input"])
+    input_dir = find_input(record["parameters"]["input_dir"], root or places.find().results, record["input"])
     if not (input_dir / "test").exists():
         raise RunError(f"{input_dir}/test, which this run was scored on, is not here: make it with generate_input.py")
     if fingerprints(input_dir).get("test") != record["input"].get("test"):

@@ -9,7 +9,7 @@ from matplotlib.path import Path as Curve
 from matplotlib.textpath import text_to_path
 
 from utils.data.conversations import pairs
-from utils.report.plots import COLOURS, FAINT, INK, _figure, _positions
+from utils.report.plots import COLOURS, FAINT, INK, empty_figure, positions
 
 # ---- A conversation. All sizes below are in points (1/72 inch), y grows downwards. ----
 
@@ -34,7 +34,7 @@ def draw_conversation(conversation: dict, title: str | None = None, probabilitie
     probabilities: (utterances,) of each utterance's emotion, to stand beside it.
     """
     utterances = conversation["conversation"]
-    position = _positions(conversation)
+    position = positions(conversation)
     links = []  # (cause position, emotion position, emotion)
     for emotional, emotion, cause in pairs(conversation) if conversation.get("emotion-cause_pairs") else []:
         if emotional in position and cause in position:
@@ -59,7 +59,7 @@ def draw_conversation(conversation: dict, title: str | None = None, probabilitie
         y += heights[-1] + BOX_GAP
     page_height = y - BOX_GAP + MARGIN + (24 if links else 0)
 
-    fig, ax = _figure(PAGE / 72, page_height / 72)
+    fig, ax = empty_figure(PAGE / 72, page_height / 72)
     fig.patch.set_facecolor("white")
     ax.set_position([0, 0, 1, 1])
     ax.set(xlim=(0, PAGE), ylim=(page_height, 0))
