@@ -235,6 +235,16 @@ class Config:
             report_to=self.report_to,
         )
 
+    def adapter(self) -> dict[str, Any]:
+        """The adapter's method and its settings, as utils.models.adapters.add_adapter takes them."""
+        return {
+            "method": "lora",
+            "r": self.lora_r,
+            "alpha": self.lora_alpha,
+            "dropout": self.lora_dropout,
+            "targets": self.lora_targets,
+        }
+
     def inference(self) -> InferenceSettings:
         """What inference of any task is told."""
         return InferenceSettings(self.recipe, self.token_budget, self.max_row_tokens)

@@ -15,6 +15,7 @@ from utils.engine.memory import InParts
 from utils.engine.prefix_tree import Node, Row, model_inputs, pack, plan_rows
 from utils.engine.processes import divided
 from utils.engine.rows import check_positions, encode_trees
+from utils.models.adapters import adapter_weights
 from utils.models.attention import check_tree_mask, float32_head, positions_of
 from utils.system.errors import ModelError
 from utils.system.files import naming
@@ -53,9 +54,8 @@ def _remembered(journal: Journal | None, origin, compute):
 def fingerprint(model) -> str:
     """What a result owes to the model: its name, precision and the adapter's weights."""
     digest = hashlib.sha256(f"{model.config.name_or_path} {model.dtype}".encode())
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
-            digest.update(parameter.detach().float().cpu().numpy().tobytes())
+    for _, parameter in adapter_weights(model):
+        digest.update(parameter.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -1,8 +1,6 @@
-"""Models, tokenizers and adapters: the embedded model, a folder or a hub id; NF4; LoRA; what the hardware can do.
+"""Models and tokenizers: the embedded model, a folder or a hub id; in NF4; on the GPU, the CPU and the disk.
 
 model, tokenizer = load_model("smollm2-135m-instruct")
-model = add_lora(model, r=16, alpha=16, dropout=0.0, targets="all-linear")
-model = load_adapter(model, "results_train/sample/adapters/emotion", "smollm2-135m-instruct")
 """
 
 import hashlib

@@ -14,7 +14,7 @@ from utils.data.conversations import names_of
 from utils.engine.processes import processes
 from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
 from utils.engine.trainer import _said_where, last_checkpoint, train
-from utils.models.adapters import add_lora, gather_adapter, load_adapter, save_adapter
+from utils.models.adapters import add_adapter, gather_adapter, load_adapter, save_adapter
 from utils.models.attention import check_tree_mask, positions_of
 from utils.record.card import write_cards
 from utils.record.run import Run
@@ -79,9 +79,7 @@ def fit(
             check_positions(_training_rows(task, given, tokenizer, config), names_of(given), limit)
     learnt = task.beside(conversations, config.seed) if config.recipe == "one_pass" else None
     set_seed(config.seed)  # the adapter's first weights are random
-    model = add_lora(
-        model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
-    )
+    model = add_adapter(model, gradient_checkpointing=config.gradient_checkpointing, **config.adapter())
     held_out = examples(task, validation, tokenizer, config) if validation else None
     of_text = []
     if config.text_epochs:
