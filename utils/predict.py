@@ -19,8 +19,8 @@ from utils.data.conversations import load_conversations, without_labels
 from utils.data.labels import LabelSet
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
-from utils.system.errors import ConversationError
-from utils.system.files import read_json, to_json, write_json
+from utils.system.errors import ConversationError, FileError
+from utils.system.files import check_output, read_json, to_json, write_json
 from utils.tasks import cause_structure
 
 
@@ -122,7 +122,7 @@ def write_part(paired: list[dict], out, number: int, parts: int, job: str) -> Pa
         return files[number - 1]
     try:
         shares = [read_json(file) for file in files]
-    except ConversationError:
+    except FileError:
         if all(file.is_file() for file in files):
             raise
         return Path(out)  # two parts ended at once, and the other one has written it
@@ -159,6 +159,7 @@ def main(argv=None) -> int:
     from utils.engine.processes import processes
 
     number, parts = arguments.part
+    check_output(arguments.out, arguments.conversations)
     conversations = load_conversations(arguments.conversations)
     suffix = f".part-{number}-of-{parts}" if parts > 1 else ""
     journal = Journal(f"{arguments.out}{suffix}.unfinished.jsonl")

@@ -31,8 +31,9 @@ class Journal:
         self.path, self.results = Path(path), {}
         for line in self.path.read_text("utf-8", "replace").splitlines() if self.path.is_file() else ():
             try:
-                self.results.update([json.loads(line)])
-            except ValueError:  # an empty line, or one that an interruption cut off
+                key, result = json.loads(line)
+                self.results[key] = result
+            except (ValueError, TypeError, RecursionError):  # empty, cut off by an interruption, or damaged
                 continue
 
     def __call__(self, origin, compute):
