@@ -27,7 +27,7 @@ class Journal:
     A line of the file is [key, result], and the key is a hash of all that the result follows from.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: str | Path):
         self.path, self.results = Path(path), {}
         for line in self.path.read_text("utf-8", "replace").splitlines() if self.path.is_file() else ():
             try:
@@ -108,7 +108,8 @@ def score_trees(
     check_tree_mask(model, max_row_tokens)
     rows = encode_trees(trees, names, tokenizer, max_row_tokens, train=False)
     check_positions(rows, names, positions_of(model))
-    results, in_parts = [None] * len(rows), InParts()
+    results: list = [None] * len(rows)
+    in_parts = InParts()
     origin = fingerprint(model) if journal else ""
 
     def score(group):

@@ -172,7 +172,7 @@ def _facts(task: str, run: Path, record: dict, notebooks: dict) -> CardFacts:
         base = None  # a folder of somebody's machine, whose path is nobody's business
         parameters = {**parameters, "model": Path(config.model).name}
     metrics = _current_metrics(run, notebooks)
-    scored = notebooks.get(SCORED_BY["cause"], notebooks.get(SCORED_BY["emotion"]))
+    scored = notebooks.get(SCORED_BY["cause"], notebooks.get(SCORED_BY["emotion"], {}))
     scores = metrics.get("emotions", {}).get("fine-tuned", {}).get("per_emotion", {})
     seen, structure, figures = record.get("emotions"), record.get("structure"), _figures(task, metrics)
     table = results_table(run) if "pairs" in metrics else None
@@ -328,7 +328,7 @@ USE = {
 
 def repository() -> str:
     """The repository's public address (pyproject.toml)."""
-    return re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
+    return re.findall(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[0]
 
 
 def write_cards(run):
