@@ -67,8 +67,8 @@ def read_candidates(
     scores     for each question of `candidates_tree`, in its order, the log-probabilities of no and yes
     threshold  a pair is named from this probability on: that of its emotion times P. The best is half the F1 that is
                reached (Lipton et al., ECML PKDD 2014)
-    structure  for each question the log-odds of yes (cause_structure.Structure.log_odds); P then averages both log-odds,
-               a logarithmic opinion pool (Genest and Zidek 1986)
+    structure  for each question the log-odds of yes (cause_structure.Structure.log_odds); P then averages both
+               log-odds, a logarithmic opinion pool (Genest and Zidek 1986)
     emotions   for each utterance the probabilities of the labels, of which the likeliest was named; none: gold emotions
     """
     utterances = conversation["conversation"]
