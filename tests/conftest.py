@@ -6,57 +6,26 @@ token, as Llama's does (SmolLM2's, in test_embedded_model.py, does not).
 """
 
 import json
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from utils.engine import trainer
+pytest.register_assert_rewrite("helpers", "one_sequence", "imitated_hub")
 
-ROOT = Path(__file__).resolve().parents[1]
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>")
+from helpers import ROOT, SPECIAL, beginning, copy_code, run_in  # noqa: E402 (their asserts are rewritten first)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Soak tests run only where they are asked for, by `-m soak`."""
+    """Soak tests run only where they are asked for, by `-m soak`. Slow ones and they have a longer time limit than
+    pyproject.toml's."""
     if "soak" not in config.getoption("-m"):
         items[:] = [item for item in items if not item.get_closest_marker("soak")]
-
-
-# How much a test of random inputs tries: `amount` times what takes a second or two.
-amounts = pytest.mark.parametrize("amount", [1, pytest.param(20, marks=pytest.mark.soak)], ids=["quick", "soak"])
-
-
-def try_all(count, check, *strategies):
-    """Runs `check` on `count` values of hypothesis's strategies, the same ones every time."""
-    repeatable = settings(
-        max_examples=count, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-    )
-    repeatable(given(*strategies)(check))()
-
-
-@contextmanager
-def stopped_training(saves):
-    """A training inside is interrupted right behind its checkpoint number `saves`."""
-
-    class Stop(TrainerCallback):
-        def on_save(self, args, state, control, **kwargs):
-            seen.append(1)
-            if len(seen) == saves:
-                raise KeyboardInterrupt
-
-    def started(self, *args, **kwargs):
-        start(self, *args, **kwargs)
-        self.add_callback(Stop())
-
-    seen, start = [], trainer.PatientTrainer.__init__
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer.PatientTrainer, "__init__", started)
-        yield
+    for item in items:
+        for marker, seconds in (("soak", 6 * 3600), ("slow", 1800)):
+            if item.get_closest_marker(marker) and not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(seconds))
 
 
 @pytest.fixture(scope="session")
@@ -73,18 +42,6 @@ def shared():
 def sample():
     """Every conversation that ships."""
     return json.loads((ROOT / "data" / "sample" / "conversations.json").read_text(encoding="utf-8"))
-
-
-def beginning(conversation, length):
-    """The first `length` utterances of a conversation, with the pairs among them."""
-    kept = [
-        pair for pair in conversation["emotion-cause_pairs"] if max(int(pair[0].split("_")[0]), int(pair[1])) <= length
-    ]
-    return {
-        **conversation,
-        "conversation": conversation["conversation"][:length],
-        "emotion-cause_pairs": kept,
-    }
 
 
 @pytest.fixture(scope="session")
@@ -140,3 +97,15 @@ def tiny_model_folder(tokenizer, tmp_path_factory):
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory, tiny_model_folder):
+    """A copy of the repository with a few sample conversations as its input."""
+    folder = tmp_path_factory.mktemp("repository")
+    copy_code(folder)
+    few = json.loads((ROOT / "data/sample/conversations.json").read_text(encoding="utf-8"))[:10]
+    (folder / "few.json").write_text(json.dumps(few), encoding="utf-8")
+    done = run_in(folder, "generate_input.py", "--data", "few.json", "--unlabelled", "data/sample/unlabelled.json")
+    assert done.returncode == 0, done.stderr
+    return folder

@@ -1,6 +1,6 @@
 """Exported models: the labels of the adapter on 20 conversations, in every form; llama.cpp too, where it is installed.
 
-pip install llama-cpp-python && python -m pytest tests/test_export.py
+pip install llama-cpp-python && python -m pytest tests/doors/test_export.py
 """
 
 import json
@@ -9,8 +9,7 @@ import sys
 import gguf
 import pytest
 import torch
-from conftest import beginning
-from test_modeling import with_lora
+from helpers import beginning, with_lora
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from utils.config import Config

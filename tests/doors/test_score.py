@@ -1,21 +1,20 @@
 """Tests of the command that scores a file of predictions.
 
-python -m pytest tests/test_score.py
+python -m pytest tests/doors/test_score.py
 """
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 from utils.data.conversations import without_labels
 from utils.record.predictions import write_predictions
 from utils.report.metrics import pair_scores
 from utils.score import main
 
-ROOT = Path(__file__).resolve().parents[1]
 GOLD = [
     {
         "conversation_ID": 1,
@@ -125,6 +124,6 @@ def test_refusals_are_one_line_and_status_2(arguments, capsys, gold, pred, fault
 def test_status_of_the_command(arguments):
     for pred, status in ((PRED, 0), ([], 2)):
         command = [sys.executable, "-m", "utils.score", *arguments(2, GOLD, pred)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert done.returncode == status
         assert "Traceback" not in done.stderr

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils.data.conversations import pairs
-from utils.data.labels import EMOTIONS
+from utils.data.labels import ECF
 from utils.report import picture, plots
 
 CONVERSATION = {
@@ -75,8 +75,8 @@ def test_figures_are_left_to_the_notebook(name):
 
 
 def test_every_emotion_has_its_own_colour():
-    assert set(plots.COLOURS) == set(EMOTIONS)
-    assert len(set(plots.COLOURS.values())) == len(EMOTIONS)
+    assert set(plots.COLOURS) == set(ECF)
+    assert len(set(plots.COLOURS.values())) == len(ECF)
 
 
 def test_loss_curve_shows_raw_smooth_and_evaluation_losses():

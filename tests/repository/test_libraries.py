@@ -1,26 +1,25 @@
 """Every name that the code and the notebooks import is there in the installed libraries, also those that only a
 rare path imports.
 
-    python -m pytest tests/test_libraries.py
+    python -m pytest tests/repository/test_libraries.py
 """
 
 import ast
 import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 # In no requirements: what needs them names the command. Or only in Colab, only in Kaggle, only with a GPU.
 OPTIONAL = ("gradio", "llama_cpp", "google", "kaggle_secrets", "vllm")
 
 
 def sources():
     """(file, Python source) of all code that users run."""
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("utils/*.py"), *ROOT.glob("benchmarks/*.py")]:
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("utils/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
         yield path.relative_to(ROOT), path.read_text(encoding="utf-8")
     for path in ROOT.glob("notebooks/*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
@@ -50,6 +49,8 @@ def test_the_import_works(module, name):
 
 def test_inference_loads_no_trainer():
     """trl and datasets are a seventh of the seconds that the imports take."""
-    code = "import sys, utils.inference, utils.predict; print(sorted({'trl', 'datasets'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = "import sys, utils.engine.inference, utils.predict; print(sorted({'trl', 'datasets'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stdout.split("\n")[-2] == "[]"

@@ -1,6 +1,6 @@
 """The real embedded model: its tree equals its one-sequence form for every emotion and candidate answer.
 
-    python -m pytest tests/test_embedded_model.py
+    python -m pytest tests/promises/test_embedded_model.py
 
 Float32 rounding adds up over 30 layers, so TOLERANCE is a hundred times that of the 2 layers in test_parity.py,
 where the sequences are written out (measured on two machines: up to 3e-7 for losses, 1e-5 and 2e-4 for
@@ -9,8 +9,8 @@ gradients, 2e-6 for log-probabilities).
 
 import pytest
 import torch
-from conftest import beginning
-from test_parity import measure_parity, randomize
+from helpers import beginning, randomize
+from one_sequence import measure_parity
 
 from utils.engine.prefix_tree import encode
 from utils.models.adapters import add_lora

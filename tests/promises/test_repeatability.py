@@ -1,12 +1,12 @@
 """The same seed, machine and versions: the same bytes, whichever process computes them.
 
-python -m pytest tests/test_repeatability.py
+python -m pytest tests/promises/test_repeatability.py
 """
 
 import json
 
 import pytest
-from test_interruption import outcome, repository, start
+from helpers import outcome, repository, start
 
 
 @pytest.mark.slow
