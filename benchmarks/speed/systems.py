@@ -1,19 +1,21 @@
-"""The rows of the speed table: ways to train a model on conversations, and to have it label them.
+"""The systems of the speed table, a row each: ways to train a model on conversations, and to have it label them.
 
-A row has a name, says what it computes (`computes`), which attention it uses (None: the repository's own), and can
+A system has a name, says what it computes (`computes`), which attention it uses (None: the repository's own), and can
 
     train(model, tokenizer, task, conversations, folder, clock)   one optimizer step on these conversations; the history
     label(model, tokenizer, task, conversations)                  the conversations with emotions, or with pairs
     training_tokens, inference_tokens(tokenizer, task, conversations)
 
-Tasks are "emotion" and "cause"; conversations carry gold labels, and causes are asked about gold emotions. They are the
-model's alone, without the trees of utils/structure.py, which take milliseconds a conversation in every row.
+`task` is a Task (utils/tasks/task.py), called "emotion" or "cause"; conversations carry gold labels, and causes are
+asked about gold emotions.
 """
 
 import importlib.util
 import math
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,13 +24,19 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from trl import SFTConfig, SFTTrainer
 
 from utils.data.conversations import causes_of, names_of, with_emotions, with_pairs
+from utils.data.labels import ECF
 from utils.engine.prefix_tree import TreeEncoder, encode, paths
 from utils.engine.rows import encode_trees
+from utils.engine.settings import InferenceSettings
 from utils.engine.trainer import train
 from utils.models.adapters import make_trainable_float32
 from utils.record.fit import examples
-from utils.tasks import cause, cause_list, emotion
-from utils.tasks.ask import PUBLISHED_NEW_TOKENS, predict_causes, predict_emotions
+from utils.tasks import emotion
+from utils.tasks.ask import predict, search_all
+from utils.tasks.candidates import candidates, emotional
+from utils.tasks.cause import Cause
+from utils.tasks.cause_list import list_tree
+from utils.tasks.emotion import Emotion
 
 PUBLISHED_BATCH = 8  # prompts a forward pass, the ancestor's; for training and `generate`
 PACKED = 512  # tokens that stock packing fills a sequence up to; a longer prompt makes all longer
@@ -41,7 +49,7 @@ class Published:
     computes = (
         "a prompt a question, each with the whole conversation in the ancestor's verbose form. Training: SFTTrainer, "
         f"padded batches of {PUBLISHED_BATCH}, loss on every token. Inference: `generate`, up to "
-        f"{PUBLISHED_NEW_TOKENS['emotion']} (emotions) and {PUBLISHED_NEW_TOKENS['cause']} (causes) new tokens, in "
+        f"{Emotion.new_tokens} (emotions) and {Cause.new_tokens} (causes) new tokens, in "
         "which the label is looked for; an adapter that was not trained in this form writes all of them"
     )
     attention = "sdpa"
@@ -52,7 +60,7 @@ class Published:
     def train(self, model, tokenizer, task, conversations, folder, clock):
         pairs = examples(task, conversations, tokenizer, self.config)
         batches = math.ceil(len(pairs) / PUBLISHED_BATCH)
-        settings = replace(self.config.training(task), epochs=1, gradient_accumulation=batches)
+        settings = replace(self.config.training(task.name), epochs=1, gradient_accumulation=batches)
         return train(model, tokenizer, pairs, settings, folder, recipe="published", callbacks=[clock])
 
     def training_tokens(self, tokenizer, task, conversations):
@@ -62,32 +70,76 @@ class Published:
         return sum(lengths), sum(lengths) - len(lengths)
 
     def label(self, model, tokenizer, task, conversations):
-        if task == "emotion":
-            return predict_emotions(model, tokenizer, conversations, "published", batch_size=PUBLISHED_BATCH)[0]
-        return predict_causes(model, tokenizer, conversations, recipe="published", batch_size=PUBLISHED_BATCH)[0]
+        settings = InferenceSettings(recipe="published", batch_size=PUBLISHED_BATCH)
+        return predict(task, model, tokenizer, conversations, settings)[0]
 
     def inference_tokens(self, tokenizer, task, conversations):
         prompts = [prompt for prompt, _ in examples(task, conversations, tokenizer, self.config)]
         lengths = map(len, tokenizer(prompts, split_special_tokens=True).input_ids)
-        return sum(lengths) + len(prompts) * PUBLISHED_NEW_TOKENS[task]
+        return sum(lengths) + len(prompts) * task.new_tokens
+
+
+class Alone(NamedTuple):
+    """How stock tools are asked about a task, each question as a sequence of its own.
+
+    tree        conversation -> the tree whose paths are the prompts
+    answers     conversation -> the gold answers, a text a prompt
+    read        (conversation, what was written behind each prompt) -> the labelled conversation
+    new_tokens  tokenizer -> how many tokens an answer may take
+    """
+
+    tree: Callable
+    answers: Callable
+    read: Callable
+    new_tokens: Callable
+
+
+def _emotions_read(conversation: dict, written: Iterator[str]) -> dict:
+    labels = [emotion.parse_published(next(written)) or ECF.neutral for _ in conversation["conversation"]]
+    return with_emotions(conversation, labels)
+
+
+def _lists(conversation: dict):
+    """The causes' tree with one question an emotional utterance, for its whole list of ids."""
+    return list_tree(conversation, open_lists={position: [()] for position in emotional(conversation)})
+
+
+def _gold_lists(conversation: dict) -> list[str]:
+    gold = causes_of(conversation)
+    ids = [gold[conversation["conversation"][position]["utterance_ID"]] for position in emotional(conversation)]
+    return [f"{','.join(map(str, one))}]" for one in ids]
+
+
+def _lists_read(conversation: dict, written: Iterator[str]) -> dict:
+    triples = []
+    for position in emotional(conversation):
+        u, said = conversation["conversation"][position], re.findall(r"\d+", next(written).split("]")[0])
+        ids = [i for i in candidates(conversation, position) if str(i) in said]
+        triples += [(u["utterance_ID"], u["emotion"], i) for i in ids]
+    return with_pairs(conversation, triples)
+
+
+ALONE = {
+    "emotion": Alone(
+        emotion.tree,
+        lambda conversation: [f" {u['emotion']}" for u in conversation["conversation"]],
+        _emotions_read,
+        lambda tokenizer: max(len(encode(tokenizer, f" {label}")) for label in ECF),
+    ),
+    # eight tokens of a written list of causes: more than three ids are rare
+    "cause": Alone(_lists, _gold_lists, _lists_read, lambda tokenizer: 8),
+}
 
 
 def asked_alone(tokenizer, task, conversations) -> list[tuple[list[int], list[int]]]:
     """Every question as a sequence of its own: (tokens of its path through the tree, tokens of the gold answer).
     Emotions: one an utterance; causes: the list of ids, one an emotional utterance."""
-    encoder, found = TreeEncoder(tokenizer), []
+    encoder, form, found = TreeEncoder(tokenizer), ALONE[task.name], []
     for c in conversations:
-        if task == "emotion":
-            tree, answers = emotion.tree(c), [f" {u['emotion']}" for u in c["conversation"]]
-        else:
-            gold, positions = causes_of(c), cause.emotional(c)
-            tree = cause_list.list_tree(c, open_lists={position: [()] for position in positions})
-            ids = [gold[c["conversation"][position]["utterance_ID"]] for position in positions]
-            answers = [f"{','.join(map(str, one))}]" for one in ids]
-        row = encoder(tree, train=False)
+        row = encoder(form.tree(c), train=False)
         ends = [question[0][0][0] for question in row.answers]
         prompts = [tokens for tokens, _ in paths(row, [(end, 0) for end in ends])]
-        found += [(prompt, encode(tokenizer, answer)) for prompt, answer in zip(prompts, answers, strict=True)]
+        found += [(prompt, encode(tokenizer, answer)) for prompt, answer in zip(prompts, form.answers(c), strict=True)]
     return found
 
 
@@ -102,14 +154,13 @@ class DoneWell:
         "new tokens as an answer has, without logit adjustment"
     )
     attention = "sdpa"
-    list_tokens = 8  # of a written list of causes: more than three ids are rare
 
     def __init__(self, config):
         self.config = config
 
     def train(self, model, tokenizer, task, conversations, folder, clock):
         sequences = asked_alone(tokenizer, task, conversations)
-        settings = self.config.training(task)
+        settings = self.config.training(task.name)
         arguments = SFTConfig(
             output_dir=str(folder),
             learning_rate=settings.learning_rate,
@@ -145,23 +196,9 @@ class DoneWell:
 
     def label(self, model, tokenizer, task, conversations):
         prompts = [prompt for prompt, _ in asked_alone(tokenizer, task, conversations)]
-        written = iter(self._written(model, tokenizer, prompts, self._new_tokens(tokenizer, task)))
-        labelled = []
-        for c in conversations:
-            if task == "emotion":
-                labels = [emotion.parse_published(next(written)) or "neutral" for _ in c["conversation"]]
-                labelled.append(with_emotions(c, labels))
-                continue
-            triples = []
-            for position in cause.emotional(c):
-                u, said = c["conversation"][position], re.findall(r"\d+", next(written).split("]")[0])
-                ids = [i for i in cause.candidates(c, position) if str(i) in said]
-                triples += [(u["utterance_ID"], u["emotion"], i) for i in ids]
-            labelled.append(with_pairs(c, triples))
-        return labelled
-
-    def _new_tokens(self, tokenizer, task):
-        return self.list_tokens if task == "cause" else max(len(encode(tokenizer, a)) for a in emotion.ANSWERS)
+        form = ALONE[task.name]
+        written = iter(self._written(model, tokenizer, prompts, form.new_tokens(tokenizer)))
+        return [form.read(c, written) for c in conversations]
 
     def _written(self, model, tokenizer, prompts, new_tokens):
         # Memory for all requests at once, up to 32,768 tokens. A request is spared what others have read before it, so
@@ -185,7 +222,7 @@ class DoneWell:
 
     def inference_tokens(self, tokenizer, task, conversations):
         sequences = asked_alone(tokenizer, task, conversations)
-        return sum(len(prompt) for prompt, _ in sequences) + len(sequences) * self._new_tokens(tokenizer, task)
+        return sum(len(prompt) for prompt, _ in sequences) + len(sequences) * ALONE[task.name].new_tokens(tokenizer)
 
 
 class OnePass:
@@ -199,12 +236,12 @@ class OnePass:
     attention = None
     compiled = False
 
-    def __init__(self, config, prior=(0,) * 7):
-        self.config, self.prior = replace(config, compile=False), prior
+    def __init__(self, config):
+        self.config = replace(config, compile=False)
 
     def train(self, model, tokenizer, task, conversations, folder, clock):
         rows = examples(task, conversations, tokenizer, self.config)
-        settings = replace(self.config.training(task), epochs=1, batch_size=1, gradient_accumulation=len(rows))
+        settings = replace(self.config.training(task.name), epochs=1, batch_size=1, gradient_accumulation=len(rows))
         return train(model, tokenizer, rows, settings, folder, callbacks=[clock])
 
     def training_tokens(self, tokenizer, task, conversations):
@@ -212,15 +249,11 @@ class OnePass:
         return sum(map(len, rows)), sum(len(row.targets) for row in rows)
 
     def label(self, model, tokenizer, task, conversations):
-        how = self.config.inference()
-        if task == "emotion":
-            return predict_emotions(model, tokenizer, conversations, prior=self.prior, **how)[0]
-        form, threshold = self.config.cause_form, self.config.cause_threshold
-        return predict_causes(model, tokenizer, conversations, form, threshold, **how)[0]
+        return predict(task, model, tokenizer, conversations, self.config.inference())[0]
 
     def inference_rows(self, tokenizer, task, conversations):
         """A row a conversation."""
-        trees = [emotion.tree(c) if task == "emotion" else cause.candidates_tree(c) for c in conversations]
+        trees = [task.tree(c) for c in conversations]
         return encode_trees(trees, names_of(conversations), tokenizer, self.config.max_row_tokens, train=False)
 
     def inference_tokens(self, tokenizer, task, conversations):
@@ -238,7 +271,7 @@ class Compiled(OnePass):
 class LlamaCpp(OnePass):
     """llama.cpp through llama-cpp-python, the engine a CPU user would pick; inference alone.
 
-    engine_of  task -> llama_cpp.Llama, see `engine`
+    engine_of  the task's name -> llama_cpp.Llama, see `engine`
     """
 
     name = "llama.cpp"
@@ -248,8 +281,8 @@ class LlamaCpp(OnePass):
         "allowed answers' first ones"
     )
 
-    def __init__(self, config, prior, engine_of):
-        super().__init__(config, prior)
+    def __init__(self, config, engine_of):
+        super().__init__(config)
         self.engine_of = engine_of
 
     @staticmethod
@@ -264,20 +297,25 @@ class LlamaCpp(OnePass):
         return package.Llama(str(gguf), n_ctx=context, n_threads=threads, n_threads_batch=threads, verbose=False)
 
     def label(self, model, tokenizer, task, conversations):
-        labelled, bias = [], [-off for off in self.prior]
-        if task == "cause":  # yes is chosen where its probability reaches the threshold
-            threshold = self.config.cause_threshold
-            bias = [math.log(threshold), math.log(1 - threshold)]
-        for c, row in zip(conversations, self.inference_rows(tokenizer, task, conversations)):
-            scores = []
+        rows, bias = self.inference_rows(tokenizer, task, conversations), self._bias(task)
+
+        def answered(row):
+            """For each question a log-probability of 0 for the answer that was generated, next to none for others."""
             for question in row.answers:
                 end, tokens = question[0][0][0], [answer[0][1] for answer in question]
                 path, _ = paths(row, [(end, 0)])[0]
-                chosen = tokens.index(self._token(self.engine_of(task), path, tokens, bias))
-                scores.append([0.0 if number == chosen else -99.0 for number in range(len(tokens))])
-            read = emotion.read(c, scores) if task == "emotion" else cause.read_candidates(c, scores, 0.5)
-            labelled.append(read[0])
-        return labelled
+                chosen = tokens.index(self._token(self.engine_of(task.name), path, tokens, bias))
+                yield [0.0 if number == chosen else -99.0 for number in range(len(tokens))]
+
+        return search_all(task, conversations, lambda *_: [list(answered(row)) for row in rows])[0]
+
+    @staticmethod
+    def _bias(task) -> list[float]:
+        """What is added to the log-probabilities of a question's answers, so that the likeliest is the task's answer:
+        the prior is taken off; yes is chosen where its probability reaches the threshold."""
+        if isinstance(task, Cause):
+            return [math.log(task.threshold), math.log(1 - task.threshold)]
+        return [-off for off in task.prior or [0.0] * len(task.labels)]
 
     @staticmethod
     def _token(engine, path, allowed, bias):

@@ -2,7 +2,7 @@
 the weights, as files for transformers and for llama.cpp.
 
     pip install llama-cpp-python                          # compiled for minutes
-    python -m benchmarks.export smollm2-135m-ecf          # writes benchmarks/export.json; minutes on two CPU cores
+    python -m benchmarks.exactness.export smollm2-135m-ecf    # writes benchmarks/results/export.json; minutes
 
 Emotions are read with the run's logit adjustment; causes, which are asked about the gold emotions, at its threshold. A
 decision is an utterance's emotion, or whether a candidate is a cause by the model alone, without the trees beside it.
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import RESULTS
 from utils.data.conversations import load_conversations, names_of, pairs
 from utils.engine.inference import score_trees
 from utils.engine.llama_cpp import gguf_scores, load_gguf
@@ -22,39 +23,36 @@ from utils.export import TYPES, export, merge
 from utils.models.adapters import load_adapter
 from utils.models.gguf import GGUF_TYPES, write_gguf
 from utils.models.load import load_model
-from utils.record.adapter import emotion_prior, trained_with
+from utils.record.adapter import trained_with
+from utils.record.predictions import run_folder
 from utils.record.provenance import revision, versions
-from utils.runs import ROOT
+from utils.system.command import command
+from utils.system.errors import RunError
 from utils.system.files import write_json
 from utils.system.hardware import PRECISIONS
-from utils.tasks import cause, emotion
+from utils.system.places import ROOT
+from utils.tasks.ask import search_all
+from utils.tasks.candidates import asked
+from utils.tasks.cause import Cause
 
 
-def decisions(task, config, prior, conversations, scores):
+def decisions(task, conversations, scores):
     """What is decided from the log-probabilities: an emotion for each utterance, or yes or no for each candidate."""
-    if task == "emotion":
-        return [
-            u["emotion"]
-            for c, one in zip(conversations, scores)
-            for u in emotion.read(c, one, prior)[0]["conversation"]
-        ]
-    if config.cause_form != "candidates":
-        raise SystemExit("benchmarks.export reads one question a candidate; give a run with cause_form candidates")
-    found = [
-        set(pairs(cause.read_candidates(c, one, config.cause_threshold)[0])) for c, one in zip(conversations, scores)
-    ]
+    labelled, _ = search_all(task, conversations, lambda *_: scores)
+    if not isinstance(task, Cause):
+        return [u["emotion"] for c in labelled for u in c["conversation"]]
+    found = [set(pairs(c)) for c in labelled]
     return [
         (u["utterance_ID"], u["emotion"], other["utterance_ID"]) in there
         for c, there in zip(conversations, found)
-        for i, j in cause.asked(c)
+        for i, j in asked(c)
         for u, other in [(c["conversation"][i], c["conversation"][j])]
     ]
 
 
 def forms(task, adapter, config, conversations):
     """(form, bytes of its weights, log-probabilities): the adapter first, then every exported form."""
-    trees = [emotion.tree(c) if task == "emotion" else cause.candidates_tree(c) for c in conversations]
-    names = names_of(conversations)
+    trees, names = [task.tree(c) for c in conversations], names_of(conversations)
 
     def score(model, tokenizer):
         return score_trees(model, tokenizer, trees, names, config.token_budget, config.max_row_tokens)
@@ -78,20 +76,31 @@ def forms(task, adapter, config, conversations):
             llama.close()
 
 
-def main():
+def task_of(name: str, adapter: Path):
+    """The task as the adapter answers it, causes without the boosted trees beside it."""
+    task = trained_with(adapter).task(name)
+    if name == "cause":
+        if not isinstance(task, Cause):
+            raise RunError(f"{adapter}: it has no question a candidate; give a run with cause_form candidates")
+        return task
+    return task.trained(adapter)
+
+
+@command("benchmarks.exactness.export")
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for a run that cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="a run in results_train/ with its adapters")
     parser.add_argument("--conversations", type=int, default=20)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     conversations = load_conversations(ROOT / "data" / "sample", labelled=True)[: arguments.conversations]
     result = {}
-    for task in ("emotion", "cause"):
-        adapter = ROOT / "results_train" / arguments.run / "adapters" / task
-        config = trained_with(adapter)
-        prior = emotion_prior(adapter, config.logit_adjustment) if task == "emotion" else None
-        first, found = None, result.setdefault(task, {})
-        for form, size, scores in forms(task, adapter, config, conversations):
-            decided = decisions(task, config, prior, conversations, scores)
+    for name in ("emotion", "cause"):
+        adapter = run_folder(arguments.run) / "adapters" / name
+        task = task_of(name, adapter)
+        first, found = None, result.setdefault(name, {})
+        for form, size, scores in forms(task, adapter, trained_with(adapter), conversations):
+            decided = decisions(task, conversations, scores)
             first = first or (decided, scores)
             flat = [[p for one in some for question in one for p in question] for some in (first[1], scores)]
             found[form] = {
@@ -101,20 +110,21 @@ def main():
                 "largest_difference": max(abs(a - b) for a, b in zip(*flat)),
             }
             print(
-                f"{task:8}{form:24}{found[form]['megabytes'] or '':>8} MB{found[form]['different']:>5} of "
+                f"{name:8}{form:24}{found[form]['megabytes'] or '':>8} MB{found[form]['different']:>5} of "
                 f"{len(decided)} decisions differ, log-probabilities by {found[form]['largest_difference']:.2g}",
                 flush=True,
             )
     write_json(
         {
-            "command": f"python -m benchmarks.export {arguments.run}",
+            "command": f"python -m benchmarks.exactness.export {arguments.run}",
             "revision": revision(),
             "versions": versions(),
             "conversations": len(conversations),
             "figures": result,
         },
-        Path(__file__).with_suffix(".json"),
+        RESULTS / "export.json",
     )
+    return 0
 
 
 if __name__ == "__main__":

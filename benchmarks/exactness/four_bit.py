@@ -1,7 +1,7 @@
 """What threads and 4-bit weights change: the embedded model's log-probabilities and labels, with 1 and 2 threads,
 without and with NF4, on the emotions of 8 sample conversations.
 
-    python -m benchmarks.four_bit        # writes benchmarks/four_bit.json; a minute on two CPU cores
+    python -m benchmarks.exactness.four_bit     # writes benchmarks/results/four_bit.json; a minute on two CPU cores
 
 Every line compares two computations of the same scores: the largest difference between two log-probabilities, and how
 many utterances get another emotion. Where there is a GPU, it is compared with the CPU (not run yet).
@@ -9,33 +9,33 @@ many utterances get another emotion. Where there is a GPU, it is compared with t
 
 import platform
 import sys
-from pathlib import Path
 
 import torch
 
+from benchmarks import RESULTS
 from utils.config import Config
 from utils.data.conversations import load_conversations, names_of
 from utils.engine.inference import score_trees
-from utils.models import load
+from utils.models.load import load_model
 from utils.record.provenance import revision, versions
-from utils.runs import ROOT
-from utils.system import hardware
 from utils.system.files import write_json
-from utils.tasks import emotion
+from utils.system.places import ROOT
+from utils.tasks.ask import search_all
+from utils.tasks.emotion import Emotion
 
 
 def scores(conversations, quantization, place, threads):
     """Of each conversation, utterance and emotion, the log-probability."""
     torch.set_num_threads(threads)
-    hardware.device = lambda: torch.device(place)
-    model, tokenizer = load.load_model(quantization=quantization, precision="float32")
-    trees = [emotion.tree(c) for c in conversations]
+    model, tokenizer = load_model(quantization=quantization, precision="float32", place=torch.device(place))
+    trees = [Emotion().tree(c) for c in conversations]
     return score_trees(model, tokenizer, trees, names_of(conversations), Config().token_budget, 4096)
 
 
 def labels(conversations, scored):
     """The emotion of every utterance."""
-    return [u["emotion"] for c, one in zip(conversations, scored) for u in emotion.read(c, one)[0]["conversation"]]
+    labelled, _ = search_all(Emotion(), conversations, lambda *_: scored)
+    return [u["emotion"] for c in labelled for u in c["conversation"]]
 
 
 def compared(conversations, one, other):
@@ -73,14 +73,14 @@ def main():
             )
     write_json(
         {
-            "command": "python -m benchmarks.four_bit",
+            "command": "python -m benchmarks.exactness.four_bit",
             "revision": revision(),
             "versions": versions(),
             "machine": machine,
             "precision": "float32",
             "figures": result,
         },
-        Path(__file__).with_suffix(".json"),
+        RESULTS / "four_bit.json",
     )
     for name, one in result.items():
         print(f"{name:<34}{one['largest_difference']:<10.2g}{one['changed_labels']} of {one['labels']}")

@@ -1,13 +1,13 @@
 """The published recipe and the one pass, trained on the same conversations: time and accuracy.
 
-    python -m benchmarks.equal_data --conversations 40 --epochs 1 8 --out FOLDER
+    python -m benchmarks.speed.equal_data --conversations 40 --epochs 1 8 --out FOLDER
 
 Model, adapter, learning rate and seed are those of configs/smollm2-135m.yaml; a step holds about as many labels in both
 forms (16 prompts; two rows of some ten questions). The published recipe is trained for --published-epochs, the one pass
 for each of --epochs, on --conversations of `train`, evenly over their lengths, and all are scored on the first --scored
 conversations of `test`; causes on gold emotions. The logit adjustment of the one pass is that of its configuration.
-Writes benchmarks/equal_data.json. FOLDER keeps the adapters and what is finished, so the same command goes on. Anything
-else that runs on the machine spoils the seconds.
+Writes benchmarks/results/equal_data.json. FOLDER keeps the adapters and what is finished, so the same command goes on.
+Anything else that runs on the machine spoils the seconds.
 """
 
 import argparse
@@ -17,8 +17,9 @@ from pathlib import Path
 
 from transformers import set_seed
 
-from benchmarks.rows import OnePass, Published
-from benchmarks.speed import TASKS, conversations_in, spread
+from benchmarks import RESULTS
+from benchmarks.speed.bench import TASKS, conversations_in, spread
+from benchmarks.speed.systems import OnePass, Published
 from utils.config import Config, load_config
 from utils.data.conversations import with_emotions
 from utils.engine.trainer import train
@@ -27,9 +28,11 @@ from utils.models.load import load_model
 from utils.record.fit import examples
 from utils.record.provenance import revision, versions
 from utils.report.metrics import emotion_scores, pair_scores
-from utils.runs import ROOT
+from utils.system.command import command
 from utils.system.files import read_json, write_json
+from utils.system.places import ROOT
 from utils.tasks import baselines, emotion
+from utils.tasks.task import Task
 
 
 def scores(task: str, gold: list[dict], labelled: list[dict]) -> dict:
@@ -41,7 +44,7 @@ def scores(task: str, gold: list[dict], labelled: list[dict]) -> dict:
     return {name: found[name] for name in ("weighted_f1", "f1_pair")}
 
 
-def measured(row, task: str, epochs: float, taught: list[dict], scored: list[dict], folder: Path) -> dict:
+def measured(row, task: Task, epochs: float, taught: list[dict], scored: list[dict], folder: Path) -> dict:
     """Trains a fresh adapter in the form of `row`, kept in `folder`, and has it label `scored`."""
     c = row.config
     model, tokenizer = load_model(c.model, c.quantization, c.precision)
@@ -51,7 +54,7 @@ def measured(row, task: str, epochs: float, taught: list[dict], scored: list[dic
     model.set_attn_implementation(row.attention or own)
     rows = examples(task, taught, tokenizer, c)
     start = time.perf_counter()
-    history = train(model, tokenizer, rows, replace(c.training(task), epochs=epochs), folder, recipe=c.recipe)
+    history = train(model, tokenizer, rows, replace(c.training(task.name), epochs=epochs), folder, recipe=c.recipe)
     trained = time.perf_counter() - start
     save_adapter(model, folder / "adapter", c.model)
     model = adapter_in_compute_type(model.eval())
@@ -64,7 +67,7 @@ def measured(row, task: str, epochs: float, taught: list[dict], scored: list[dic
         "last_loss": losses[-1],
         "training_seconds": trained,
         "inference_seconds": time.perf_counter() - start,
-        **scores(task, scored, labelled),
+        **scores(task.name, scored, labelled),
     }
 
 
@@ -91,7 +94,9 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
-def main():
+@command("benchmarks.speed.equal_data")
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for what cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT / "input" / "ecf", help="folder of splits")
     parser.add_argument("--model", help="another model than the configuration's")
@@ -100,16 +105,17 @@ def main():
     parser.add_argument("--published-epochs", type=float, default=1, help="of the published recipe (default 1)")
     parser.add_argument("--epochs", type=float, nargs="+", default=[1, 8], help="of the one pass (default 1 8)")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for adapters and what is finished")
-    parser.add_argument("--result", type=Path, default=ROOT / "benchmarks" / "equal_data.json")
-    arguments = parser.parse_args()
+    parser.add_argument("--result", type=Path, default=RESULTS / "equal_data.json")
+    arguments = parser.parse_args(argv)
     config = Config.of(load_config(ROOT / "configs" / "smollm2-135m.yaml"))
     config = replace(config, model=arguments.model or config.model)
     taught, tested = conversations_in(arguments.data)
     taught, tested = spread(taught, arguments.conversations), tested[: arguments.scored]
     prior = emotion.prior_scores(emotion.counts(taught), config.logit_adjustment)
+    tasks = {"emotion": replace(config.task("emotion"), prior=prior), "cause": config.task("cause")}
     commonest = baselines.majority(taught)
     found = {
-        "command": f"python -m benchmarks.equal_data --conversations {arguments.conversations} --scored "
+        "command": f"python -m benchmarks.speed.equal_data --conversations {arguments.conversations} --scored "
         f"{arguments.scored} --published-epochs {arguments.published_epochs:g} "
         f"--epochs {' '.join(f'{epochs:g}' for epochs in arguments.epochs)}",
         "revision": revision(),
@@ -124,17 +130,18 @@ def main():
         "cause": {"rule": scores("cause", tested, [baselines.rule(c) for c in tested])},
     }
     plan = [(Published(config), arguments.published_epochs)]
-    plan += [(OnePass(config, prior), epochs) for epochs in arguments.epochs]
+    plan += [(OnePass(config), epochs) for epochs in arguments.epochs]
     for task in TASKS:
         for row, epochs in plan:
             folder = arguments.out / f"{task}-{row.config.recipe}-{epochs:g}"
             if not (folder / "result.json").is_file():
-                write_json(measured(row, task, epochs, taught, tested, folder), folder / "result.json")
+                write_json(measured(row, tasks[task], epochs, taught, tested, folder), folder / "result.json")
             name = f"{row.name}, {epochs:g} epoch{'s' if epochs != 1 else ''}"
             found[task][name] = read_json(folder / "result.json")
             print(task, name, found[task][name], flush=True)
     write_json(found, arguments.result)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,8 +1,8 @@
 """The speed table on a GPU, at the shapes that users run: SmolLM2-135M, and Llama-2-7b and 13b with random NF4 weights,
 since speed does not depend on what the weights are (nor on the vocabulary, which is SmolLM2's here).
 
-    python -m benchmarks.gpu                             # writes benchmarks/gpu.json; not run on a GPU yet
-    python -m benchmarks.gpu --models llama-2-7b
+    python -m benchmarks.speed.gpu                       # writes benchmarks/results/gpu.json; not run on a GPU yet
+    python -m benchmarks.speed.gpu --models llama-2-7b
 
 The published setting (configs/llama-2-13b.yaml), the published recipe and the one pass taking turns: a training step
 and the labelling of conversations, seconds and peak memory of the card, beside a T4's 16 GB and an A100's 40 GB. Then
@@ -21,18 +21,19 @@ import torch
 from torch.nn.attention.flex_attention import create_block_mask
 from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
-from benchmarks.measure import Clock, now, summary
-from benchmarks.rows import OnePass, Published
-from benchmarks.speed import TASKS, conversations_in, spread
+from benchmarks import RESULTS
+from benchmarks.speed.bench import TASKS, conversations_in, spread
+from benchmarks.speed.measure import Clock, now, summary
+from benchmarks.speed.systems import OnePass, Published
 from utils.config import Config, load_config
 from utils.engine.prefix_tree import Row, model_inputs, pack
 from utils.models.adapters import adapter_in_compute_type, add_lora
 from utils.models.load import EMBEDDED, keep_4bit_layers_trainable, load_model, load_tokenizer, nf4
 from utils.record.fit import examples
 from utils.record.provenance import revision, versions
-from utils.runs import ROOT
 from utils.system.files import write_json
 from utils.system.hardware import PRECISIONS, choose_precision, device
+from utils.system.places import ROOT
 
 SHAPES = {
     name: dict(zip(("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"), numbers))
@@ -81,11 +82,11 @@ def compare(model, tokenizer, rows, step, asked, repeats: int) -> dict:
     def train(row, task):
         clock = Clock()
         with tempfile.TemporaryDirectory() as folder:
-            row.train(model, tokenizer, task, step, folder, clock)
+            row.train(model, tokenizer, row.config.task(task), step, folder, clock)
         return clock.seconds
 
     def label(row, task):
-        row.label(model, tokenizer, task, asked)
+        row.label(model, tokenizer, row.config.task(task), asked)
 
     found = {}
     for phase, work in (("training", train), ("inference", label)):
@@ -109,7 +110,7 @@ def compare(model, tokenizer, rows, step, asked, repeats: int) -> dict:
 
 
 def block_mask(last: torch.Tensor):
-    """utils.prefix_tree.mask for FlexAttention: the same tokens visible, whole blocks of hidden ones left out.
+    """utils.engine.prefix_tree.mask for FlexAttention: the same tokens visible, whole blocks of hidden ones left out.
     `last`: (batch, length), index of each token's last descendant."""
 
     def visible(batch, head, query, key):
@@ -170,7 +171,7 @@ def main(argv=None) -> int:
     parser.add_argument("--conversations", type=int, default=32, help="conversations labelled against the clock")
     parser.add_argument("--lengths", type=int, nargs="+", default=[512, 2048, 8192, 16384], help="of rows, in tokens")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
     arguments = parser.parse_args(argv)
     config = replace(
         Config.of(load_config(ROOT / "configs" / "llama-2-13b.yaml")),
@@ -183,7 +184,7 @@ def main(argv=None) -> int:
     step, asked = spread(taught, arguments.step), spread(tested, arguments.conversations)
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     result = {
-        "command": "python -m benchmarks.gpu",
+        "command": "python -m benchmarks.speed.gpu",
         "revision": revision(),
         "versions": versions(),
         "card": card,
@@ -207,7 +208,7 @@ def main(argv=None) -> int:
         rows = [Published(config), OnePass(config)]
         found = compare(model, tokenizer, rows, step, asked, arguments.repeats)
         model.train()
-        trees = examples("emotion", step, tokenizer, replace(config, token_budget=1))
+        trees = examples(config.task("emotion"), step, tokenizer, replace(config, token_budget=1))
         found["attention"] = attentions(model, trees, arguments.lengths, arguments.repeats, backward=card is not None)
         result["models"][name] = {"weights": held, **found}
         write_json(result, arguments.out)

@@ -4,8 +4,8 @@
     python -m benchmarks.speed --parts limit growth  # some of it
     python -m benchmarks.speed --adapters DIR --published-adapters DIR --gguf EMOTION.gguf CAUSE.gguf
 
-Writes speed.json, speed.md (tables) and speed.png (growth) beside this file, or to --out. The rows are those of
-benchmarks/rows.py: the same model, conversations and process, taking turns; medians with the lowest and the highest.
+Writes speed.json, speed.md (tables) and speed.png (growth) to benchmarks/results, or to --out. The rows are the systems
+of systems.py: the same model, conversations and process, taking turns; medians with the lowest and the highest.
 Peak memory is that of a process of its own for each row. An epoch is extrapolated: the seconds of a step times the
 epoch's tokens divided by the step's, both counted in the row's own form. Accuracy is that of the adapters given; a row
 without an adapter trained in its form has none. Anything else that runs on the machine spoils the figures.
@@ -15,142 +15,27 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
-import tempfile
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import psutil
 import torch
-from transformers import set_seed
 
-from benchmarks.limit import growth_figure, measure_growth, measure_limit, operations
-from benchmarks.measure import Clock, memory_watched, now, peak_memory, summary
-from benchmarks.rows import Compiled, DoneWell, LlamaCpp, OnePass, Published
-from utils.config import Config, load_config
-from utils.data.conversations import load_conversations
-from utils.models.adapters import adapter_in_compute_type, add_lora, load_adapter
-from utils.models.load import compile_layers, embedded_gguf, embedded_model, load_model, load_tokenizer
-from utils.record.adapter import emotion_prior, trained_with
+from benchmarks import RESULTS
+from benchmarks.speed.bench import TASKS, Bench
+from benchmarks.speed.limit import growth_figure, measure_growth, measure_limit, operations
+from benchmarks.speed.measure import memory_watched, now, peak_memory, summary
+from benchmarks.speed.systems import Compiled, DoneWell, LlamaCpp, OnePass, Published
+from utils.models.load import embedded_model
 from utils.record.provenance import revision, versions
 from utils.report.metrics import emotion_scores, pair_scores
 from utils.report.plots import save
-from utils.runs import ROOT
-from utils.system.errors import ConversationError, ModelError, RunError
+from utils.system.command import command
 from utils.system.files import write_json, write_text
-from utils.system.hardware import compiler, device
-from utils.tasks import cause
+from utils.system.places import ROOT
 
 PARTS = ("memory", "training", "inference", "accuracy", "limit", "growth")
-TASKS = ("emotion", "cause")
-SHIPPED = ROOT / "results_train" / "smollm2-135m-ecf" / "adapters"
-
-
-# ---- what is measured ------------------------------------------------------------------------------------------
-
-
-def spread(conversations: list[dict], count: int) -> list[dict]:
-    """`count` of the conversations with an emotion in them, evenly over their lengths in utterances."""
-    asked = sorted((c for c in conversations if cause.emotional(c)), key=lambda c: len(c["conversation"]))
-    count = min(count, len(asked))
-    return [asked[int((k + 0.5) * len(asked) / count)] for k in range(count)]
-
-
-def conversations_in(data: Path) -> tuple[list[dict], list[dict]]:
-    """(conversations to train on, conversations to label): of a folder of splits; without it the sample data, twice."""
-    if (data / "train").is_dir():
-        return tuple(load_conversations(data / split, labelled=True) for split in ("train", "test"))
-    sample = load_conversations(ROOT / "data" / "sample", labelled=True)
-    return sample, sample
-
-
-class Bench:
-    """The model, the conversations and the rows that are compared, from the command's arguments."""
-
-    def __init__(self, arguments):
-        self.arguments = arguments
-        shipped = SHIPPED if all((SHIPPED / task / "adapter_config.json").is_file() for task in TASKS) else None
-        self.adapters = arguments.adapters or (shipped if arguments.model is None else None)
-        config = Config.of(load_config(ROOT / "configs" / "smollm2-135m.yaml"))
-        prior = (0,) * 7
-        if self.adapters:
-            prior = emotion_prior(self.adapters / "emotion", trained_with(self.adapters / "emotion").logit_adjustment)
-            config = trained_with(self.adapters / "cause")
-        self.config = replace(config, model=arguments.model or config.model)
-        self.tokenizer = load_tokenizer(self.config.model)
-        self.taught, self.tested = conversations_in(arguments.data)
-        self.step, self.asked = spread(self.taught, arguments.step), spread(self.tested, arguments.conversations)
-        self.training = [Published(config), DoneWell(config), OnePass(config), Compiled(config)]
-        self.inference = [Published(config), DoneWell(config), OnePass(config, prior)]
-        if device().type == "cpu" and shutil.which(compiler()) is None:
-            self.training.pop()
-        self.without_llama = self._add_llama(arguments, config, prior)
-        self._labellers = {}
-
-    def _add_llama(self, arguments, config, prior):
-        """Puts llama.cpp among the rows; or says why not."""
-        if not LlamaCpp.available():
-            return "llama.cpp was not run: `pip install llama-cpp-python` (PyPI has its source; the build needs cmake)"
-        if arguments.gguf is None and config.model != Config.model:
-            return "llama.cpp was not run: --gguf names no file of this model"
-        files = dict(zip(TASKS, arguments.gguf or [embedded_gguf()] * 2))
-        engine_of = cache(lambda task: LlamaCpp.engine(files[task], config.max_row_tokens))
-        self.inference.insert(2, LlamaCpp(config, prior, engine_of))
-        return None
-
-    def learner(self, row):
-        """A model with a fresh adapter, for one row to train."""
-        model, _ = load_model(self.config.model, self.config.quantization, self.config.precision)
-        set_seed(self.config.seed)
-        c = self.config
-        model = add_lora(model, c.lora_r, c.lora_alpha, c.lora_dropout, c.lora_targets, c.gradient_checkpointing)
-        if row.attention:
-            model.set_attn_implementation(row.attention)
-        if getattr(row, "compiled", False):
-            compile_layers(model)
-        return model
-
-    def adapter_of(self, row, task) -> Path | None:
-        """The folder of the adapter that this row labels with, where one was trained in its form."""
-        if isinstance(row, Published):
-            return self.arguments.published_adapters and self.arguments.published_adapters / task
-        if isinstance(row, DoneWell) and task == "cause":
-            return None  # it asks for lists, and the adapter answers yes or no
-        return self.adapters and self.adapters / task
-
-    def labeller(self, row, task):
-        """The model that this row labels with: with its adapter, or a fresh one that takes as long."""
-        folder = self.adapter_of(row, task)
-        if folder not in self._labellers:
-            model, _ = load_model(self.config.model, self.config.quantization, self.config.precision)
-            own = model.config._attn_implementation
-            if folder:
-                model = load_adapter(model, folder, self.config.model)
-            else:
-                c = self.config
-                model = add_lora(model, c.lora_r, c.lora_alpha, 0.0, c.lora_targets).eval()
-                model = adapter_in_compute_type(model)
-            self._labellers[folder] = model, own
-        model, own = self._labellers[folder]
-        model.set_attn_implementation(row.attention or own)
-        return model
-
-    def train_step(self, row, model, task, conversations) -> float:
-        """Seconds of one optimizer step on the conversations."""
-        clock = Clock()
-        with tempfile.TemporaryDirectory() as folder:
-            row.train(model, self.tokenizer, task, conversations, folder, clock)
-        return clock.seconds
-
-    def label(self, row, task, conversations):
-        """(seconds, labelled conversations)"""
-        model = None if isinstance(row, LlamaCpp) else self.labeller(row, task)
-        start = now()
-        labelled = row.label(model, self.tokenizer, task, conversations)
-        return now() - start, labelled
 
 
 # ---- the parts -------------------------------------------------------------------------------------------------
@@ -173,8 +58,8 @@ def measure_training(bench) -> dict:
                 print(f"training, {task}, {row.name}: {seconds[row.name][-1]:.2f} s", flush=True)
         found[task] = {}
         for row in bench.training:
-            tokens, in_loss = row.training_tokens(bench.tokenizer, task, bench.step)
-            epoch, _ = row.training_tokens(bench.tokenizer, task, bench.taught)
+            tokens, in_loss = row.training_tokens(bench.tokenizer, bench.tasks[task], bench.step)
+            epoch, _ = row.training_tokens(bench.tokenizer, bench.tasks[task], bench.taught)
             one = {"seconds": summary(seconds[row.name]), "tokens": tokens, "tokens_in_loss": in_loss}
             one["epoch"] = {"tokens": epoch, "seconds": one["seconds"]["median"] * epoch / tokens}
             found[task][row.name] = {**one, "first_seconds": first[row.name]}
@@ -210,7 +95,7 @@ def measure_inference(bench) -> dict:
         for row in bench.inference:
             found[task][row.name] = {
                 "seconds": summary(seconds[row.name]),
-                "tokens": row.inference_tokens(bench.tokenizer, task, bench.asked),
+                "tokens": row.inference_tokens(bench.tokenizer, bench.tasks[task], bench.asked),
                 "labels_of_the_one_pass": same_labels(task, labelled[row.name], labelled[OnePass.name]),
             }
     return found
@@ -255,9 +140,9 @@ def alone(bench, phase: str, task: str, name: str):
     return found["peak_memory"] or peak_memory()
 
 
-def apart(command: list[str], phase: str, task: str = "", name: str = ""):
+def apart(given: list[str], phase: str, task: str = "", name: str = ""):
     """What `alone` finds in a process of its own, whose memory nothing else has filled before."""
-    run = [sys.executable, "-m", "benchmarks.speed", *command, "--alone", phase, task, name]
+    run = [sys.executable, "-m", "benchmarks.speed", *given, "--alone", phase, task, name]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(run)}: {done.stderr[-2000:]}")
@@ -266,12 +151,12 @@ def apart(command: list[str], phase: str, task: str = "", name: str = ""):
     return json.loads(found)
 
 
-def measure_memory(bench, command: list[str]) -> dict:
+def measure_memory(bench, given: list[str]) -> dict:
     """{phase: {task: {row: bytes}}}, each by a process of its own; "model": what one holds with a model loaded. Loading
     itself, for a moment, takes more than that, and is not in it."""
-    found = {"model": apart(command, "model", "emotion")}
+    found = {"model": apart(given, "model", "emotion")}
     for phase, rows in (("training", bench.training), ("inference", bench.inference)):
-        found[phase] = {task: {row.name: apart(command, phase, task, row.name) for row in rows} for task in TASKS}
+        found[phase] = {task: {row.name: apart(given, phase, task, row.name) for row in rows} for task in TASKS}
     return found
 
 
@@ -353,7 +238,7 @@ def summary_table(result: dict) -> str:
     return "\n".join(lines)
 
 
-def parsed(command: list[str]):
+def parsed(words: list[str]):
     """The command's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
@@ -369,22 +254,19 @@ def parsed(command: list[str]):
     parser.add_argument("--scored", type=int, default=100, help="conversations that accuracy is measured on")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--profile", action="store_true", help="also the dearest operations of training and inference")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)
-    return parser.parse_args(command)
+    return parser.parse_args(words)
 
 
+@command("benchmarks.speed")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for conversations, adapters or a model that cannot be used."""
-    command = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return run(command, parsed(command))
-    except (ConversationError, ModelError, RunError, OSError) as error:
-        print(f"benchmarks.speed: {error}", file=sys.stderr)
-        return 2
+    words = list(sys.argv[1:] if argv is None else argv)
+    return run(words, parsed(words))
 
 
-def run(command: list[str], arguments) -> int:
+def run(given: list[str], arguments) -> int:
     """Measures the parts that are asked for, one after the other, and writes what there is behind each."""
     if arguments.model is None:
         embedded_model()  # the conversion, once, is not in anybody's time or memory
@@ -395,7 +277,7 @@ def run(command: list[str], arguments) -> int:
     start, load = now(), psutil.getloadavg()[0]
     if load > 0.5:
         print(f"Something else runs on this machine (load {load:.1f}): these figures will be worth little.", flush=True)
-    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
+    words = [Path(word).name if Path(word).is_absolute() else word for word in given]
     result = {
         "command": " ".join(["python -m benchmarks.speed", *words]),
         "revision": revision(),
@@ -418,12 +300,12 @@ def run(command: list[str], arguments) -> int:
         and str(bench.adapters.relative_to(ROOT) if bench.adapters.is_relative_to(ROOT) else bench.adapters.name),
     }
     measures = {
-        "memory": lambda: measure_memory(bench, command),
+        "memory": lambda: measure_memory(bench, given),
         "training": lambda: measure_training(bench),
         "inference": lambda: measure_inference(bench),
         "accuracy": lambda: measure_accuracy(bench),
         "limit": lambda: measure_limit(bench),
-        "growth": lambda: apart(command, "growth"),
+        "growth": lambda: apart(given, "growth"),
     }
     if arguments.profile:
         measures["profile"] = lambda: operations(bench)

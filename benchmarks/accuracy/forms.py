@@ -1,12 +1,13 @@
-"""One trial: an adapter for one task and one form of its questions, trained on `train`, scored on `dev`.
+"""One trial: an adapter for one task and one form of its questions, trained on `train`, scored on `val`.
 
-    python -m benchmarks.forms emotion twice --epochs 2 --out FOLDER
-    python -m benchmarks.forms emotion twice --text-epochs 2 --out FOLDER     # the conversations' words first
-    python -m benchmarks.forms emotion twice --full --rate 5e-5 --out FOLDER  # all weights instead of an adapter
-    python -m benchmarks.forms emotion joint --out FOLDER                     # trained on causes as well
+    python -m benchmarks.accuracy.forms emotion twice --epochs 2 --out FOLDER
+    python -m benchmarks.accuracy.forms emotion twice --text-epochs 2 --out FOLDER     # the conversations' words first
+    python -m benchmarks.accuracy.forms emotion twice --full --rate 5e-5 --out FOLDER  # all weights, no adapter
+    python -m benchmarks.accuracy.forms emotion joint --out FOLDER                     # trained on causes as well
 
 Prints what it measures, and writes FOLDER/scores.json (parameters, scores, every answer's log-probabilities) and the
-adapter beside it. LOG.md quotes these trials; what won stands in utils/emotion.py, utils/cause.py and configs/.
+adapter beside it. LOG.md quotes these trials; what won is in utils/tasks/emotion.py, utils/tasks/cause.py
+and configs/.
 """
 
 import argparse
@@ -20,8 +21,8 @@ from pathlib import Path
 from transformers import set_seed
 
 from utils.config import Config
-from utils.data import labels
 from utils.data.conversations import causes_of, load_conversations, names_of
+from utils.data.labels import ECF
 from utils.engine.inference import score_trees
 from utils.engine.prefix_tree import Node, Question, chain, encode
 from utils.engine.rows import encode_trees, pack_rows, text_rows
@@ -30,6 +31,7 @@ from utils.engine.trainer import train
 from utils.models.adapters import adapter_in_compute_type, add_lora, save_adapter
 from utils.models.load import load_model
 from utils.report.metrics import emotion_scores, pair_scores
+from utils.system.command import command
 from utils.system.files import read_json, write_json
 from utils.tasks import baselines, cause, emotion
 
@@ -41,10 +43,9 @@ def emotion_tree(form: str, conversation: dict, training: bool) -> Node:
     if form == "twice" or (form == "joint" and not training):
         return emotion.tree(conversation, training)
     utterances = conversation["conversation"]
-    lines = [emotion.line(u) for u in utterances]
-    questions = [
-        Node(" Emotion:", Question(emotion.ANSWERS, f" {u['emotion']}" if training else None)) for u in utterances
-    ]
+    lines, instruction = [emotion.line(u) for u in utterances], emotion.tree(conversation).text
+    emotions = tuple(f" {label}" for label in ECF)
+    questions = [Node(" Emotion:", Question(emotions, f" {u['emotion']}" if training else None)) for u in utterances]
     if form == "joint":
         gold = {u["utterance_ID"]: () for u in utterances} | causes_of(conversation)
         ids = [u["utterance_ID"] for u in utterances]
@@ -53,14 +54,16 @@ def emotion_tree(form: str, conversation: dict, training: bool) -> Node:
             answers = {back: cause.ANSWERS[ids[k - back] in gold[ids[k]]] for back in range(min(3, k + 1))}
             asked = [Node(str(back), Question(cause.ANSWERS, answer)) for back, answer in answers.items()]
             branches[len(lines) + k] = [question, Node(" Cause:", children=asked)]
-        return chain(emotion.INSTRUCTION, lines + lines, branches)
+        return chain(instruction, lines + lines, branches)
     if form == "behind":
-        return chain(emotion.INSTRUCTION, lines, {k: [q] for k, q in enumerate(questions)})
+        return chain(instruction, lines, {k: [q] for k, q in enumerate(questions)})
     branches = [Node(f"\n{line}", children=[q]) for line, q in zip(lines, questions)]
-    return chain(emotion.INSTRUCTION, lines, {len(lines) - 1: branches})
+    return chain(instruction, lines, {len(lines) - 1: branches})
 
 
-def main():
+@command("benchmarks.accuracy.forms")
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for what cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=("emotion", "cause"))
     parser.add_argument("form", choices=("behind", "twice", "joint", "repeated"))
@@ -77,10 +80,12 @@ def main():
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--out", required=True)
-    a = parser.parse_args()
+    a = parser.parse_args(argv)
     folder = Path(a.out)
     if (folder / "arguments.json").is_file() and read_json(folder / "arguments.json") != vars(a):
-        raise SystemExit(f"benchmarks.forms: {folder} holds another trial (arguments.json): give another --out")
+        raise SystemExit(
+            f"benchmarks.accuracy.forms: {folder} holds another trial (arguments.json): give another --out"
+        )
     splits = {name: load_conversations(Path(a.data) / name) for name in ("train", "val")}
     write_json(vars(a), folder / "arguments.json")
     if a.task == "emotion":
@@ -138,18 +143,16 @@ def main():
     if a.task == "emotion":
         tables = [emotion.read(c, s)[1] for c, s in zip(gold, scores)]
         right = [
-            table[k][labels.LABELS.index(u["emotion"])]
-            for c, table in zip(gold, tables)
-            for k, u in enumerate(c["conversation"])
+            table[k][ECF.index(u["emotion"])] for c, table in zip(gold, tables) for k, u in enumerate(c["conversation"])
         ]
-        result |= {"loss": -sum(map(math.log, right)) / len(right), "dev": {}}
+        result |= {"loss": -sum(map(math.log, right)) / len(right), "val": {}}
         print("loss", result["loss"])
         for adjustment in (0, 0.2, 0.4, 0.6):
             prior = emotion.prior_scores(emotion.counts(splits["train"]), adjustment)
             labelled = [emotion.read(c, s, prior)[0] for c, s in zip(gold, scores)]
             found = emotion_scores(gold, labelled)
             found["rule's pairs"] = pair_scores(gold, [baselines.rule(c) for c in labelled], 2)["weighted_f1"]
-            result["dev"][adjustment] = found
+            result["val"][adjustment] = found
             print(adjustment, {k: v for k, v in found.items() if isinstance(v, float)})
     else:
         for t in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
@@ -159,7 +162,8 @@ def main():
     (folder / "scores.json").write_text(json.dumps(result))
     for stage in (folder / "text", folder / "checkpoints"):
         shutil.rmtree(stage, ignore_errors=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

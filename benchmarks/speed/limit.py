@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.measure import memory_watched, now, summary
-from benchmarks.rows import OnePass
+from benchmarks.speed.measure import memory_watched, now, summary
+from benchmarks.speed.systems import OnePass
 from utils.engine.prefix_tree import plan_rows
 from utils.record.fit import examples
-from utils.tasks import cause
+from utils.tasks.candidates import asked as questions_of
 
 # ---- the limit -------------------------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ def matmul_rate(config, tokens: int, dtype, device, seconds: float = 1.0) -> flo
 
 def measure_limit(bench) -> dict:
     """What share of the machine's rate of products training and inference reach, and inference beside a plain pass."""
-    row, tokenizer = OnePass(bench.config), bench.tokenizer
+    row, tokenizer, task = OnePass(bench.config), bench.tokenizer, bench.tasks["emotion"]
     model = bench.labeller(row, "emotion")
     shape, device = model.config, model.device
     rate = matmul_rate(shape, bench.config.token_budget, model.dtype, device)
@@ -98,7 +98,7 @@ def measure_limit(bench) -> dict:
             "share_of_rate": sum(counts.values()) / seconds / rate,
         }
 
-    trees = row.inference_rows(tokenizer, "emotion", bench.asked)
+    trees = row.inference_rows(tokenizer, task, bench.asked)
     kept = sum(len({i for question in tree.answers for answer in question for i, _ in answer}) for tree in trees)
     groups = plan_rows(list(map(len, trees)), bench.config.token_budget)
     lengths = [sum(len(trees[i]) for i in group) for group in groups]
@@ -108,11 +108,11 @@ def measure_limit(bench) -> dict:
     learner = bench.learner(row)
     bench.train_step(row, learner, "emotion", bench.step)
     seconds = min(bench.train_step(row, learner, "emotion", bench.step) for _ in range(2))
-    rows = examples("emotion", bench.step, tokenizer, row.config)
+    rows = examples(task, bench.step, tokenizer, row.config)
     found["training"] = reached(seconds, list(map(len, rows)), sum(len(r.targets) for r in rows), training=True)
 
     c = bench.asked[len(bench.asked) // 2]
-    tokens = torch.tensor([row.inference_rows(tokenizer, "emotion", [c])[0].input_ids], device=device)
+    tokens = torch.tensor([row.inference_rows(tokenizer, task, [c])[0].input_ids], device=device)
     times = {"emotions of a conversation": [], "plain pass": [], "plain pass, last position's logits alone": []}
     with torch.no_grad():
         for _ in range(5):
@@ -165,7 +165,7 @@ def measure_growth(bench, numbers=(1, 2, 4, 8), lengths=(5, 10, 20, 40, 80), ask
     row.config = replace(row.config, max_row_tokens=10**9)
 
     def point(what, number, task, conversations):
-        measured = {"number": number, "tokens": row.inference_tokens(bench.tokenizer, task, conversations)}
+        measured = {"number": number, "tokens": row.inference_tokens(bench.tokenizer, bench.tasks[task], conversations)}
         with memory_watched(measured):
             measured["seconds"] = min(bench.label(row, task, conversations)[0] for _ in range(2))
         found[what].append(measured)
@@ -181,7 +181,7 @@ def measure_growth(bench, numbers=(1, 2, 4, 8), lengths=(5, 10, 20, 40, 80), ask
             {**u, "emotion": "joy" if k < emotional else "neutral"} for k, u in enumerate(twenty["conversation"])
         ]
         one = {**twenty, "conversation": utterances}
-        point("questions", len(cause.asked(one)), "cause", [one])
+        point("questions", len(questions_of(one)), "cause", [one])
     for number in lengths:
         point("utterances", number, "emotion", [long_conversation(bench.asked, number)])
     return {**found, "mask_costs_from_tokens": doubled(found["utterances"])}
