@@ -1,6 +1,6 @@
 """Two processes do what one does: the same loss and weights from the same rows a step, the same file of predictions.
 
-python -m pytest tests/test_processes.py
+python -m pytest tests/engine/test_processes.py
 """
 
 import json
@@ -10,19 +10,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 from safetensors.torch import load_file
 
 from utils.engine.processes import divided, processes
 from utils.system.files import write_json
 
-ROOT = Path(__file__).resolve().parents[1]
 # A row holds one conversation, so that a step of two rows is the same step for one process and for two.
 TRAINING = """
 import sys
 from pathlib import Path
-from utils.modeling import load_model
-from utils.runs import open_run
-from utils.training import fit
+from utils.models.load import load_model
+from utils.record.fit import fit
+from utils.record.run import open_run
 
 folder, rows_a_step = Path(sys.argv[1]), int(sys.argv[2])
 parameters = {"run_name": "run", "input_dir": "input", "model": sys.argv[3], "precision": "float32", "lora_r": 4,
@@ -31,7 +31,7 @@ for task, notebook in (("emotion", "1_emotion_recognition_training"), ("cause", 
     config, run = open_run(parameters, notebook, folder)
     model, tokenizer = load_model(config.model, precision=config.precision)
     conversations = run.conversations("train", labelled=True)
-    fit(run, task, model, tokenizer, conversations, conversations[:2])
+    fit(run, config.task(task), model, tokenizer, conversations, conversations[:2])
 """
 # On machines without a GPU, --multi_gpu starts the processes all the same, and --cpu would start a single one.
 LAUNCH = (
@@ -55,7 +55,7 @@ def started(*arguments, folder, together=False):
     """What a Python process prints, or two that are started together."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, *(LAUNCH if together else ()), *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -120,7 +120,7 @@ def test_every_process_gets_all_results_of_the_work_that_they_share(tmp_path):
     # a file each: what two processes print may mingle
     (tmp_path / "share.py").write_text(
         "from pathlib import Path\n"
-        "from utils.processes import divided, processes\n"
+        "from utils.engine.processes import divided, processes\n"
         "done = []\n"
         "results = divided(list(range(5)), lambda task: done.append(task) or task * task)\n"
         "Path(f'process {processes().process_index}').write_text(f'{results} {done}')\n",

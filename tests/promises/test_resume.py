@@ -1,28 +1,31 @@
 """Work that was interrupted goes on where it stopped, and ends as if nothing had happened.
 
-python -m pytest tests/test_resume.py
+python -m pytest tests/promises/test_resume.py
 """
 
 import json
 
 import pytest
 import torch
-from conftest import stopped_training
+from helpers import stopped_training
 
 from utils.config import Config
 from utils.data.conversations import names_of, without_labels
-from utils.engine import trainer
+from utils.engine import inference, trainer
 from utils.engine.inference import Journal
 from utils.engine.rows import encode_trees
-from utils.engine.settings import TrainingSettings
+from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import train
 from utils.models.adapters import add_lora
 from utils.models.load import load_model
 from utils.record.fit import fit
 from utils.record.run import Run
 from utils.system.files import read_json
-from utils.tasks import ask
-from utils.tasks.ask import predict_causes, predict_emotions
+from utils.tasks import emotion
+from utils.tasks.ask import predict
+from utils.tasks.cause import Cause
+from utils.tasks.cause_list import CauseList
+from utils.tasks.emotion import Emotion
 
 
 class Interruption(BaseException):
@@ -56,47 +59,50 @@ def test_interrupted_inference_goes_on_behind_the_last_row(
     tiny_model_folder, conversations, tmp_path, monkeypatch, what
 ):
     model, tokenizer = adapted(tiny_model_folder)
-    recipe = "published" if what == "published" else "one_pass"
-    name = "_generate" if what == "published" else "score_row"
-    compute = getattr(ask, name)
+    settings = InferenceSettings("published" if what == "published" else "one_pass", token_budget=1, batch_size=4)
+    task = {"candidates": Cause(), "list": CauseList()}.get(what, Emotion())
+    given = conversations if task.on_emotions else [without_labels(c) for c in conversations]
+    where = (model, "generate") if what == "published" else (inference, "score_row")
+    compute = getattr(*where)
 
-    def predict(journal=None):
-        how = {"journal": journal, "recipe": recipe, "batch_size": 4, "token_budget": 1}
-        if what in ("emotions", "published"):
-            return predict_emotions(model, tokenizer, [without_labels(c) for c in conversations], **how)
-        return predict_causes(model, tokenizer, conversations, form=what, **how)
+    def predicted(journal=None):
+        return predict(task, model, tokenizer, given, settings, journal)
 
-    undisturbed = predict()
+    undisturbed = predicted()
     counted, made = failing_after(compute, 10**6)
-    monkeypatch.setattr(ask, name, counted)
-    assert predict() == undisturbed
+    monkeypatch.setattr(*where, counted)
+    assert predicted() == undisturbed
     rows = len(made)
     assert rows >= 3
     for calls in (1, rows - 1):
         path = tmp_path / f"{what}{calls}" / "unfinished.jsonl"
         counted, made = failing_after(compute, calls)
-        monkeypatch.setattr(ask, name, counted)
+        monkeypatch.setattr(*where, counted)
         with pytest.raises(Interruption):
-            predict(Journal(path))
+            predicted(Journal(path))
         with path.open("a", encoding="utf-8") as file:
             file.write('\n["0123", [[-0.5, -')  # killed while it wrote
         counted, made = failing_after(compute, 10**6)
-        monkeypatch.setattr(ask, name, counted)
-        assert predict(Journal(path)) == undisturbed and len(made) == rows - calls
-        assert predict(Journal(path)) == undisturbed and len(made) == rows - calls, "all of it is known now"
+        monkeypatch.setattr(*where, counted)
+        assert predicted(Journal(path)) == undisturbed and len(made) == rows - calls
+        assert predicted(Journal(path)) == undisturbed and len(made) == rows - calls, "all of it is known now"
 
 
 def test_another_adapter_or_conversation_is_computed_anew(tiny_model_folder, conversations, tmp_path):
     model, tokenizer = adapted(tiny_model_folder)
     journal = Journal(tmp_path / "unfinished.jsonl")
-    predict_emotions(model, tokenizer, conversations[:1], journal=journal)
+
+    def predicted(given, journal=None):
+        return predict(Emotion(), model, tokenizer, given, InferenceSettings(), journal)
+
+    predicted(conversations[:1], journal)
     assert len(journal.results) == 1
-    predict_emotions(model, tokenizer, conversations[1:2], journal=journal)
+    predicted(conversations[1:2], journal)
     assert len(journal.results) == 2
     with torch.no_grad():
         next(p for n, p in model.named_parameters() if "lora_B" in n).add_(0.1)
-    changed = predict_emotions(model, tokenizer, conversations[:1], journal=journal)
-    assert len(journal.results) == 3 and changed == predict_emotions(model, tokenizer, conversations[:1])
+    changed = predicted(conversations[:1], journal)
+    assert len(journal.results) == 3 and changed == predicted(conversations[:1])
     assert len([json.loads(line) for line in journal.path.read_text().splitlines() if line]) == 3
 
 
@@ -109,8 +115,6 @@ def test_interrupted_training_ends_with_the_same_weights(
 ):
     """Six steps of two rows each, a checkpoint after every step; the second run begins with a fresh adapter, as
     a new process would."""
-    from utils.tasks import emotion
-
     settings = TrainingSettings(learning_rate=1e-2, epochs=2, gradient_accumulation=2)
 
     def run(folder):
@@ -155,7 +159,7 @@ def test_text_before_labels_is_learnt_once(tiny_model_folder, conversations, tmp
         mine = Run(config, "1_emotion_recognition_training", ["model"], root=tmp_path)
         _, history = fit(
             mine,
-            "emotion",
+            Emotion(),
             *load_model(tiny_model_folder, precision="float32"),
             conversations,
             unlabelled=[without_labels(c) for c in unlabelled],

@@ -1,6 +1,6 @@
 """Rows, positions and mask are those of the tree: random trees against a definition by parents.
 
-python -m pytest tests/test_prefix_tree.py
+python -m pytest tests/engine/test_prefix_tree.py
 """
 
 import random

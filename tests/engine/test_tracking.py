@@ -1,6 +1,6 @@
 """Experiment trackers: off by default, local, never asking; and no library tells anybody what runs here.
 
-python -m pytest tests/test_tracking.py
+python -m pytest tests/engine/test_tracking.py
 pip install tensorboard trackio       # and the two real ones are tried too
 """
 
@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 from utils.config import Config
-from utils.engine import tracking
+from utils.engine import tracking, trainer
 from utils.engine.settings import TrainingSettings
 from utils.engine.tracking import TRACKERS
 from utils.engine.trainer import train
@@ -23,8 +24,7 @@ from utils.models.load import load_model
 from utils.record.fit import examples, fit
 from utils.record.run import Run
 from utils.system.errors import ConfigError, TrackingError
-
-ROOT = Path(__file__).resolve().parents[1]
+from utils.tasks.emotion import Emotion
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def tracked_losses(folder, report_to, model_folder, conversations):
     """The losses of a short training that is followed by `report_to`, as the trainer's own log has them."""
     model, tokenizer = load_model(model_folder, precision="float32")
     model = add_lora(model, r=4, alpha=8, dropout=0.0, targets="all-linear")
-    rows = examples("emotion", conversations, tokenizer, Config(token_budget=1))
+    rows = examples(Emotion(), conversations, tokenizer, Config(token_budget=1))
     settings = TrainingSettings(1e-3, epochs=2, gradient_accumulation=1, run_name="short", report_to=report_to)
     return [entry["loss"] for entry in train(model, tokenizer, rows, settings, folder) if "loss" in entry]
 
@@ -94,7 +94,7 @@ def test_a_tracker_follows_the_labels_not_the_words_before(tiny_model_folder, co
         return {"report_to": "none"}
 
     seen = []
-    monkeypatch.setattr(training, "tracking", asked)
+    monkeypatch.setattr(trainer, "tracking", asked)
     config = Config(
         run_name="a",
         model=tiny_model_folder,
@@ -104,7 +104,7 @@ def test_a_tracker_follows_the_labels_not_the_words_before(tiny_model_folder, co
         gradient_accumulation=1,
     )
     run = Run(config, "n", [], root=tmp_path)
-    fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
+    fit(run, Emotion(), *load_model(tiny_model_folder, precision="float32"), conversations)
     assert seen == [("none", run.adapter("emotion") / "checkpoints" / "text"), ("tensorboard", run.adapter("emotion"))]
 
 
@@ -120,6 +120,11 @@ def test_libraries_are_told_to_tell_nobody():
             if name not in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "GRADIO_ANALYTICS_ENABLED")
         }
         done = subprocess.run(
-            [sys.executable, "-c", program], cwd=ROOT, env={**kept, **given}, capture_output=True, text=True
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**kept, **given},
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert done.stdout.strip() == told, done.stderr

@@ -1,9 +1,9 @@
 """One tree is the same function as one sequence a question: loss, gradients and log-probabilities are equal.
 
-    python -m pytest tests/test_parity.py
+    python -m pytest tests/promises/test_parity.py
 
-The sequences are written out here by hand, piece by piece, and go through the same model as ordinary causal
-sequences, without masks, positions or packing. Both sides are float32, and every allowed difference is
+The sequences are written out by hand (tests/one_sequence.py), piece by piece, and go through the same model as
+ordinary causal sequences, without masks, positions or packing. Both sides are float32, and every allowed difference is
 rounding: TOLERANCE is relative, to the value for losses and log-probabilities, to the largest entry for
 gradient tensors (measured: 2e-7, 4e-7 and 2e-6). With NF4 both sides read the same dequantized weights, so
 the same tolerance holds: 4 bits cost accuracy, not parity.
@@ -15,172 +15,37 @@ from itertools import combinations
 
 import pytest
 import torch
+from helpers import with_adapter
+from one_sequence import (
+    INSTRUCTIONS,
+    gradient_difference,
+    gradients,
+    measure_parity,
+    plain_scores,
+    plain_step,
+    questions_of,
+    score_difference,
+    tokens_of,
+    trees_of,
+)
 
-from utils.data import labels
-from utils.data.conversations import causes_of, names_of, pairs
+from utils.data.conversations import names_of, pairs
+from utils.data.labels import ECF
 from utils.engine.inference import generate_published, score_row, score_trees
-from utils.engine.prefix_tree import Node, Question, TreeEncoder, encode, model_inputs, pack, paths
+from utils.engine.prefix_tree import Node, Question, TreeEncoder, encode, model_inputs, pack
 from utils.engine.rows import text_rows
-from utils.engine.settings import TrainingSettings
+from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import train
-from utils.models.adapters import add_lora
-from utils.models.load import compile_layers, load_model
+from utils.models.load import compile_layers
 from utils.tasks import cause, cause_list, emotion
-from utils.tasks.ask import predict_causes
+from utils.tasks.ask import predict
+from utils.tasks.cause_list import CauseList
 
 TOLERANCE = 1e-5
 TASKS = ("emotion", "candidates", "list")
 
 
-# ---- the one-sequence form, by hand ------------------------------------------------------------------------
-
-
-def questions_of(task, conversation):
-    """Every question as (pieces of text before the answer, allowed answers, right answer), without
-    utils.prefix_tree."""
-    utterances, result = conversation["conversation"], []
-    if task == "emotion":
-        lines = [f"\n{u['speaker']}: {u['text']}" for u in utterances]
-        for i, u in enumerate(utterances):
-            result.append(
-                ([emotion.INSTRUCTION, *lines, *lines[: i + 1], " Emotion:"], emotion.ANSWERS, f" {u['emotion']}")
-            )
-        return result
-    ids, gold = [u["utterance_ID"] for u in utterances], causes_of(conversation)
-    lines = [f"\n{u['speaker']} {u['emotion']}: {u['text']} #{u['utterance_ID']}" for u in utterances]
-    for end, number in enumerate(ids):
-        seen = [cause.INSTRUCTION, *lines[: end + 1]]
-        for i in ids[max(end - 8, 0) : end + 1] if task == "candidates" and number in gold else []:
-            right = " yes" if i in gold[number] else " no"
-            result.append(([*seen, " <= #", str(i)], (" no", " yes"), right))
-        for i in ids[max(end - 3, 0) : end] if task == "candidates" else []:
-            if i in gold:
-                right = " yes" if number in gold[i] else " no"
-                result.append(([*seen, " => #", str(i)], (" no", " yes"), right))
-    for position, number in enumerate(ids):
-        if task == "candidates" or number not in gold:
-            continue
-        seen = [cause.INSTRUCTION, *lines[: position + 4], f" #{number} <= ["]
-        allowed, causes = cause.candidates(conversation, position), gold[number]
-        for end, answer in enumerate([f"{i}," for i in causes[:-1]] + [f"{causes[-1]}]" if causes else "]"]):
-            pieces = [*seen, *(f"{i}," for i in causes[:end])]
-            result.append((pieces, cause_list.list_options(allowed, tuple(causes[:end])), answer))
-    return result
-
-
-def trees_of(task, conversation):
-    """(training tree, inference tree); the lists of the latter are open where those of the former are."""
-    if task == "emotion":
-        return emotion.tree(conversation, train=True), emotion.tree(conversation)
-    if task == "candidates":
-        return task.tree(conversation, task, train=True), cause.candidates_tree(conversation)
-    gold = causes_of(conversation)
-    lists = {p: gold[conversation["conversation"][p]["utterance_ID"]] for p in cause.emotional(conversation)}
-    open_lists = {p: [tuple(ids[:end]) for end in range(max(len(ids), 1))] for p, ids in lists.items()}
-    return task.tree(conversation, task, train=True), cause_list.list_tree(conversation, open_lists=open_lists)
-
-
-def tokens_of(tokenizer, pieces):
-    return tokenizer("").input_ids + [token for piece in pieces for token in encode(tokenizer, piece)]
-
-
-def plain_logp(model, before, answer):
-    """Log-probability of each token of `answer` behind the tokens `before`, as an ordinary causal
-    sequence."""
-    logits = model(input_ids=torch.tensor([before + answer], device=model.device), use_cache=False).logits[0].float()
-    tokens = torch.tensor(answer, device=model.device)
-    return logits[len(before) - 1 : -1].log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
-
-
-def plain_scores(model, tokenizer, questions):
-    """Questions x answers: the log-probability of every allowed answer, one sequence each."""
-    with torch.no_grad():
-        return [
-            [plain_logp(model, tokens_of(tokenizer, pieces), encode(tokenizer, a)).sum().item() for a in answers]
-            for pieces, answers, _ in questions
-        ]
-
-
-def plain_step(model, tokenizer, questions):
-    """(loss, gradients) of the mean over all tokens of the right answers, one sequence a question."""
-    model.zero_grad()
-    gold = [(tokens_of(tokenizer, pieces), encode(tokenizer, answer)) for pieces, _, answer in questions]
-    count, loss = sum(len(answer) for _, answer in gold), 0.0
-    for before, answer in gold:
-        part = -plain_logp(model, before, answer).sum() / count
-        part.backward()
-        loss += part.item()
-    return loss, gradients(model)
-
-
-def gradients(model):
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
-
-
-def gradient_difference(ours, theirs):
-    """The largest difference in any tensor, relative to that tensor's largest entry. No tensor may be all
-    zero."""
-    assert ours.keys() == theirs.keys() and ours
-    return max(((ours[n] - theirs[n]).abs().max() / theirs[n].abs().max()).item() for n in theirs)
-
-
-def score_difference(ours, theirs):
-    """The largest relative difference between two tables of log-probabilities of the same shape."""
-    assert [len(one) for one in ours] == [len(one) for one in theirs]
-    ours, theirs = (torch.tensor([value for one in table for value in one]) for table in (ours, theirs))
-    return ((ours - theirs).abs() / theirs.abs()).max().item()
-
-
-def measure_parity(model, tokenizer, task, conversations, prepare=lambda: None):
-    """(loss, gradient, log-probability) differences between one packed row and one sequence a question.
-
-    `prepare` is called between the two forms: what it switches on, the tree alone goes through.
-    """
-    questions = [question for c in conversations for question in questions_of(task, c)]
-    learn = pack([TreeEncoder(tokenizer)(trees_of(task, c)[0], train=True) for c in conversations])
-    score = pack([TreeEncoder(tokenizer)(trees_of(task, c)[1], train=False) for c in conversations])
-
-    # `paths` gives the very tokens that are written out above
-    written = [(tokens_of(tokenizer, pieces), encode(tokenizer, answer)) for pieces, _, answer in questions]
-    assert paths(learn, learn.targets) == [(b + a[:i], a[i]) for b, a in written for i in range(len(a))]
-    for (pieces, answers, _), targets in zip(questions, score.answers, strict=True):
-        before = tokens_of(tokenizer, pieces)
-        for text, target in zip(answers, targets, strict=True):
-            tokens = encode(tokenizer, text)
-            assert paths(score, target) == [(before + tokens[:i], tokens[i]) for i in range(len(tokens))]
-
-    model.eval()
-    plain_table = plain_scores(model, tokenizer, questions)
-    plain_loss, plain_gradients = plain_step(model, tokenizer, questions)
-    scores = score_difference(score_row(model, score), plain_table)
-    model.zero_grad()
-    prepare()
-    loss = model(**model_inputs(learn, learn.targets, model.device), use_cache=False).loss
-    loss.backward()
-    return (
-        abs(loss.item() - plain_loss) / plain_loss,
-        gradient_difference(gradients(model), plain_gradients),
-        scores,
-    )
-
-
 # ---- the tasks' trees --------------------------------------------------------------------------------------
-
-
-def randomize(model, seed=0, std=0.1):
-    """Random output weights for a fresh adapter, which starts at zero and would have no gradient on its input
-    side."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * std)
-    return model
-
-
-def with_adapter(folder, quantization="none", seed=0, std=0.1):
-    model, _ = load_model(folder, quantization=quantization, precision="float32")
-    torch.manual_seed(seed)
-    return randomize(add_lora(model, r=4, alpha=8, dropout=0.0, targets="all-linear"), seed, std)
 
 
 @pytest.fixture(scope="module")
@@ -237,13 +102,13 @@ def test_a_compiled_model_is_the_same_function(tiny_model_folder, tokenizer, con
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one", "packed"])
 def test_long_rows_leave_the_plain_products(adapted, tokenizer, conversations, count, monkeypatch):
-    monkeypatch.setattr("utils.modeling.PLAIN_UP_TO", 8)
+    monkeypatch.setattr("utils.models.attention.PLAIN_UP_TO", 8)
     assert max(measure_parity(adapted("none"), tokenizer, "emotion", conversations[:count])) < TOLERANCE
 
 
 def test_labels_are_several_tokens_long(tokenizer):
     """Otherwise the tests here would hold the easy case only."""
-    labels = [encode(tokenizer, answer) for answer in emotion.ANSWERS]
+    labels = [encode(tokenizer, f" {label}") for label in ECF]
     assert max(map(len, labels)) > 2 and len({label[0] for label in labels}) < len(labels)
 
 
@@ -277,7 +142,7 @@ def test_list_search_finds_the_likeliest_list_of_all(tiny_model_folder, tokenize
         @functools.cache
         def shares(taken, stem=f" #{u['utterance_ID']} <= ["):
             options = cause_list.list_options(ids, taken)
-            pieces = [cause.INSTRUCTION, *lines, stem, *(f"{i}," for i in taken)]
+            pieces = [INSTRUCTIONS["cause"], *lines, stem, *(f"{i}," for i in taken)]
             scores = torch.tensor(plain_scores(model, tokenizer, [(pieces, options, None)])[0])
             return dict(zip(options, scores.log_softmax(-1).tolist()))
 
@@ -291,7 +156,7 @@ def test_list_search_finds_the_likeliest_list_of_all(tiny_model_folder, tokenize
         wanted += [(u["utterance_ID"], u["emotion"], i) for i in best]
     assert min(margins) > 1e-4, "a tie would make this test a matter of rounding; take another seed"
 
-    (found,), (table,) = predict_causes(model, tokenizer, [conversation], form="list")
+    (found,), (table,) = predict(CauseList(), model, tokenizer, [conversation], InferenceSettings())
     assert pairs(found) == sorted(wanted)
     assert set(table) == {8, 9, 11} and all(0 <= p <= 1 + 1e-9 for one in table.values() for p in one.values())
 
@@ -349,7 +214,7 @@ def test_the_evaluation_loss_is_the_mean_of_the_rows(tiny_model_folder, tokenize
 
 def published(conversation):
     """Both tasks' prompts as (prompt, allowed completions, right completion)."""
-    emotions = tuple(f"emotion :: {label}" for label in labels.LABELS)
+    emotions = tuple(f"emotion :: {label}" for label in ECF)
     ids = [u["utterance_ID"] for u in conversation["conversation"]]
     lists = [list(one) for size in range(3) for one in combinations(ids, size)]
     result = [(p, emotions, right) for p, right in emotion.published_prompts(conversation)]

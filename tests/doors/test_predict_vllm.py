@@ -1,6 +1,6 @@
 """The route over vLLM, with transformers in the engine's place: the labels of utils.predict, one token an answer.
 
-    python -m pytest tests/test_predict_vllm.py
+    python -m pytest tests/doors/test_predict_vllm.py
 
 The engine itself is imitated. That it takes these arguments was read in vLLM 0.33; where it is installed, it is asked.
 """
@@ -10,17 +10,18 @@ import inspect
 import json
 import sys
 import types
+from dataclasses import replace
 
 import numpy
 import pytest
 import torch
-from test_parity import randomize
-from test_structure import middle_threshold
+from helpers import middle_threshold, randomize
 
 from utils import predict_vllm
 from utils.data.conversations import names_of, without_labels
-from utils.data.labels import EMOTIONS
+from utils.data.labels import ECF
 from utils.engine.rows import encode_trees
+from utils.engine.settings import InferenceSettings
 from utils.models.adapters import add_lora, load_adapter, save_adapter
 from utils.models.load import load_model, load_tokenizer
 from utils.predict import Predictor, predict
@@ -28,9 +29,9 @@ from utils.predict_vllm import Labeller, questions
 from utils.system.errors import EngineError, ModelError
 from utils.system.files import read_json, write_json
 from utils.tasks import cause_structure, emotion
-from utils.tasks.ask import predict_causes
+from utils.tasks.ask import predict as predict_task
 
-WORDS = " ".join(f" {label}" for label in EMOTIONS)
+WORDS = " ".join(f" {label}" for label in ECF)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def adapters_of(model_folder, folder, **parameters):
         model = add_lora(load_model(model_folder, precision="float32")[0], 4, 8, 0.0, "all-linear")
         save_adapter(randomize(model, seed), folder / task, model_folder)
         parameters = {"model": model_folder, "precision": "float32", "cause_threshold": 0.1, **parameters}
-        emotions = {label: number + 1 for number, label in enumerate(EMOTIONS)}
+        emotions = {label: number + 1 for number, label in enumerate(ECF)}
         write_json({"parameters": parameters, "emotions": emotions}, folder / task / "training.json")
         found.append(folder / task)
     return found
@@ -136,8 +137,12 @@ def test_the_labels_are_those_of_predict(vllm, whole_words, sample, conversation
     assert any(c["emotion-cause_pairs"] for c in found)
     predictor = Predictor(*adapters)
     _, tables, _ = predictor(conversations)
-    for other in ({"structure": None, "emotions": tables}, {"structure": predictor.structure}):
-        assert predict_causes(*predictor._ready("cause"), found, threshold=threshold, **other)[0] != found
+    model, tokenizer = predictor.models["cause"]
+    model.set_adapter("cause")
+    trained = predictor.tasks["cause"]
+    assert trained.threshold == threshold and trained.structure
+    for other in (replace(trained, structure=None).given_emotions(found, tables), trained):
+        assert predict_task(other, model, tokenizer, found, InferenceSettings())[0] != found
     # both adapters on one engine, one request a question
     utterances = sum(len(c["conversation"]) for c in conversations)
     assert vllm.seen[0] == ("emotion", 1, utterances) and vllm.seen[1][:2] == ("cause", 2) and len(vllm.seen) == 2

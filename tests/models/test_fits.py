@@ -1,7 +1,7 @@
 """Models that may not fit: what is estimated is what they take, refusals say what to change, and what is left on the
 disk scores the same.
 
-    python -m pytest tests/test_fits.py
+    python -m pytest tests/models/test_fits.py
 """
 
 import bitsandbytes
@@ -12,7 +12,7 @@ from transformers import LlamaConfig
 
 from utils import predict
 from utils.config import Config
-from utils.data.labels import EMOTIONS
+from utils.data.labels import ECF
 from utils.engine.inference import fingerprint, generate_published, score_trees
 from utils.models import fits
 from utils.models.adapters import add_lora, load_adapter, save_adapter
@@ -234,7 +234,7 @@ def test_predict_refuses_a_model_that_cannot_fit_in_one_message(
     tiny_model_folder, monkeypatch, tmp_path, conversations, capsys
 ):
     monkeypatch.setattr(fits, "free_memory", lambda: 1000)
-    seen = dict.fromkeys(EMOTIONS, 1)
+    seen = dict.fromkeys(ECF, 1)
     write_json({"parameters": {"model": tiny_model_folder}, "emotions": seen}, tmp_path / "training.json")
     write_json(conversations, tmp_path / "given.json")
     adapters = ["--emotion-adapter", str(tmp_path), "--cause-adapter", str(tmp_path)]
