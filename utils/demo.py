@@ -45,8 +45,8 @@ def from_lines(text: str, loaded: dict | None = None) -> dict:
         data = parse_json(text, "the text")
         return validate_conversations(data if isinstance(data, list) else [data], "the text")[0]
     lines = {number: one.strip() for number, one in enumerate(text.splitlines(), 1) if one.strip()}
-    as_loaded = loaded is not None and len(loaded["conversation"]) == len(lines)
-    old = loaded["conversation"] if as_loaded else [None] * len(lines)
+    same = loaded if loaded is not None and len(loaded["conversation"]) == len(lines) else None
+    old = same["conversation"] if same else [None] * len(lines)
     utterances = []
     for (number, one), before in zip(lines.items(), old):
         speaker, _, words = map(str.strip, one.partition(":"))
@@ -57,7 +57,7 @@ def from_lines(text: str, loaded: dict | None = None) -> dict:
         else:
             number = before["utterance_ID"] if before else len(utterances) + 1
             utterances.append({**(before or {}), "utterance_ID": number, "text": words, "speaker": speaker})
-    conversation = {**(loaded if as_loaded else {"conversation_ID": 1}), "conversation": utterances}
+    conversation = {**(same or {"conversation_ID": 1}), "conversation": utterances}
     return validate_conversations([conversation], "the text")[0]
 
 

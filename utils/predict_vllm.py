@@ -18,6 +18,7 @@ import argparse
 import json
 import sys
 from functools import partial
+from typing import Any
 
 from utils.data.conversations import load_conversations, without_labels
 from utils.engine.prefix_tree import paths
@@ -60,7 +61,7 @@ class Labeller:
         if (self.emotion.model, self.emotion.quantization) != (self.cause.model, self.cause.quantization):
             raise EngineError("the adapters have different base models, and the engine holds one: use utils.predict")
         self.limits = {"emotion": self.emotion.max_row_tokens, "cause": self.cause.max_row_tokens}
-        self.tasks = {
+        self.tasks: dict[str, Any] = {
             "emotion": self.emotion.task("emotion").trained(emotion_adapter),
             "cause": self.cause.task("cause").trained(cause_adapter),
         }

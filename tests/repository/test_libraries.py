@@ -38,6 +38,12 @@ def imports():
     return sorted(found, key=str)
 
 
+def test_all_code_is_looked_at():
+    seen = {path.parent.as_posix() for path, _ in sources()}
+    rooms = {f"utils/{room}" for room in ("system", "data", "models", "engine", "tasks", "report", "record")}
+    assert seen >= {".", "utils", "benchmarks", "notebooks", *rooms}
+
+
 @pytest.mark.parametrize(("module", "name"), imports())
 def test_the_import_works(module, name):
     if module.split(".")[0] in OPTIONAL:

@@ -15,6 +15,7 @@ the whole mask follows from one number a token: the index of its last descendant
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -207,7 +208,7 @@ def mask(last):
     return (earlier & (index[:, None] <= last[:, None, :]))[:, None]
 
 
-def model_inputs(row: Row, targets: list[tuple[int, int]], device="cpu") -> dict:
+def model_inputs(row: Row, targets: list[tuple[int, int]], device: Any = "cpu") -> dict:
     """What a causal language model of transformers takes to score `targets` in `row` (batch of one).
 
     Only the positions that predict something go through the language-model head (`logits_to_keep`), and

@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import Trainer
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] (trl exports when asked)
 
 from utils.engine.memory import InParts
 from utils.engine.prefix_tree import Row, model_inputs, pack

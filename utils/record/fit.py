@@ -3,6 +3,7 @@
 model, history = fit(run, run.config.task("emotion"), model, tokenizer, conversations, validation)
 """
 
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,12 @@ from pathlib import Path
 from transformers import set_seed
 
 from utils.config import Config
-from utils.data.conversations import names_of
+from utils.data.conversations import Conversation, names_of
 from utils.engine.prefix_tree import Row, render
 from utils.engine.processes import processes
 from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
 from utils.engine.trainer import last_checkpoint, named_write_errors, train
-from utils.models.adapters import add_lora, gather_adapter, load_adapter, save_adapter
+from utils.models.adapters import add_adapter, gather_adapter, load_adapter, save_adapter
 from utils.models.attention import check_tree_mask, positions_of
 from utils.record.card import write_cards
 from utils.record.run import Run
@@ -25,7 +26,7 @@ from utils.tasks import cause_structure, emotion
 from utils.tasks.task import Task
 
 
-def examples(task: Task, conversations: list[dict], tokenizer, config: Config) -> list:
+def examples(task: Task, conversations: list[Conversation], tokenizer, config: Config) -> list:
     """What `train` takes: packed rows, or in the published recipe (prompt, completion) pairs. The conversations must
     carry gold labels."""
     if config.recipe == "published":
@@ -33,7 +34,7 @@ def examples(task: Task, conversations: list[dict], tokenizer, config: Config) -
     return packed(training_rows(task, conversations, tokenizer, config), config)
 
 
-def example_text(task: Task, conversations: list[dict], config: Config) -> str:
+def example_text(task: Task, conversations: list[Conversation], config: Config) -> str:
     """One training example in full, for a person to read: the first of `conversations` that is asked a question, with
     the answers between guillemets; in the published recipe its first prompt with the completion."""
     item = next((c for c in conversations if task.prompts(c)), conversations[0])
@@ -43,14 +44,14 @@ def example_text(task: Task, conversations: list[dict], config: Config) -> str:
     return render(task.tree(item, train=True))
 
 
-def tree_lengths(task: Task, conversations: list[dict], tokenizer, config: Config) -> list[int]:
+def tree_lengths(task: Task, conversations: list[Conversation], tokenizer, config: Config) -> list[int]:
     """Tokens of each conversation with its questions; in the published recipe, of each prompt with its completion."""
     if config.recipe == "published":
         return [len(tokenizer(p + c).input_ids) for p, c in examples(task, conversations, tokenizer, config)]
     return [len(row) for row in training_rows(task, conversations, tokenizer, config)]
 
 
-def training_rows(task: Task, conversations: list[dict], tokenizer, config: Config) -> list[Row]:
+def training_rows(task: Task, conversations: list[Conversation], tokenizer, config: Config) -> list[Row]:
     """The row of each conversation, gold answers as targets. Raises TrainingError for one that is too long."""
     trees = [task.tree(c, train=True) for c in conversations]
     return encode_trees(trees, names_of(conversations), tokenizer, config.max_row_tokens, train=True)
@@ -66,9 +67,9 @@ def fit(
     task: Task,
     model,
     tokenizer,
-    conversations: list[dict],
-    validation: list[dict] = (),
-    unlabelled: list[dict] = (),
+    conversations: list[Conversation],
+    validation: Sequence[Conversation] = (),
+    unlabelled: Sequence[Conversation] = (),
 ):
     """The run's adapter of `task`, trained on `conversations` unless it is finished; (model, history).
 
@@ -101,9 +102,7 @@ def fit(
         check_positions(encoded, names_of(everyone), limit)
     learnt = task.beside(conversations, config.seed) if one_pass else None
     set_seed(config.seed)  # the adapter's first weights are random
-    model = add_lora(
-        model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
-    )
+    model = add_adapter(model, gradient_checkpointing=config.gradient_checkpointing, **config.adapter())
     of_text = []
     if config.text_epochs:
         of_text = _learn_words(model, tokenizer, [*conversations, *unlabelled], config, folder)
@@ -134,7 +133,9 @@ def _learn_words(model, tokenizer, conversations, config, folder) -> list[dict]:
         settings = replace(config.training("text"), report_to="none")  # a tracker follows one run, the labels'
         with _conversations_named(conversations, [len(row) for row in rows]):
             train(model, tokenizer, packed(rows, config), settings, place)
-    return read_json(Path(last_checkpoint(place / "checkpoints")) / "trainer_state.json")["log_history"]
+    checkpoint = last_checkpoint(place / "checkpoints")
+    assert checkpoint is not None, "training ends with a checkpoint"
+    return read_json(Path(checkpoint) / "trainer_state.json")["log_history"]
 
 
 @contextmanager
