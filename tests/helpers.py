@@ -330,3 +330,66 @@ def outcome(repository):
             elif path.suffix in (".json", ".jsonl", ".safetensors"):
                 found[str(path.relative_to(repository))] = path.read_bytes()
     return found
+
+
+# ---- trees, small models, texts that a model is to generate, what a trainer is given ------------------------------
+
+
+def nodes(root):
+    """Every node of a tree, depth first."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(node.children)
+
+
+def questions(root):
+    """Every question of a tree, depth first."""
+    return [node.question for node in nodes(root) if node.question]
+
+
+# A model's configuration, for transformers' AutoConfig.for_model
+SMALL = {
+    "vocab_size": 99,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+}
+
+
+def saying(tokenizer, texts):
+    """In place of a model's `generate`: it writes these texts, one behind each prompt, in the prompts' order."""
+    import torch
+
+    def generate(**given):
+        some = [next(left) for _ in given["input_ids"]]
+        written = tokenizer(some, return_tensors="pt", padding=True).input_ids
+        return torch.cat([given["input_ids"], written], dim=1)
+
+    left = iter(texts)
+    return generate
+
+
+def trained_on(tokenizer, examples, recipe):
+    """The sequences of tokens that `train` gives to its trainer for these examples; nothing is trained."""
+    import torch
+
+    from utils.engine import trainer
+    from utils.engine.settings import TrainingSettings
+
+    class Given(Exception):
+        pass
+
+    def started(self, *, train_dataset, **given):
+        raise Given(list(train_dataset["input_ids"]))
+
+    model = torch.nn.Linear(1, 1)
+    model.device = torch.device("cpu")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Given) as found:
+        patch.setattr(trainer.PatientTrainer, "__init__", started)
+        trainer.train(model, tokenizer, examples, TrainingSettings(learning_rate=1e-3), "unused", recipe=recipe)
+    return found.value.args[0]

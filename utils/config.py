@@ -215,9 +215,7 @@ class Config:
 
     def training(self, task: str) -> TrainingSettings:
         """The trainer's settings for `task`: "emotion" or "cause", or "text", the words alone."""
-        from utils.system.hardware import (
-            choose_precision,  # here, so that names are checked without loading transformers
-        )
+        from utils.system.hardware import choose_precision  # here, so that names are checked without loading torch
 
         return TrainingSettings(
             learning_rate=getattr(self, f"{task}_learning_rate"),
@@ -234,6 +232,16 @@ class Config:
             run_name=self.run_name,
             report_to=self.report_to,
         )
+
+    def adapter(self) -> dict[str, Any]:
+        """The adapter's method and its settings, as utils.models.adapters.add_adapter takes them."""
+        return {
+            "method": "lora",
+            "r": self.lora_r,
+            "alpha": self.lora_alpha,
+            "dropout": self.lora_dropout,
+            "targets": self.lora_targets,
+        }
 
     def inference(self) -> InferenceSettings:
         """What inference of any task is told."""
@@ -257,7 +265,7 @@ def _problem(f: Field, value) -> str | None:
         return "it must be whole characters"
     if "choices" in facts and value not in facts["choices"]:
         return f"choose one of {', '.join(facts['choices'])}"
-    if kind is float and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return "it must be a finite number"
     above, minimum, below = (facts.get(bound) for bound in ("above", "minimum", "below"))
     if above is not None and value <= above:

@@ -55,6 +55,15 @@ def test_table_of_subtask_1(arguments, capsys):
     assert names == ["Subtask 1", "weighted strict", "strict", "weighted Proportional", "Proportional"]
 
 
+def test_a_gold_cause_that_is_not_said_is_scored_with_a_note(arguments, capsys):
+    gold = [GOLD[0] | {"emotion-cause_pairs": [["1_joy", "1_The red kite"], ["1_joy", "1_green"]]}]
+    assert main([*arguments(1, gold, PRED_SPANS), "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out) == pair_scores(gold, PRED_SPANS, 1)
+    assert output.err.count("\n") == 1
+    assert "gold.json: the words of a gold cause are not in utterance 1 of conversation 1." in output.err
+
+
 def test_table_of_subtask_2(arguments, capsys):
     assert main(arguments(2, GOLD, PRED)) == 0
     lines = capsys.readouterr().out.splitlines()

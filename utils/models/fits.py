@@ -15,7 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv
 from transformers.masking_utils import sdpa_mask
 
-from utils.models.adapters import add_lora
+from utils.models.adapters import add_adapter
 from utils.models.attention import PLAIN_UP_TO
 from utils.models.load import empty_model
 from utils.system.errors import NotEnoughMemory
@@ -74,7 +74,7 @@ def estimate_memory(config, training: bool) -> Estimate:
     if config.quantization == "nf4" or getattr(model.config, "quantization_config", None):
         # in training peft makes float32 of what is not quantized
         weights = math.ceil(linear * NF4_BYTES) + (parameters - linear) * (4 if training else size)
-    model = add_lora(model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets)
+    model = add_adapter(model, **config.adapter())
     trained = [p for p in model.parameters() if p.requires_grad]
     adapter = sum(p.numel() for p in trained)
     for parameter in trained:  # computes in the base model's precision (autocast)

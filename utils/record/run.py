@@ -9,6 +9,7 @@ results_test/<run_name>/ inference on unlabelled ones. Nothing is written outsid
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from utils.config import Config
-from utils.data.conversations import load_conversations
+from utils.data.conversations import Conversation, load_conversations
 from utils.record.adapter import other_adapter
 from utils.record.card import write_cards
 from utils.record.inputs import find_input
@@ -155,7 +156,7 @@ class Run:
 
     # ---- inputs ----------------------------------------------------------------------------------------------
 
-    def conversations(self, split: str, labelled: bool) -> list[dict]:
+    def conversations(self, split: str, labelled: bool) -> list[Conversation]:
         """The conversations of a split of `input_dir`, or [] where the split is empty or (but for train) absent."""
         path = self.input_dir / split / "conversations.json"
         if not path.is_file():
@@ -164,7 +165,7 @@ class Run:
             return []
         return load_conversations(path, labelled=labelled, allow_empty=split != "train")
 
-    def training_conversations(self, task: Task) -> list[dict]:
+    def training_conversations(self, task: Task) -> list[Conversation]:
         """What `task` is trained on: the train split. With cause_emotions="predicted" a task on emotions reads what
         notebook 2 predicted, with the gold causes."""
         train = self.conversations("train", labelled=True)
@@ -173,7 +174,7 @@ class Run:
         predicted = self.emotion_labelled(self.train_dir, "train", name="train_emotions")
         return [with_gold_causes(one, gold, task.labels) for one, gold in zip(predicted, train, strict=True)]
 
-    def unlabelled_words(self) -> list[dict]:
+    def unlabelled_words(self) -> list[Conversation]:
         """The unlabelled conversations that are read before the labels, [] without `text_epochs`. Those with three
         utterances in a row that are held out too, in val or test (or all of a shorter one's), are left out: scores must
         not gain from having read them."""
@@ -195,7 +196,7 @@ class Run:
             )
         return kept
 
-    def emotion_labelled(self, folder: Path, split: str, name: str = "emotion_labelled_data") -> list[dict]:
+    def emotion_labelled(self, folder: Path, split: str, name: str = "emotion_labelled_data") -> list[Conversation]:
         """Notebook 2's output for a split, or [] where the split has no conversations."""
         if not self.conversations(split, labelled=split != "unlabelled"):
             return []
@@ -251,7 +252,7 @@ class Run:
         task: str,
         history: list[dict],
         emotions: dict[str, int],
-        of_text: list[dict] = (),
+        of_text: Sequence[dict] = (),
         structure: bool = False,
     ):
         """Mark the adapter as finished: every parameter, the code's revision, how often training saw each emotion
@@ -325,7 +326,9 @@ class Run:
             }
             self.add_metrics("pairs", scores)
 
-    def save_emotions(self, folder: Path, conversations: list[dict], probabilities: list, name="emotion_labelled_data"):
+    def save_emotions(
+        self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"
+    ):
         """Notebook 2's output: the conversations with their emotions, and the probabilities beside them."""
         write_json(conversations, folder / f"{name}.json")
         write_json(probabilities, folder / f"{name}_probabilities.json")

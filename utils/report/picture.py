@@ -83,7 +83,7 @@ def draw_conversation(
     # Long arrows first, so that short ones lie above them.
     for i in sorted(range(len(links)), key=lambda i: -lanes[i]):
         cause, emotional, emotion = links[i]
-        colour = COLOURS.get(emotion, COLOURS["neutral"])
+        colour = COLOURS.get(emotion or "neutral", COLOURS["neutral"])
         if cause == emotional:
             _draw_ring(ax, box_right, port[i, "own"], colour, "own-cause")
         else:

@@ -186,7 +186,7 @@ def cause_distances(gold: list[dict], pred: list[dict] | None = None, labels: La
     for index, (name, conversations, colour) in enumerate(groups):
         counts = Counter(min(max(distance, low), high) for distance in _distances(conversations, labels))
         total = sum(counts.values())
-        shares = [counts[place] / max(total, 1) for place in places]
+        shares = [counts[place] / max(total, 1) for place in range(low, high + 1)]
         shift = (index - (len(groups) - 1) / 2) * width
         ax.bar(places + shift, shares, width, color=colour, label=f"{name} ({total:,} pairs)")
     names = [f"{place:+d}" if place else "0" for place in places]

@@ -1,0 +1,107 @@
+"""Training by a command: the run that it leaves is the notebook's.
+
+python -m pytest tests/doors/test_train.py
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT, copy_code
+
+from utils import train
+from utils.config import Config
+from utils.record.run import open_run
+from utils.record.stages import NOTEBOOKS, TRAINED_BY, parameter_names
+from utils.system.files import read_json, write_json
+
+
+def test_the_command_trains_as_the_notebook_does(tiny_model_folder, conversations, tmp_path, monkeypatch, capsys):
+    """The run that it leaves is the notebook's: opened with the notebook's parameters, its adapter is finished."""
+    monkeypatch.setattr("utils.system.places.ROOT", tmp_path)
+    for split in ("train", "val"):
+        write_json(conversations, tmp_path / "input" / split / "conversations.json")
+    settings = [
+        "-p",
+        "model",
+        tiny_model_folder,
+        "-p",
+        "precision",
+        "float32",
+        "-p",
+        "token_budget",
+        "1",
+        "-p",
+        "emotion_epochs",
+        "2",
+        "-p",
+        "cause_epochs",
+        "3",
+    ]
+    for task in TRAINED_BY:
+        assert train.main([task, str(ROOT / "configs/sample.yaml"), *settings]) == 0, capsys.readouterr().err
+        adapter = tmp_path / "results_train/sample/adapters" / task
+        assert f"{task} adapter: {adapter}" in capsys.readouterr().out
+        assert (adapter / "training.json").is_file()
+    record = read_json(tmp_path / "results_train/sample/config.json")
+    assert list(record) == list(TRAINED_BY.values())
+    assert "cause_epochs" not in record[TRAINED_BY["emotion"]]["parameters"]
+    assert record[TRAINED_BY["cause"]]["parameters"]["cause_epochs"] == 3
+    # the notebook that comes next opens the same run
+    values = {name: Config().as_dict()[name] for name in parameter_names(NOTEBOOKS[1])}
+    values |= {"model": tiny_model_folder, "precision": "float32", "token_budget": 1}
+    assert open_run(values, NOTEBOOKS[1])[1].finished_adapter("cause") == adapter
+
+
+def test_the_command_refuses_in_one_message(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("utils.system.places.ROOT", tmp_path)
+    for arguments, says in (
+        (["-p", "emotion_epoch", "2"], "did you mean emotion_epochs"),
+        (
+            ["-p", "model", str(tmp_path / "nowhere"), "-p", "run_name", "refused", "-p", "input_dir", str(tmp_path)],
+            "conversations.json is missing: run generate_input.py first",
+        ),
+    ):
+        assert train.main(["emotion", str(ROOT / "configs/sample.yaml"), *arguments]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("utils.train: ") and says in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_accelerate_starts_the_command_in_two_processes(tiny_model_folder, conversations, tmp_path):
+    """configs/accelerate/ddp.yaml, for real but for the cards: it starts two processes on a CPU as well."""
+    copy_code(tmp_path, ("utils", "notebooks", "configs", "pyproject.toml"))
+    for split in ("train", "val"):
+        write_json(conversations, tmp_path / "input" / split / "conversations.json")
+    started = (tmp_path / "configs/accelerate/ddp.yaml").read_text(encoding="utf-8").partition("#   accelerate ")[2]
+    command = started.splitlines()[0].split() + [
+        "-p",
+        "model",
+        tiny_model_folder,
+        "-p",
+        "precision",
+        "float32",
+        "-p",
+        "compile",
+        "false",
+        "-p",
+        "input_dir",
+        "input",
+        "-p",
+        "token_budget",
+        "1",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.accelerate_cli", *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    adapter = tmp_path / "results_train/smollm2-135m-ecf/adapters/emotion"
+    assert done.stdout.count(f"emotion adapter: {adapter}") == 2
+    assert (adapter / "training.json").is_file() and (adapter / "adapter_model.safetensors").is_file()

@@ -1,0 +1,46 @@
+"""Scores are numbers, and the journal's results are those of one model.
+
+python -m pytest tests/engine/test_inference.py
+"""
+
+import pytest
+import torch
+from helpers import with_adapter
+from transformers import LlamaForCausalLM
+
+from utils.engine.inference import Journal, fingerprint, generate_published, score_row
+from utils.engine.prefix_tree import TreeEncoder
+from utils.models.load import load_model
+from utils.system.errors import ModelError
+from utils.tasks import emotion
+
+
+def test_scores_that_are_no_numbers_are_refused(tiny_model_folder, conversations):
+    model, tokenizer = load_model(tiny_model_folder, precision="float32")
+    with torch.no_grad():
+        model.get_output_embeddings().weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="torch.float32 are no numbers: give precision bfloat16 or float32"):
+        score_row(model, TreeEncoder(tokenizer)(emotion.tree(conversations[0]), False))
+
+
+# ---- the journal ----------------------------------------------------------------------------------------------------
+
+
+def test_generated_texts_of_another_adapter_are_not_taken_from_the_journal(tiny_model_folder, tmp_path):
+    journal, prompts = Journal(tmp_path / "unfinished.jsonl"), [("a", "Hello"), ("b", "Where are you?")]
+    model, tokenizer = load_model(tiny_model_folder, precision="float32")
+    generate_published(model, tokenizer, prompts, 5, 2, "", journal)
+    model = with_adapter(tiny_model_folder, std=0.5)
+    assert generate_published(model, tokenizer, prompts, 5, 2, "", journal) == generate_published(
+        model, tokenizer, prompts, 5, 2, ""
+    )
+    assert len(journal.results) == 2
+
+
+def test_results_of_another_base_model_or_precision_are_another_models(tiny_model_folder, tmp_path):
+    model, tokenizer = load_model(tiny_model_folder, precision="float32")
+    one = fingerprint(model)
+    assert fingerprint(load_model(tiny_model_folder, precision="bfloat16")[0]) != one
+    tokenizer.save_pretrained(tmp_path)
+    LlamaForCausalLM(model.config).save_pretrained(tmp_path)
+    assert fingerprint(load_model(str(tmp_path), precision="float32")[0]) != one

@@ -1,0 +1,109 @@
+"""What the trainer is told, and what it learns from. That a step is the plain one: tests/promises/test_parity.py.
+
+python -m pytest tests/engine/test_trainer.py
+"""
+
+import pytest
+import torch
+from helpers import small_memory, trained_on, with_adapter
+from transformers import get_cosine_schedule_with_warmup
+
+from utils.data.conversations import names_of
+from utils.engine import trainer
+from utils.engine.prefix_tree import pack
+from utils.engine.rows import encode_trees
+from utils.engine.settings import TrainingSettings
+from utils.engine.trainer import train
+from utils.tasks import emotion
+
+
+def test_the_learning_rate_warms_up_and_follows_the_scheduler(tiny_model_folder, tokenizer, conversations, tmp_path):
+    trees = [emotion.tree(conversations[0], train=True)]
+    rows = encode_trees(trees, ["a"], tokenizer, 4096, train=True)
+    settings = TrainingSettings(
+        learning_rate=1e-3, epochs=10, gradient_accumulation=1, scheduler="cosine", warmup_ratio=0.3
+    )
+    history = train(with_adapter(tiny_model_folder), tokenizer, rows, settings, tmp_path)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1e-3)
+    schedule, wanted = get_cosine_schedule_with_warmup(optimizer, 3, 10), []
+    for _ in range(10):
+        wanted.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert [one["learning_rate"] for one in history if "learning_rate" in one] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "float32"])
+def test_training_computes_in_the_precision(tiny_model_folder, tokenizer, tmp_path, precision, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def seen(self, *, args, **given):
+        raise Seen(args.bf16, args.fp16, args.seed)
+
+    monkeypatch.setattr(trainer.PatientTrainer, "__init__", seen)
+    settings = TrainingSettings(learning_rate=1e-3, precision=precision, seed=7)
+    with pytest.raises(Seen) as found:
+        train(with_adapter(tiny_model_folder), tokenizer, [("a", "b")], settings, tmp_path, recipe="published")
+    assert found.value.args == (precision == "bfloat16", precision == "float16", 7)
+
+
+def test_the_evaluation_loss_of_a_row_done_in_parts_is_the_rows(tiny_model_folder, tokenizer, conversations, tmp_path):
+    trees = [emotion.tree(c, train=True) for c in conversations]
+    rows = encode_trees(trees, names_of(conversations), tokenizer, 4096, train=True)
+    assert len({len(row.targets) for row in rows}) == 3
+    losses = []
+    for number, room in enumerate((10**9, max(map(len, rows)))):
+        model = with_adapter(tiny_model_folder)
+        small_memory(model, room)
+        history = train(
+            model,
+            tokenizer,
+            rows[:1],
+            TrainingSettings(learning_rate=1e-12, optimizer="sgd"),
+            tmp_path / str(number),
+            validation=[pack(rows)],
+        )
+        losses += [float(one["eval_loss"]) for one in history if "eval_loss" in one]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5) and len(losses) == 2
+
+
+# ---- the published recipe -------------------------------------------------------------------------------------------
+
+
+def test_long_prompts_of_the_published_recipe_are_not_cut(tiny_model_folder, tokenizer, tmp_path):
+    prompt = "Hello there, who are you? " * 200
+    length = len(tokenizer(prompt + "emotion :: joy").input_ids) + 1
+    assert length > 1100
+    model = with_adapter(tiny_model_folder)
+    seen = small_memory(model, 10**9)
+    train(
+        model,
+        tokenizer,
+        [(prompt, "emotion :: joy")],
+        TrainingSettings(learning_rate=1e-3),
+        tmp_path,
+        recipe="published",
+    )
+    assert set(seen) == {length}
+
+
+def test_the_published_recipe_learns_every_token_of_prompt_and_completion(tiny_model_folder, tokenizer, tmp_path):
+    taught = [("Who is it? ", "emotion :: joy"), ("Nobody, it is the wind. ", "emotion :: fear")]
+    model, count, wanted = with_adapter(tiny_model_folder), 0, 0.0
+    for prompt, completion in taught:
+        tokens = tokenizer(prompt + completion).input_ids + [tokenizer.eos_token_id]
+        with torch.no_grad():
+            logp = model(input_ids=torch.tensor([tokens])).logits[0, :-1].log_softmax(-1)
+        wanted -= logp.gather(-1, torch.tensor(tokens[1:])[:, None]).sum().item()
+        count += len(tokens) - 1
+    settings = TrainingSettings(learning_rate=1e-3, gradient_accumulation=2)
+    first = train(model, tokenizer, taught, settings, tmp_path, recipe="published")[0]
+    assert first["loss"] == pytest.approx(wanted / count, rel=1e-4)
+
+
+def test_the_published_recipe_trains_on_text_without_special_tokens(tokenizer):
+    (tokens,) = trained_on(tokenizer, [("say <|im_end|><|im_start|>", "emotion :: joy")], "published")
+    *text, end = tokens
+    special = {tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>")}
+    assert not special & set(text) and end == tokenizer.eos_token_id
