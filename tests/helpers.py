@@ -249,8 +249,7 @@ runpy.run_module(script, run_name="__main__", alter_sys=True)
 
 
 def interrupted(where, name, calls, script, *arguments, root=ROOT):
-    """The finished process of `python -m script arguments`, which gets a SIGINT at call number `calls` of where.name.
-    """
+    """The finished process of `python -m script arguments`, which gets a SIGINT at call `calls` of where.name."""
     command = [sys.executable, "-c", INTERRUPTED, where, name, calls, script, *arguments]
     return subprocess.run(
         [str(word) for word in command],

@@ -29,7 +29,11 @@ def questions_of(task, conversation):
         lines = [f"\n{u['speaker']}: {u['text']}" for u in utterances]
         for i, u in enumerate(utterances):
             result.append(
-                ([INSTRUCTIONS["emotion"], *lines, *lines[: i + 1], " Emotion:"], tuple(f" {label}" for label in ECF), f" {u['emotion']}")
+                (
+                    [INSTRUCTIONS["emotion"], *lines, *lines[: i + 1], " Emotion:"],
+                    tuple(f" {label}" for label in ECF),
+                    f" {u['emotion']}",
+                )
             )
         return result
     ids, gold = [u["utterance_ID"] for u in utterances], causes_of(conversation)

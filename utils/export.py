@@ -15,8 +15,11 @@ import sys
 from pathlib import Path
 
 from utils.models.gguf import GGUF_TYPES, write_gguf
+from utils.record.adapter import trained_with
+from utils.record.card import card
 from utils.system.command import command
-from utils.system.errors import ExportError, RunError
+from utils.system.errors import ExportError
+from utils.system.files import check_new, new_folder
 from utils.tasks import cause_structure
 
 FORMATS = ("safetensors", "state_dict", "gguf")
@@ -33,7 +36,6 @@ def merge(adapter):
 
     from utils.models.adapters import load_adapter
     from utils.models.load import load_model
-    from utils.record.adapter import trained_with
 
     config = trained_with(adapter)
     # On the CPU, where there is room for float32; 4 bits come from weights of the precision that training had.
@@ -54,24 +56,19 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
         state_dict   {name: tensor}, read by torch.load(weights_only=True)
         gguf         one file for llama.cpp
 
-    Raises ExportError for what cannot be written, ModelError for what cannot be read, RunError for a folder that is
-    there already, or that is no adapter of a run.
+    Raises ExportError for a model or tokenizer that cannot be written so, FileError for a folder that is there already
+    or cannot be written, ModelError for what cannot be read, RunError for a folder that is no adapter of a run.
     """
     import torch
-
-    from utils.record.card import card
 
     folder = Path(folder).absolute()
     allowed = tuple(GGUF_TYPES) if form == "gguf" else TYPES
     if form not in FORMATS or weights not in allowed:
         raise ExportError(f"{form} with weights {weights}: choose one of {FORMATS}, and of {allowed} for its weights")
-    if folder.exists():
-        raise RunError(f"{folder} is there already: remove it, or choose another --out")
+    check_new(folder)
+    card(adapter)  # a folder that is no adapter of a run is refused before the work
     model, tokenizer = merge(adapter)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with new_folder(folder) as partial:
         tokenizer.save_pretrained(partial)
         if form == "gguf":
             write_gguf(model, tokenizer, partial / f"model-{weights}.gguf", weights)
@@ -86,9 +83,6 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
             if (Path(adapter) / name).is_file():
                 shutil.copy(Path(adapter) / name, partial)
         (partial / "README.md").write_text(card(adapter, merged=form), encoding="utf-8")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

@@ -15,12 +15,12 @@ import re
 import sys
 from pathlib import Path
 
-from utils.data.conversations import load_conversations, without_labels
+from utils.data.conversations import Conversation, load_conversations, without_labels
 from utils.data.labels import LabelSet
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
-from utils.system.errors import ConversationError
-from utils.system.files import read_json, to_json, write_json
+from utils.system.errors import ConversationError, FileError
+from utils.system.files import check_output, read_json, to_json, write_json
 from utils.tasks import cause_structure
 
 
@@ -63,7 +63,7 @@ class Predictor:
         model.set_adapter(task.name)
         return predict_task(task, model, tokenizer, conversations, self.configs[task.name].inference(), journal)
 
-    def __call__(self, conversations: list[dict], journal=None):
+    def __call__(self, conversations: list[Conversation], journal=None):
         """(conversations with `emotion` and `emotion-cause_pairs`, emotion probabilities, cause probabilities), the
         last two as utils.tasks.ask.predict returns them; labels that the conversations carry are not read.
 
@@ -77,8 +77,12 @@ class Predictor:
 
 
 def predict(
-    conversations: list[dict], emotion_adapter=None, cause_adapter=None, journal=None, max_row_tokens: int | None = None
-) -> list[dict]:
+    conversations: list[Conversation],
+    emotion_adapter=None,
+    cause_adapter=None,
+    journal=None,
+    max_row_tokens: int | None = None,
+) -> list[Conversation]:
     """The conversations with `emotion` and `emotion-cause_pairs` filled in; labels that they carry are not read.
 
     The adapters are folders that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
@@ -99,7 +103,7 @@ def part_of(text: str) -> tuple[int, int]:
     return number, parts
 
 
-def job_of(conversations: list[dict], adapters) -> str:
+def job_of(conversations: list[Conversation], adapters) -> str:
     """What all parts of one job share: a hash of the conversations, of the adapters' weights and parameters, and of
     what else their answers are read with."""
     digest = hashlib.sha256(to_json([without_labels(c) for c in conversations]).encode("utf-8", "surrogatepass"))
@@ -111,7 +115,7 @@ def job_of(conversations: list[dict], adapters) -> str:
     return digest.hexdigest()
 
 
-def write_part(paired: list[dict], out, number: int, parts: int, job: str) -> Path:
+def write_part(paired: list[Conversation], out, number: int, parts: int, job: str) -> Path:
     """Writes the part `number` of `parts` (every so many-th conversation) of a job (`job_of`) beside `out`; where all
     others are there, the whole file `out`, in the order of the input, in place of the parts. Returns what was written.
 
@@ -122,7 +126,7 @@ def write_part(paired: list[dict], out, number: int, parts: int, job: str) -> Pa
         return files[number - 1]
     try:
         shares = [read_json(file) for file in files]
-    except ConversationError:
+    except FileError:
         if all(file.is_file() for file in files):
             raise
         return Path(out)  # two parts ended at once, and the other one has written it
@@ -159,13 +163,15 @@ def main(argv=None) -> int:
     from utils.engine.processes import processes
 
     number, parts = arguments.part
+    check_output(arguments.out, arguments.conversations)
     conversations = load_conversations(arguments.conversations)
     suffix = f".part-{number}-of-{parts}" if parts > 1 else ""
     journal = Journal(f"{arguments.out}{suffix}.unfinished.jsonl")
-    adapters = arguments.emotion_adapter, arguments.cause_adapter
+    adapters = [arguments.emotion_adapter, arguments.cause_adapter]
     if None in adapters:
         adapters = [given or found for given, found in zip(adapters, find_adapters())]
-    paired = predict(conversations[number - 1 :: parts], *adapters, journal, arguments.max_row_tokens)
+    emotion, cause = adapters
+    paired = predict(conversations[number - 1 :: parts], emotion, cause, journal, arguments.max_row_tokens)
     if not processes().is_main_process:
         return 0
     if parts > 1:

@@ -18,12 +18,16 @@ import argparse
 import json
 import sys
 from functools import partial
+from typing import Any
 
 from utils.data.conversations import load_conversations, without_labels
+from utils.engine.prefix_tree import paths
+from utils.engine.rows import encode_trees
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import EngineError
-from utils.system.files import read_json, write_json
+from utils.system.files import check_output, read_json, write_json
+from utils.tasks.cause import Cause
 
 RANKS = (8, 16, 32, 64, 128, 256)  # what vLLM reserves for an adapter
 
@@ -33,8 +37,6 @@ def questions(rows: list) -> list[tuple[list[int], list[int]]]:
 
     Raises EngineError where two answers begin with the same token: one token cannot tell them apart.
     """
-    from utils.engine.prefix_tree import paths
-
     found = []
     for answers in (answers for row in rows for answers in row.answers):
         first = [answer[0][1] for answer in answers]
@@ -58,13 +60,14 @@ class Labeller:
         self.emotion, self.cause = (trained_with(one, max_row_tokens) for one in (emotion_adapter, cause_adapter))
         if (self.emotion.model, self.emotion.quantization) != (self.cause.model, self.cause.quantization):
             raise EngineError("the adapters have different base models, and the engine holds one: use utils.predict")
-        if {self.emotion.recipe, self.cause.recipe} != {"one_pass"} or self.cause.cause_form != "candidates":
-            raise EngineError("only recipe one_pass, cause_form candidates has one-token answers: use utils.predict")
         self.limits = {"emotion": self.emotion.max_row_tokens, "cause": self.cause.max_row_tokens}
-        self.tasks = {
+        self.tasks: dict[str, Any] = {
             "emotion": self.emotion.task("emotion").trained(emotion_adapter),
             "cause": self.cause.task("cause").trained(cause_adapter),
         }
+        one_pass = {self.emotion.recipe, self.cause.recipe} == {"one_pass"}
+        if not one_pass or not isinstance(self.tasks["cause"], Cause):
+            raise EngineError("only recipe one_pass, cause_form candidates has one-token answers: use utils.predict")
         self.tokenizer = load_tokenizer(self.emotion.model)
         self.engine = engine or self._engine()
 
@@ -92,8 +95,6 @@ class Labeller:
         """For each tree, for each of its questions, the log-probability of each allowed answer's first token."""
         from vllm import SamplingParams
         from vllm.lora.request import LoRARequest
-
-        from utils.engine.rows import encode_trees
 
         rows = encode_trees(trees, names, self.tokenizer, self.limits[task], train=False)
         asked = questions(rows)
@@ -131,6 +132,7 @@ def main(argv=None) -> int:
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
     add_adapters(parser)
     arguments = parser.parse_args(argv)
+    check_output(arguments.out, arguments.conversations)
     conversations = load_conversations(arguments.conversations)
     adapters = [arguments.emotion_adapter, arguments.cause_adapter]
     if None in adapters:

@@ -1,23 +1,54 @@
-"""Finished runs: are the scores in metrics.json those of the predictions?
+"""Finished runs and systems: are the scores in metrics.json those of the predictions, and is one better than another?
 
-python -m utils.runs verify results_train/smollm2-135m-ecf
+    python -m utils.runs verify results_train/smollm2-135m-ecf
+    python -m utils.runs compare smollm2-135m-ecf-ensemble smollm2-135m-ecf    # names in results_train/, or folders
+    python -m utils.runs compare smollm2-135m-ecf                              # against the rule on its emotions
+
+`compare` prints the difference of the official weighted F1 of pairs, and its 95 % interval: a paired bootstrap over the
+conversations that both were scored on (utils/report/bootstrap.py).
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from utils.record.predictions import verify
+from utils.record.predictions import gold_of, read_predictions, run_folder, verify
+from utils.record.provenance import revision
+from utils.report.bootstrap import compared
+from utils.report.metrics import pair_scores
 from utils.system.command import command
+from utils.system.errors import RunError
+from utils.system.files import write_json
+from utils.tasks.baselines import rule
 
 
-@command("utils.runs")
-def main(argv=None) -> int:
-    """Exit status 0 where every figure is equal, 1 where one differs, 2 where nothing can be compared."""
-    parser = argparse.ArgumentParser(description="Compute the scores of a run again from its predictions.")
-    parser.add_argument("command", choices=["verify"])
-    parser.add_argument("folder", type=Path, help="a folder of results_train")
-    arguments = parser.parse_args(argv)
+def compare(one: str, other: str | None = None) -> dict:
+    """The weighted F1 of pairs of the system `one` less that of `other`, or of the rule on the emotions of `one`: what
+    utils.report.bootstrap.compared returns, with both names and the number of conversations.
+
+    Raises RunError for folders without scores, and for systems that were scored on different conversations.
+    """
+    folder = run_folder(one)
+    gold = gold_of(folder)
+    labelled = read_predictions(folder, gold)
+    if other is None:
+        others = [rule(c) for c in labelled]
+    else:
+        beside = run_folder(other)
+        if gold_of(beside) != gold:
+            raise RunError(f"{folder} and {beside} were scored on different conversations: they cannot be compared")
+        others = read_predictions(beside, gold)
+    return {
+        "system": one,
+        "against": other or "the rule on its emotions",
+        "revision": revision(),
+        "conversations": len(gold),
+        "weighted_f1": [pair_scores(gold, predicted, 2)["weighted_f1"] for predicted in (labelled, others)],
+        **compared(gold, [(labelled, others)]),
+    }
+
+
+def _verify(arguments) -> int:
     figures = verify(arguments.folder)
     wrong = {
         name: (there, computed)
@@ -28,6 +59,38 @@ def main(argv=None) -> int:
         print(f"{name}: {there} in metrics.json, {computed} from the predictions")
     print(f"{arguments.folder}: {len(figures) - len(wrong)} of {len(figures)} figures are those of the predictions")
     return 1 if wrong else 0
+
+
+def _compare(arguments) -> int:
+    found = compare(arguments.one, arguments.other)
+    scores, (low, high) = found["weighted_f1"], found["interval_95"]
+    print(f"{found['system']}: {scores[0]:.4f}")
+    print(f"{found['against']}: {scores[1]:.4f}")
+    print(
+        f"difference {found['difference']:+.4f}, 95 % interval from {low:+.4f} to {high:+.4f} "
+        f"({found['conversations']} conversations, {found['draws']:,} draws)"
+    )
+    if arguments.out:
+        write_json(found, arguments.out)
+    return 0
+
+
+@command("utils.runs")
+def main(argv=None) -> int:
+    """`verify`: exit status 0 where every figure is equal, 1 where one differs; `compare`: 0. Both: 2 where nothing can
+    be compared."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("verify", help="compute the scores of a run again from its predictions")
+    one.add_argument("folder", type=Path, help="a folder of results_train")
+    one.set_defaults(run=_verify)
+    one = commands.add_parser("compare", help="the difference between two systems' pairs, and its interval")
+    one.add_argument("one", metavar="A", help="a name in results_train/, or a folder")
+    one.add_argument("other", metavar="B", nargs="?", help="default: the rule on A's emotions")
+    one.add_argument("--out", type=Path, metavar="FILE", help="also write what was found, as JSON")
+    one.set_defaults(run=_compare)
+    arguments = parser.parse_args(argv)
+    return arguments.run(arguments)
 
 
 if __name__ == "__main__":

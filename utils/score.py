@@ -11,15 +11,15 @@ import json
 import sys
 
 from utils.record.predictions import read_predictions
-from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores, spans_not_said
 from utils.system.command import command
-from utils.system.errors import ConversationError, RunError, ScoringError
+from utils.system.errors import FileError, ScoringError
 from utils.system.files import read_json
 
 
 @command("utils.score")
 def main(argv=None):
-    """Prints the scores and returns 0; prints why they cannot be had to stderr and returns 2."""
+    """Prints the scores and returns 0. What cannot be scored ends in a message and status 2 (see `command`)."""
     parser = argparse.ArgumentParser(prog="python -m utils.score", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--subtask",
@@ -41,13 +41,11 @@ def main(argv=None):
         gold = read_json(args.gold)
         pred = read_predictions(args.pred, gold) if args.pred.endswith(".jsonl") else read_json(args.pred)
         scores = pair_scores(gold, pred, args.subtask)
-    except (ConversationError, RunError) as error:  # names its file
-        print(error, file=sys.stderr)
-        return 2
-    except ScoringError as error:
-        print(f"{getattr(args, error.side)}: {error}", file=sys.stderr)
-        return 2
+    except ScoringError as error:  # knows whose fault it is, not the file
+        raise FileError(f"{getattr(args, error.side)}: {error}") from error
 
+    if args.subtask == 1 and (places := spans_not_said(gold)):
+        print(f"utils.score: {args.gold}: {_not_said(places)}", file=sys.stderr)
     if args.json:
         print(json.dumps(scores))
         return 0
@@ -63,6 +61,16 @@ def main(argv=None):
         names = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
         print("\nUtterances' emotions: " + ", ".join(f"{name} {found[key]:.4f}" for key, name in names.items()))
     return 0
+
+
+def _not_said(places):
+    """The note on gold spans that count as empty, which changes the figures; places as of `spans_not_said`."""
+    key, number = places[0]
+    more = f" (nor in {len(places) - 1} more)" if len(places) > 1 else ""
+    return (
+        f"the words of a gold cause are not in utterance {number} of conversation {key}{more}. "
+        "Such a cause counts as empty, as in the official evaluation. Correct its words."
+    )
 
 
 def _rows(scores):

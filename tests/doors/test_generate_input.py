@@ -8,14 +8,15 @@ import types
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 import generate_input
 from utils.data.conversations import load_conversations, without_labels
-from utils.data.labels import EMOTIONS
+from utils.data.labels import ECF as LABELS
 from utils.data.splits import describe
 from utils.system.files import write_json
 
-ECF = Path(__file__).resolve().parents[1].parent / "shared" / "ecf"
+ECF = ROOT.parent / "shared" / "ecf"
 needs_ecf = pytest.mark.skipif(not ECF.is_dir(), reason="ECF is not part of the repository")
 
 
@@ -66,7 +67,7 @@ def test_the_default_is_the_sample(data, capsys):
     assert parts["unlabelled"] == [30, 31]
     assert sorted(parts["train"] + parts["val"] + parts["test"]) == list(range(1, 21))
     head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split() == ["conversations", "utterances", "emotional", "pairs", *EMOTIONS]
+    assert head.split() == ["conversations", "utterances", "emotional", "pairs", *LABELS]
     assert rows[0].split() == ["train", "16", "32", "16", "16", "0", "0", "0", "16", "0", "0", "16"]
     assert rows[3].split()[:4] == ["unlabelled", "2", "4", "0"]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from helpers import ROOT
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from imitated_hub import Repository, imitated_hub
 
 from utils.models.hub import why
 
-ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "hf_" + "x" * 34
 CARD = "---\nlicense: mit\n---\n\n# A card\n"
 
@@ -113,7 +113,8 @@ def test_what_cannot_be_had_is_said_with_what_to_do(hub, call):
 def test_a_model_of_the_hub_is_loaded_by_its_id_and_then_without_a_network(hub, call, tiny_model_folder):
     hub.repositories["owner/tiny"] = Repository(contents(tiny_model_folder), gated=True, may_read={TOKEN})
     load = (
-        "from utils.modeling import *\ntry: print(load_model('owner/tiny')[0].num_parameters())\n"
+        "from utils.models.load import ModelError, load_model\n"
+        "try: print(load_model('owner/tiny')[0].num_parameters())\n"
         "except ModelError as error: print(error)"
     )
     assert "'owner/tiny' cannot be loaded (it is gated. Ask for access" in call("-c", load).stdout

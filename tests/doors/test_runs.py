@@ -9,15 +9,14 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 import generate_input
 from utils.config import Config
 from utils.data.conversations import with_pairs, without_labels
-from utils.data.labels import EMOTIONS
-from utils.record.adapter import emotion_prior
+from utils.data.labels import ECF
 from utils.record.predictions import verify, write_predictions
 from utils.record.provenance import revision, versions
 from utils.record.run import Run
@@ -27,8 +26,8 @@ from utils.runs import main
 from utils.system.errors import ConfigError, ConversationError, RunError
 from utils.system.files import read_json, write_json
 from utils.tasks.baselines import rule
+from utils.tasks.emotion import Emotion
 
-ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["model", "seed", "emotion_learning_rate"]
 TRAINING, INFERENCE = "1_emotion_recognition_training", "2_emotion_inference"
 
@@ -210,11 +209,11 @@ def test_a_run_that_was_handed_over_may_be_opened_by_another_process(tmp_path):
     program = f"""
 from pathlib import Path
 from utils.config import Config
-from utils.runs import Run
+from utils.record.run import Run
 Run(Config(run_name="mine"), "1_emotion_recognition_training", [], root=Path({str(tmp_path)!r}))"""
     run = open_run(tmp_path, names=[])
     for expected in ("another process works in .*its kernel is shut down", ""):
-        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert bool(done.returncode) == bool(expected) and re.search(expected, done.stderr)
         run.hand_over()
     open_run(tmp_path, names=[])
@@ -243,13 +242,13 @@ def test_words_that_are_held_out_are_not_read_before_the_labels(tmp_path, conver
 
 def test_the_prior_of_an_adapter_comes_from_what_its_training_saw(tmp_path):
     run = open_run(tmp_path)
-    seen = dict.fromkeys(EMOTIONS, 2)
+    task, seen = Emotion(adjustment=0.5), dict.fromkeys(ECF, 2)
     run.finish_adapter("emotion", [], seen)
-    assert emotion_prior(run.adapter("emotion"), 0.5) == pytest.approx([0.5 * math.log(1 / 7)] * 7)
+    assert task.trained(run.adapter("emotion")).prior == pytest.approx([0.5 * math.log(1 / 7)] * 7)
     for wrong in ({**seen, "joy": "2"}, {"joy": 2}, None):
         run.finish_adapter("emotion", [], wrong)
         with pytest.raises(RunError, match="training.json.*emotions.*train the adapter again"):
-            emotion_prior(run.adapter("emotion"), 0.5)
+            task.trained(run.adapter("emotion"))
 
 
 def test_an_adapter_is_finished_once_its_log_is_written(tmp_path):
@@ -318,7 +317,9 @@ def test_predictions_of_other_lengths_are_refused_and_nothing_is_written(tmp_pat
 
 
 def test_a_second_process_is_refused_as_long_as_the_first_lives(tmp_path):
-    opening = "import sys; from utils.config import Config; from utils.runs import Run; from pathlib import Path; "
+    opening = (
+        "import sys; from utils.config import Config; from utils.record.run import Run; from pathlib import Path; "
+    )
     opening += f"Run(Config(run_name='mine'), 'n', [], root=Path({str(tmp_path)!r})); print('open', flush=True); "
     first = [sys.executable, "-c", opening + "sys.stdin.read()"]
     with subprocess.Popen(first, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

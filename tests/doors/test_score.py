@@ -6,16 +6,15 @@ python -m pytest tests/doors/test_score.py
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 from utils.data.conversations import without_labels
 from utils.record.predictions import write_predictions
 from utils.report.metrics import pair_scores
 from utils.score import main
 
-ROOT = Path(__file__).resolve().parents[1]
 GOLD = [
     {
         "conversation_ID": 1,
@@ -54,6 +53,15 @@ def test_table_of_subtask_1(arguments, capsys):
     assert main(arguments(1, GOLD_SPANS, PRED_SPANS)) == 0
     names = [line[:22].strip() for line in capsys.readouterr().out.splitlines()]
     assert names == ["Subtask 1", "weighted strict", "strict", "weighted Proportional", "Proportional"]
+
+
+def test_a_gold_cause_that_is_not_said_is_scored_with_a_note(arguments, capsys):
+    gold = [GOLD[0] | {"emotion-cause_pairs": [["1_joy", "1_The red kite"], ["1_joy", "1_green"]]}]
+    assert main([*arguments(1, gold, PRED_SPANS), "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out) == pair_scores(gold, PRED_SPANS, 1)
+    assert output.err.count("\n") == 1
+    assert "gold.json: the words of a gold cause are not in utterance 1 of conversation 1." in output.err
 
 
 def test_table_of_subtask_2(arguments, capsys):
@@ -125,6 +133,6 @@ def test_refusals_are_one_line_and_status_2(arguments, capsys, gold, pred, fault
 def test_status_of_the_command(arguments):
     for pred, status in ((PRED, 0), ([], 2)):
         command = [sys.executable, "-m", "utils.score", *arguments(2, GOLD, pred)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert done.returncode == status
         assert "Traceback" not in done.stderr

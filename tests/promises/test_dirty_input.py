@@ -9,22 +9,20 @@ import json
 import re
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
-from conftest import amounts, try_all
+from helpers import ROOT, amounts, files, try_all
 from hypothesis import strategies as st
 
 import generate_input
 from utils import predict, score
 from utils.config import Config, load_config
 from utils.data.conversations import add_video_names, load_conversations, with_emotions, with_pairs, without_labels
-from utils.data.labels import EMOTIONS
+from utils.data.labels import ECF
 from utils.models import fits
 from utils.system.errors import ConfigError, ConversationError, ModelError
 from utils.system.files import write_json
 
-ROOT = Path(__file__).resolve().parents[1]
 LINES = ("Look , the kite !", "Who let it go ?", "I did .")
 GOOD = [
     {
@@ -72,10 +70,6 @@ def strictly(content):
     data = json.loads(content, object_pairs_hook=unique)
     json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
     return data
-
-
-def files(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -376,7 +370,7 @@ def test_odd_adapters(place, amount, name, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(fits, "check_memory", no_model)  # what comes before loading
     parameters = {"parameters": {"seed": 1, "lora_targets": ["q_proj"]}}
-    seen = {"emotions": dict.fromkeys(EMOTIONS, 5)}
+    seen = {"emotions": dict.fromkeys(ECF, 5)}
     records = {"adapters/emotion/training.json": parameters | seen, "config.json": {"4_cause_inference": parameters}}
     for file, data in records.items():
         write_json(data, place / "run" / file)

@@ -9,8 +9,8 @@ gradients, 2e-6 for log-probabilities).
 
 import pytest
 import torch
-from conftest import beginning
-from test_parity import measure_parity, randomize
+from helpers import beginning, randomize
+from one_sequence import measure_parity
 
 from utils.engine.prefix_tree import encode
 from utils.models.adapters import add_lora

@@ -9,23 +9,22 @@ is in test_interruption.py.
 import io
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
-from conftest import stopped_training
-from test_notebooks import copy  # noqa: F401 (a fixture)
+from helpers import ROOT, called, files, heeds_ctrl_c, interrupted, stopped_training
 
 import generate_input
 from utils import chain, predict, runs
 from utils.config import Config
 from utils.data.conversations import without_labels
+from utils.engine import inference
 from utils.engine.inference import Journal
+from utils.engine.settings import InferenceSettings
 from utils.models.load import load_model
 from utils.record.fit import fit
 from utils.record.run import Run
@@ -33,10 +32,10 @@ from utils.report.plots import loss_curve, save
 from utils.system import places
 from utils.system.errors import TrainingError
 from utils.system.files import write_json, write_texts
-from utils.tasks import ask
-from utils.tasks.ask import predict_emotions
+from utils.tasks.ask import predict as predict_items
+from utils.tasks.emotion import Emotion
 
-ROOT = Path(__file__).resolve().parents[1]
+resource = pytest.importorskip("resource", reason="limits on files need Unix")
 
 
 @contextmanager
@@ -50,18 +49,6 @@ def full_disk(room):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def files(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def called(main, *arguments):
-    """(status, what it says on stderr) of a command in this process. A traceback would fail the test."""
-    err = io.StringIO()
-    with redirect_stdout(io.StringIO()), redirect_stderr(err):
-        code = main([str(argument) for argument in arguments])
-    return code, err.getvalue()
-
-
 def open_run(root, model, **parameters):
     config = Config(run_name="hard", model=model, token_budget=1, emotion_epochs=4.0, cause_epochs=4.0, **parameters)
     return Run(config, "1_emotion_recognition_training", ["model"], root=root)
@@ -72,7 +59,7 @@ def trained(tiny_model_folder, conversations, tmp_path_factory):
     """A run with both adapters."""
     run = open_run(tmp_path_factory.mktemp("trained"), tiny_model_folder)
     for task in ("emotion", "cause"):
-        fit(run, task, *load_model(tiny_model_folder, precision="float32"), conversations)
+        fit(run, run.config.task(task), *load_model(tiny_model_folder, precision="float32"), conversations)
     return run
 
 
@@ -117,15 +104,16 @@ def test_generate_input_on_a_full_disk(tmp_path):
 
 def test_a_journal_on_a_full_disk(tiny_model_folder, conversations, tmp_path):
     model, tokenizer = load_model(tiny_model_folder, precision="float32")
-    wanted = predict_emotions(model, tokenizer, conversations, token_budget=1)
+    given = Emotion(), model, tokenizer, conversations, InferenceSettings(token_budget=1)
+    wanted = predict_items(*given)
     path = tmp_path / "unfinished.jsonl"
     with full_disk(1200), pytest.raises(OSError, match="unfinished.jsonl"):
-        predict_emotions(model, tokenizer, conversations, token_budget=1, journal=Journal(path))
+        predict_items(*given, Journal(path))
     assert path.stat().st_size > 0
     path.write_bytes(path.read_bytes() + b"\xff\x00")
     journal = Journal(path)
     assert 0 < len(journal.results) < len(conversations)
-    assert predict_emotions(model, tokenizer, conversations, token_budget=1, journal=journal) == wanted
+    assert predict_items(*given, journal) == wanted
 
 
 @pytest.mark.parametrize("room", [0, 600, 2_500])
@@ -154,11 +142,11 @@ def test_training_on_a_full_disk(tiny_model_folder, conversations, trained, tmp_
     wanted = trained
     if room == 70_000:
         wanted = open_run(tmp_path / "undisturbed", tiny_model_folder, lora_r=4)
-        fit(wanted, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
+        fit(wanted, wanted.config.task("emotion"), *load_model(tiny_model_folder, precision="float32"), conversations)
     with full_disk(room), pytest.raises(TrainingError, match="cannot be written .*Make room there"):
-        fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
+        fit(run, run.config.task("emotion"), *load_model(tiny_model_folder, precision="float32"), conversations)
     assert run.history("emotion") is None
-    fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
+    fit(run, run.config.task("emotion"), *load_model(tiny_model_folder, precision="float32"), conversations)
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         assert (run.adapter("emotion") / name).read_bytes() == (wanted.adapter("emotion") / name).read_bytes()
     assert run.history("emotion") and not (run.adapter("emotion") / "checkpoints").exists()
@@ -168,10 +156,10 @@ def test_a_checkpoint_whose_last_file_is_cut_is_not_resumed(trained, tiny_model_
     """Killed, or without room, in the very last write."""
     run = open_run(tmp_path, tiny_model_folder)
     with stopped_training(saves=3):
-        fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
+        fit(run, run.config.task("emotion"), *load_model(tiny_model_folder, precision="float32"), conversations)
     (state,) = run.adapter("emotion").glob("checkpoints/*/trainer_state.json")
     state.write_bytes(state.read_bytes()[:50])
-    fit(run, "emotion", *load_model(tiny_model_folder, precision="float32"), conversations)
+    fit(run, run.config.task("emotion"), *load_model(tiny_model_folder, precision="float32"), conversations)
     name = "adapter_model.safetensors"
     assert (run.adapter("emotion") / name).read_bytes() == (trained.adapter("emotion") / name).read_bytes()
 
@@ -255,30 +243,6 @@ def test_verify_of_predictions_that_cannot_be_read(tmp_path, conversations):
 
 STOPPED = "interrupted. Every file is whole; the same command goes on."
 
-# Runs a module's command; at the given call of the given function the process gets a SIGINT, as from Ctrl-C.
-INTERRUPTED = """
-import importlib, os, runpy, signal, sys
-where, name, calls, script, *arguments = sys.argv[1:]
-module, left = importlib.import_module(where), [int(calls)]
-function = getattr(module, name)
-
-def counted(*args, **kwargs):
-    left[0] -= 1
-    if left[0] == 0:
-        os.kill(os.getpid(), signal.SIGINT)
-    return function(*args, **kwargs)
-
-setattr(module, name, counted)
-sys.argv = [script, *arguments]
-runpy.run_module(script, run_name="__main__", alter_sys=True)
-"""
-
-
-def interrupted(where, name, calls, script, *arguments):
-    command = [sys.executable, "-c", INTERRUPTED, where, name, calls, script, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([str(word) for word in command], cwd=ROOT, env=environment, capture_output=True, text=True)
-
 
 @pytest.mark.parametrize("calls", [1, 3])
 def test_generate_input_stopped_while_it_writes(tmp_path, calls):
@@ -293,13 +257,13 @@ def test_generate_input_stopped_while_it_writes(tmp_path, calls):
 
 def test_predict_stopped_while_it_scores_goes_on(prediction, monkeypatch):
     arguments, out, wanted = prediction
-    done = interrupted("utils.inference", "score_row", 3, "utils.predict", *arguments)
+    done = interrupted("utils.engine.inference", "score_row", 3, "utils.predict", *arguments)
     assert done.returncode == 130 and done.stderr.splitlines()[-1] == f"utils.predict: {STOPPED}"
     assert "Traceback" not in done.stderr
     journal = out.with_name("pred.json.unfinished.jsonl")
     assert list(files(out.parent)) == [journal.name] and len(Journal(journal).results) == 2
     made = []
-    monkeypatch.setattr(ask, "score_row", lambda *a, f=inference.score_row: made.append(1) or f(*a))
+    monkeypatch.setattr(inference, "score_row", lambda *a, f=inference.score_row: made.append(1) or f(*a))
     assert called(predict.main, *arguments)[0] == 0 and files(out.parent) == {"pred.json": wanted}
     first = len(made)
     out.unlink()
@@ -310,19 +274,19 @@ def test_predict_stopped_while_it_scores_goes_on(prediction, monkeypatch):
 def test_a_command_stopped_while_it_loads_its_libraries(tmp_path):
     """That is a command's first seconds; the file is read last."""
     command = [sys.executable, "-X", "importtime", "-m", "utils.predict", tmp_path / "none.json", "--out", "x"]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c) as process:
         lines = []
         for line in process.stderr:
             lines.append(line)
             if line.rstrip().endswith("torch._C"):  # the first of torch, and hundreds to come
                 process.send_signal(signal.SIGINT)
-        process.wait()
+        process.wait(timeout=120)
     said = [line for line in lines if not line.startswith("import time:")]
     assert process.returncode == 130 and "".join(said).strip() == f"utils.predict: {STOPPED}"
 
 
 @pytest.mark.slow
-def test_the_chain_stopped_while_it_trains_leaves_no_kernel_behind(copy, tiny_model_folder):  # noqa: F811
+def test_the_chain_stopped_while_it_trains_leaves_no_kernel_behind(copy, tiny_model_folder):
     command = [
         sys.executable,
         "-m",
@@ -339,13 +303,16 @@ def test_the_chain_stopped_while_it_trains_leaves_no_kernel_behind(copy, tiny_mo
         "500",
     ]
     run = copy / "results_train" / "stopped"
-    with (copy / "said").open("w") as said, subprocess.Popen(command, cwd=copy, stdout=said, stderr=said) as process:
+    with (
+        (copy / "said").open("w") as said,
+        subprocess.Popen(command, cwd=copy, stdout=said, stderr=said, preexec_fn=heeds_ctrl_c) as process,
+    ):
         for _ in range(1200):
             if list(run.glob("adapters/emotion/checkpoints/*/trainer_state.json")) or process.poll() is not None:
                 break
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        process.wait()
+        process.wait(timeout=120)
     said = (copy / "said").read_text()
     assert process.returncode == 130, said[-2000:]
     assert said.splitlines()[-1] == f"utils.chain: {STOPPED}" and "Traceback" not in said, said

@@ -6,7 +6,7 @@ python -m pytest tests/promises/test_repeatability.py
 import json
 
 import pytest
-from test_interruption import outcome, repository, start
+from helpers import outcome, repository, start
 
 
 @pytest.mark.slow

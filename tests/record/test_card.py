@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers import ROOT
 from huggingface_hub import ModelCard
 
 import generate_input
@@ -21,7 +22,6 @@ from utils.report.tables import results_table
 from utils.system.errors import RunError
 from utils.system.files import read_json, write_json
 
-ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT / "results_train" / "smollm2-135m-ecf"
 
 

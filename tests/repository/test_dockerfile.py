@@ -6,20 +6,19 @@ python -m pytest tests/repository/test_dockerfile.py
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 from utils.system.places import EMBEDDED_PACKAGE
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_hadolint_finds_nothing():
     if shutil.which("hadolint") is None:
         pytest.skip("hadolint is not installed")
-    done = subprocess.run(["hadolint", ROOT / "Dockerfile"], capture_output=True, text=True)
+    done = subprocess.run(["hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -8,19 +8,18 @@ import ast
 import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 # In no requirements: what needs them names the command. Or only in Colab, only in Kaggle, only with a GPU.
 OPTIONAL = ("gradio", "llama_cpp", "google", "kaggle_secrets", "vllm")
 
 
 def sources():
     """(file, Python source) of all code that users run."""
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("utils/*.py"), *ROOT.glob("benchmarks/*.py")]:
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("utils/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
         yield path.relative_to(ROOT), path.read_text(encoding="utf-8")
     for path in ROOT.glob("notebooks/*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
@@ -39,6 +38,12 @@ def imports():
     return sorted(found, key=str)
 
 
+def test_all_code_is_looked_at():
+    seen = {path.parent.as_posix() for path, _ in sources()}
+    rooms = {f"utils/{room}" for room in ("system", "data", "models", "engine", "tasks", "report", "record")}
+    assert seen >= {".", "utils", "benchmarks", "notebooks", *rooms}
+
+
 @pytest.mark.parametrize(("module", "name"), imports())
 def test_the_import_works(module, name):
     if module.split(".")[0] in OPTIONAL:
@@ -50,6 +55,8 @@ def test_the_import_works(module, name):
 
 def test_inference_loads_no_trainer():
     """trl and datasets are a seventh of the seconds that the imports take."""
-    code = "import sys, utils.inference, utils.predict; print(sorted({'trl', 'datasets'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = "import sys, utils.engine.inference, utils.predict; print(sorted({'trl', 'datasets'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stdout.split("\n")[-2] == "[]"

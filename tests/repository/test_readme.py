@@ -2,15 +2,14 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 from benchmarks import encoder, ensemble, equal_data, speed, untrained
 from utils.record.stages import NOTEBOOKS
 from utils.report.tables import results_table
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

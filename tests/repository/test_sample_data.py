@@ -3,12 +3,13 @@
 from collections import Counter
 
 import pytest
+from helpers import ROOT
 
+from utils.data import labels
 from utils.data.conversations import causes_of, load_conversations, pairs
-from utils.data.labels import EMOTIONS, NEUTRAL
 
 # ECF's shares of the emotions among its 13,619 utterances (its README).
-ECF = {
+SHARES = {
     "neutral": 0.435,
     "joy": 0.169,
     "surprise": 0.135,
@@ -21,7 +22,7 @@ ECF = {
 
 @pytest.fixture(scope="module")
 def labelled():
-    return load_conversations("data/sample", labelled=True)
+    return load_conversations(ROOT / "data/sample", labelled=True)
 
 
 def test_enough_conversations_of_everyday_size(labelled):
@@ -33,9 +34,9 @@ def test_enough_conversations_of_everyday_size(labelled):
 
 def test_emotions_are_at_roughly_ecfs_proportions(labelled):
     emotions = Counter(u["emotion"] for c in labelled for u in c["conversation"])
-    for emotion in EMOTIONS:
+    for emotion in labels.ECF:
         share = emotions[emotion] / emotions.total()
-        assert abs(share - ECF[emotion]) < 0.02, (emotion, share)
+        assert abs(share - SHARES[emotion]) < 0.02, (emotion, share)
 
 
 def test_causes_are_of_every_kind(labelled):
@@ -50,11 +51,11 @@ def test_causes_are_of_every_kind(labelled):
 
 
 def test_some_conversations_are_wholly_neutral(labelled):
-    assert sum(all(u["emotion"] == NEUTRAL for u in c["conversation"]) for c in labelled) >= 5
+    assert sum(all(u["emotion"] == labels.ECF.neutral for u in c["conversation"]) for c in labelled) >= 5
 
 
 def test_no_line_is_used_twice_and_the_unlabelled_ones_are_others(labelled):
-    unlabelled = load_conversations("data/sample/unlabelled.json", labelled=False)
+    unlabelled = load_conversations(ROOT / "data/sample/unlabelled.json", labelled=False)
     assert not any("emotion" in u for c in unlabelled for u in c["conversation"])
     ids = [c["conversation_ID"] for c in labelled + unlabelled]
     assert len(set(ids)) == len(ids)

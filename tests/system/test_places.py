@@ -1,7 +1,7 @@
 """Colab and Kaggle, imitated: their environment variables, folders, secret stores, cards and fresh disks.
 
     python -m pytest tests/system/test_places.py
-    python -m pytest tests/system/test_places.py -m soak -s     # a fresh virtual environment, packages from PyPI (minutes)
+    python -m pytest tests/system/test_places.py -m soak -s     # a fresh environment, from PyPI (minutes)
 
 Nothing here has seen the real places. What is imitated: variables, folders, stores and nvidia-smi. What is real: the
 notebooks' text, the kernel, git, and (soak) pip.
@@ -21,6 +21,7 @@ from pathlib import Path
 import IPython
 import nbformat
 import pytest
+from helpers import CODE, SECRET, copy_code, files
 from nbclient import NotebookClient
 
 from utils.models.load import load_model
@@ -33,18 +34,12 @@ from utils.system.places import RESULTS, ROOT, Gpu, Place, find, gpus, install, 
 
 KAGGLE = {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}
 COLAB = {"COLAB_RELEASE_TAG": "release-colab_20261101-060000_RC00"}
-SECRET = "hf_secretOfNobody"
 
 
 def written(path, text="text"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def contents(folder):
-    """{path below the folder: bytes} of its files."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 # ---- which place, which folders ------------------------------------------------------------------------------
@@ -142,7 +137,7 @@ def test_what_one_disk_hands_over_the_next_goes_on_from(tmp_path, environment, m
     second = find(environment, disk)
     written(second.results / "results_train/mine/config.json", "newer")
     second.bring_results()
-    assert contents(second.results) == {
+    assert files(second.results) == {
         "results_train/mine/config.json": b"newer",
         "results_train/mine/adapters/emotion/adapter_model.safetensors": b"adapters/emotion/adapter_model.safetensors",
         "results_test/mine/config.json": b"test",
@@ -165,7 +160,7 @@ def test_of_an_attached_file_only_results_are_taken_and_a_damaged_one_is_named(t
         ):
             file.writestr(name, "text")
     place.bring_results()
-    assert {Path(name).parts[0] for name in contents(place.results)} <= set(RESULTS)
+    assert {Path(name).parts[0] for name in files(place.results)} <= set(RESULTS)
     assert not list(tmp_path.rglob("places.py")) and not list(tmp_path.glob("up.txt"))
     archive.write_bytes(archive.read_bytes()[:40])
     with pytest.raises(PlaceError, match="odd-results.zip is damaged .*upload it again, or remove it"):
@@ -194,9 +189,9 @@ def test_a_copy_that_was_interrupted_is_made_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(places.shutil, "copyfileobj", interrupted)
         place.bring_results()
-    assert contents(place.results) == {}
+    assert files(place.results) == {}
     place.bring_results()
-    assert list(contents(place.results)) == ["results_train/a/config.json"]
+    assert list(files(place.results)) == ["results_train/a/config.json"]
 
 
 def test_on_a_machine_of_ones_own_nothing_is_packed(tmp_path, capsys):
@@ -207,7 +202,7 @@ def test_on_a_machine_of_ones_own_nothing_is_packed(tmp_path, capsys):
         str(tmp_path / "results_train/a"),
         str(tmp_path / "results_test/a"),
     ]
-    assert list(contents(tmp_path)) == ["results_train/a/config.json"]
+    assert list(files(tmp_path)) == ["results_train/a/config.json"]
 
 
 def test_colabs_page_downloads_the_file_and_a_chains_notebook_does_not(tmp_path, monkeypatch):
@@ -408,21 +403,10 @@ def address(tmp_path_factory):
     """Environment variables by which git fetches the repository's public address from a copy of this one."""
     folder = tmp_path_factory.mktemp("origin") / "emotion-cause-pairs"
     folder.mkdir()
-    for part in (
-        "utils",
-        "notebooks",
-        "configs",
-        "data",
-        "generate_input.py",
-        "pyproject.toml",
-        "requirements.txt",
-        ".gitignore",
-    ):
-        source = ROOT / part
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+    copy_code(folder, (*CODE, ".gitignore"))
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "init.defaultBranch=main"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "a copy"]):
-        subprocess.run([*git, *command], cwd=folder, check=True)
+        subprocess.run([*git, *command], cwd=folder, check=True, timeout=60)
     public = re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
     return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{folder}.insteadOf", "GIT_CONFIG_VALUE_0": public}
 
@@ -432,8 +416,8 @@ IMITATED = """
 import builtins, pathlib, sys
 def imported(*arguments, real=builtins.__import__, **more):
     module = real(*arguments, **more)
-    if "utils.places" in sys.modules:
-        sys.modules["utils.places"].DISK = pathlib.Path({disk!r})
+    if "utils.system.places" in sys.modules:
+        sys.modules["utils.system.places"].DISK = pathlib.Path({disk!r})
     return module
 builtins.__import__ = imported
 """
@@ -549,7 +533,7 @@ def test_four_notebooks_each_on_a_fresh_disk_go_on_from_each_other(tmp_path, add
 @pytest.mark.parametrize("place", WORKING)
 def test_the_bootstrap_in_a_fresh_environment_that_has_torch(place, tmp_path, address):
     """pip really runs: some hundred packages from PyPI. Then notebook 1's first cells, on the embedded model."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=300)
     python = tmp_path / "venv/bin/python"
     torch = metadata.version("torch")
     subprocess.run([python, "-m", "pip", "install", "-q", f"torch=={torch.partition('+')[0]}", "numpy<2.4"], check=True)

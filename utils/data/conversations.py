@@ -1,30 +1,58 @@
 """Conversations in SemEval-2024 Task 3's JSON: read, check, split, label, count and write them.
 
-    python -c "from utils.conversations import *; print(describe(load_conversations('data/sample')))"
+    python -c "from utils.data.conversations import *; print(names_of(load_conversations('data/sample')))"
 
-A conversation stays the plain dictionary that the file holds, so fields that nothing here knows
-(`video_source`, `video_caption`, ...) survive the whole chain. No function changes what it is given. Bad
-input raises `ConversationError`, whose one message says where the fault is and how to mend it.
+A conversation stays the plain dictionary that the file holds (its type, `Conversation`, is a TypedDict), so fields that
+nothing here knows (`video_source`, `video_caption`, ...) survive the whole chain. No function changes what it is given.
+Bad input raises `ConversationError`, whose one message says where the fault is and how to fix it.
 """
 
 import copy
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Final, NotRequired, TypedDict
 
 from utils.data.labels import ECF, LabelSet
 from utils.system.errors import ConversationError, shown
 from utils.system.files import read_json
 
-PAIRS = "emotion-cause_pairs"
+PAIRS: Final = "emotion-cause_pairs"
 # Nine digits are plenty, and keep int() away from strings of thousands of them.
-_NUMBER = r"[1-9][0-9]{0,8}"
+NUMBER = r"[1-9][0-9]{0,8}"
+
+
+class Utterance(TypedDict):
+    """One utterance. Emotions are absent in unlabelled data; further fields of a file are kept."""
+
+    utterance_ID: int
+    text: str
+    speaker: str
+    emotion: NotRequired[str]
+    video_name: NotRequired[str]
+
+
+Conversation = TypedDict(
+    "Conversation",
+    {
+        "conversation_ID": int | str,
+        "conversation": list[Utterance],
+        "emotion-cause_pairs": NotRequired[list[list[str]]],  # [["3_surprise", "1"], ...]; absent in unlabelled data
+    },
+)
 
 
 def _error(where, field, problem, mend):
     return ConversationError(f"{where}, field {field!r}: {problem}. {mend}.")
 
 
-def load_conversations(path, labelled=None, allow_empty=False, faults=None, labels: LabelSet = ECF):
+def load_conversations(
+    path: str | Path,
+    labelled: bool | None = None,
+    allow_empty: bool = False,
+    faults: list[tuple[str | None, str]] | None = None,
+    labels: LabelSet = ECF,
+) -> list[Conversation]:
     """The validated conversations of a file, or of the one obvious file of a folder.
 
     Obvious is `conversations.json`, else the only JSON file, else ECF's `Subtask_2_train.json`.
@@ -54,8 +82,13 @@ def _only_file(folder):
 
 
 def validate_conversations(
-    data, source="conversations", labelled=None, allow_empty=False, faults=None, labels: LabelSet = ECF
-):
+    data: Any,
+    source: str | Path = "conversations",
+    labelled: bool | None = None,
+    allow_empty: bool = False,
+    faults: list[tuple[str | None, str]] | None = None,
+    labels: LabelSet = ECF,
+) -> list[Conversation]:
     """`data`, once it is known to be a list of sound conversations.
 
     source: what messages call the data, usually its file.
@@ -91,7 +124,7 @@ def validate_conversations(
             faults.append((key, str(error)))
         else:
             sound[key] = conversation
-    if data and not sound:
+    if faults and data and not sound:
         first = faults[-len(data)][1]
         raise ConversationError(f"{source}: none of {len(data):,} conversations is sound. The first: {first}")
     return list(sound.values())
@@ -103,7 +136,7 @@ def _kind(value):
     return kinds.get(type(value), "a number")
 
 
-def is_id(value):
+def is_id(value: object) -> bool:
     """Whether a value may be a conversation's id: a whole number, or a string that is not blank.
 
     Ids stand in messages and in names of videos, so they have 100 characters at most, none of them a control.
@@ -236,11 +269,11 @@ def _check_pairs(written, emotions, where, labels):
 def _parse_pair(pair, where, labels):
     """(emotion utterance, emotion, cause utterance) of a pair in the official form, ["3_surprise", "1"]."""
     whole = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(end, str) for end in pair)
-    if whole and re.match(f"{_NUMBER}_", pair[1]):
+    if whole and re.match(f"{NUMBER}_", pair[1]):
         problem = f"the cause {shown(pair[1])} is a span of text, so this is a Subtask 1 file"
         raise _error(where, PAIRS, problem, "Pass the Subtask 2 file, whose causes are utterances")
-    ends = whole and re.fullmatch(f"({_NUMBER})_({'|'.join(map(re.escape, labels))})", pair[0])
-    if not ends or not re.fullmatch(_NUMBER, pair[1]):
+    ends = whole and re.fullmatch(f"({NUMBER})_({'|'.join(map(re.escape, labels))})", pair[0])
+    if not ends or not re.fullmatch(NUMBER, pair[1]):
         raise _error(
             where,
             PAIRS,
@@ -253,7 +286,7 @@ def _parse_pair(pair, where, labels):
 # ---- labels ------------------------------------------------------------------------------------------------
 
 
-def pairs(conversation, labels: LabelSet = ECF):
+def pairs(conversation: Conversation, labels: LabelSet = ECF) -> list[tuple[int, str, int]]:
     """The distinct pairs as sorted (emotion utterance, emotion, cause utterance); none without labels.
 
     Raises ConversationError for a malformed pair.
@@ -262,7 +295,7 @@ def pairs(conversation, labels: LabelSet = ECF):
     return sorted({_parse_pair(pair, where, labels) for pair in conversation.get(PAIRS, [])})
 
 
-def causes_of(conversation, labels: LabelSet = ECF):
+def causes_of(conversation: Conversation, labels: LabelSet = ECF) -> dict[int, list[int]]:
     """{utterance_ID: its causes, sorted and maybe none} for every utterance that is not neutral, in order.
 
     Raises ConversationError for an utterance without an emotion and for a malformed pair.
@@ -285,14 +318,14 @@ def causes_of(conversation, labels: LabelSet = ECF):
     return causes
 
 
-def with_pairs(conversation, triples):
+def with_pairs(conversation: Conversation, triples: Iterable[tuple[int, str, int]]) -> Conversation:
     """A copy with new pairs, (emotion utterance, emotion, cause utterance), sorted and in official form."""
     result = copy.deepcopy(conversation)
     result[PAIRS] = [[f"{number}_{emotion}", str(cause)] for number, emotion, cause in sorted(set(triples))]
     return result
 
 
-def with_emotions(conversation, emotions, labels: LabelSet = ECF):
+def with_emotions(conversation: Conversation, emotions: Iterable[str], labels: LabelSet = ECF) -> Conversation:
     """A copy with these emotions, one an utterance, in order.
 
     Pairs are left out of the copy: they name the emotions that are replaced, and gold pairs must not travel
@@ -316,7 +349,7 @@ def with_emotions(conversation, emotions, labels: LabelSet = ECF):
     return result
 
 
-def without_labels(conversation):
+def without_labels(conversation: Conversation) -> Conversation:
     """A copy without emotions and pairs."""
     result = copy.deepcopy(conversation)
     result.pop(PAIRS, None)
@@ -325,7 +358,7 @@ def without_labels(conversation):
     return result
 
 
-def add_video_names(conversations):
+def add_video_names(conversations: list[Conversation]) -> list[Conversation]:
     """A copy in which every utterance names its video, `dia1utt1.mp4` as in ECF; given names stay."""
     result = copy.deepcopy(conversations)
     for conversation in result:
@@ -335,6 +368,6 @@ def add_video_names(conversations):
     return result
 
 
-def names_of(conversations: list[dict]) -> list[str]:
+def names_of(conversations: Iterable[Conversation]) -> list[str]:
     """What messages call the conversations."""
     return [f"conversation {c['conversation_ID']}" for c in conversations]

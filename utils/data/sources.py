@@ -7,7 +7,13 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.data.conversations import add_video_names, load_conversations, validate_conversations, without_labels
+from utils.data.conversations import (
+    Conversation,
+    add_video_names,
+    load_conversations,
+    validate_conversations,
+    without_labels,
+)
 from utils.data.splits import split_by_file, split_conversations
 from utils.system import places
 from utils.system.errors import ConversationError
@@ -20,13 +26,13 @@ UNLABELLED_NAMES = ("unlabelled.json", "Subtask_2_test.json")
 class Data(NamedTuple):
     """Labelled conversations and where they came from."""
 
-    conversations: list
+    conversations: list[Conversation]
     folder: Path  # where a split file and unlabelled conversations are looked for
     splits: dict | None = None  # the split that the data came in, if they came in one
     file: Path | None = None  # the one file they were read from
 
 
-def read_data(name, faults=None):
+def read_data(name: str | Path, faults: list | None = None) -> Data:
     """The labelled conversations that `name`, a path or a hub dataset's id, stands for.
 
     faults: takes those with a fault, here and below (see `validate_conversations`).
@@ -47,7 +53,7 @@ def read_data(name, faults=None):
     raise ConversationError(f"{name}: no such file or folder. Check it, or name a hub dataset (owner/name).")
 
 
-def download(dataset):
+def download(dataset: str) -> Path:
     """The folder of a hub dataset's JSON files, downloaded once and then cached.
 
     Raises ConversationError where it cannot be had.
@@ -66,7 +72,7 @@ def download(dataset):
         ) from error
 
 
-def read_dataset(folder, faults=None):
+def read_dataset(folder: Path, faults: list | None = None) -> Data:
     """A dataset's conversations: `Subtask_2_train.json`, wherever it is, or else a split `utterance` folder.
 
     Raises ConversationError where it has neither, and for data that cannot be used.
@@ -91,14 +97,16 @@ def read_dataset(folder, faults=None):
     )
 
 
-def beside(name, folder):
+def beside(name: str | Path, folder: Path) -> Path:
     """`name` as a path; a bare file name that is not here may also stand in `folder`."""
     path = Path(name)
     elsewhere = folder / path
     return elsewhere if path.name == name and not path.exists() and elsewhere.exists() else path
 
 
-def split(data, splits=None, fractions=None, all_train=False, seed=42, skipped=()):
+def split(
+    data: Data, splits: str | Path | None = None, fractions=None, all_train: bool = False, seed: int = 42, skipped=()
+) -> dict[str, list[Conversation]]:
     """{"train": [...], "val": [...], "test": [...]} of `data` (a Data).
 
     splits     a file of ids, {"train": [ids], "dev": [ids], "test": [ids]}; it may name the `skipped` ids
@@ -117,7 +125,9 @@ def split(data, splits=None, fractions=None, all_train=False, seed=42, skipped=(
     return split_conversations(data.conversations, fractions or FRACTIONS, seed)
 
 
-def read_unlabelled(data, name=None, faults=None):
+def read_unlabelled(
+    data: Data, name: str | Path | None = None, faults: list | None = None
+) -> list[Conversation] | None:
     """The conversations for inference, without labels; None where none are named or found.
 
     Raises ConversationError for a file that cannot be used.
@@ -134,7 +144,7 @@ def read_unlabelled(data, name=None, faults=None):
     return [without_labels(conversation) for conversation in found]
 
 
-def repeated(parts):
+def repeated(parts: dict[str, list[Conversation]]) -> dict[str, int]:
     """For val and test, how many of their conversations stand word for word in train: {name: count}, without zeros."""
 
     def words(conversation):
@@ -145,7 +155,9 @@ def repeated(parts):
     return {name: count for name, count in counts.items() if count}
 
 
-def write_splits(data, out, unlabelled=None, skip_invalid=False, **how):
+def write_splits(
+    data: str | Path, out: str | Path, unlabelled: str | Path | None = None, skip_invalid: bool = False, **how
+) -> tuple[dict[str, list[Conversation]], int, list[str]]:
     """Reads, checks and splits everything, and only then writes `out`/{train,val,test,unlabelled}/conversations.json.
 
     data          a file, a folder or a hub dataset (see `read_data`)

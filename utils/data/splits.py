@@ -4,8 +4,11 @@ import math
 import random
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
-from utils.data.conversations import _NUMBER, is_id, pairs
+from utils.data.conversations import NUMBER, Conversation, is_id, pairs
 from utils.data.labels import ECF, LabelSet
 from utils.system.errors import ConversationError, shown
 
@@ -18,14 +21,16 @@ SPLITS = ("train", "val", "test")
 def _order(key):
     """Sorts ids as people do: numbers by size, 9 before 10 whether numbers or strings, and then names."""
     key = str(key)
-    return (0, int(key), key) if re.fullmatch(_NUMBER, key) else (1, 0, key)
+    return (0, int(key), key) if re.fullmatch(NUMBER, key) else (1, 0, key)
 
 
-def _by_id(conversations):
+def _by_id(conversations: Iterable[Conversation]) -> list[Conversation]:
     return sorted(conversations, key=lambda conversation: _order(conversation["conversation_ID"]))
 
 
-def split_conversations(conversations, fractions, seed):
+def split_conversations(
+    conversations: Iterable[Conversation], fractions: Sequence[float], seed: int
+) -> dict[str, list[Conversation]]:
     """{"train": [...], "val": [...], "test": [...]}: whole conversations, dealt by `seed`.
 
     The order of `conversations` does not matter; each split is in order of id. A fraction above 0 gets at
@@ -66,7 +71,9 @@ def split_conversations(conversations, fractions, seed):
     return result
 
 
-def split_by_file(conversations, splits, source="splits", skipped=()):
+def split_by_file(
+    conversations: list[Conversation], splits: Any, source: str | Path = "splits", skipped: Iterable[str] = ()
+) -> dict[str, list[Conversation]]:
     """{"train": [...], "val": [...], "test": [...]} after `splits`, lists of ids (val may be "dev").
 
     Ids match whether written as numbers or strings. A missing split is empty, a conversation in no split is
@@ -112,7 +119,7 @@ def _listed(keys, most=20):
     return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
 
 
-def describe(conversations, labels: LabelSet = ECF):
+def describe(conversations: list[Conversation], labels: LabelSet = ECF) -> dict[str, int]:
     """Counts: conversations, utterances, emotional (not neutral), pairs, and each emotion by its name."""
     utterances = [utterance for conversation in conversations for utterance in conversation["conversation"]]
     emotions = Counter(utterance.get("emotion") for utterance in utterances)
@@ -125,7 +132,7 @@ def describe(conversations, labels: LabelSet = ECF):
     }
 
 
-def count_table(parts):
+def count_table(parts: dict[str, list[Conversation]]) -> str:
     """Counts as text, a row for every {name: conversations}."""
     counts = {name: describe(conversations) for name, conversations in parts.items()}
     rows = [["", *next(iter(counts.values()))]]

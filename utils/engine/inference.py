@@ -15,6 +15,7 @@ from utils.engine.memory import InParts
 from utils.engine.prefix_tree import Node, Row, model_inputs, pack, plan_rows
 from utils.engine.processes import divided
 from utils.engine.rows import check_positions, encode_trees
+from utils.models.adapters import adapter_weights
 from utils.models.attention import check_tree_mask, float32_head, positions_of
 from utils.system.errors import ModelError
 from utils.system.files import naming
@@ -26,12 +27,13 @@ class Journal:
     A line of the file is [key, result], and the key is a hash of all that the result follows from.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: str | Path):
         self.path, self.results = Path(path), {}
         for line in self.path.read_text("utf-8", "replace").splitlines() if self.path.is_file() else ():
             try:
-                self.results.update([json.loads(line)])
-            except ValueError:  # an empty line, or one that an interruption cut off
+                key, result = json.loads(line)
+                self.results[key] = result
+            except (ValueError, TypeError, RecursionError):  # empty, cut off by an interruption, or damaged
                 continue
 
     def __call__(self, origin, compute):
@@ -53,9 +55,8 @@ def _remembered(journal: Journal | None, origin, compute):
 def fingerprint(model) -> str:
     """What a result owes to the model: its name, precision and the adapter's weights."""
     digest = hashlib.sha256(f"{model.config.name_or_path} {model.dtype}".encode())
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
-            digest.update(parameter.detach().float().cpu().numpy().tobytes())
+    for _, parameter in adapter_weights(model):
+        digest.update(parameter.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -107,7 +108,8 @@ def score_trees(
     check_tree_mask(model, max_row_tokens)
     rows = encode_trees(trees, names, tokenizer, max_row_tokens, train=False)
     check_positions(rows, names, positions_of(model))
-    results, in_parts = [None] * len(rows), InParts()
+    results: list = [None] * len(rows)
+    in_parts = InParts()
     origin = fingerprint(model) if journal else ""
 
     def score(group):

@@ -1,5 +1,8 @@
 """The same scores from llama.cpp, for a model that was exported as GGUF."""
 
+import numpy as np
+
+from utils.engine.prefix_tree import paths
 from utils.system.errors import ExportError
 
 # ---- llama.cpp -------------------------------------------------------------------------------------------------
@@ -17,10 +20,7 @@ def load_gguf(path, tokens: int = 4096):
 def gguf_scores(llama, row) -> list[list[float]]:
     """utils.inference.score_row by llama.cpp: the log-probability of every allowed answer of every question in `row`
     (a prefix_tree.Row): questions x answers. Depth first, so that only what no path before held is computed."""
-    import numpy as np
     from llama_cpp import llama_get_logits_ith
-
-    from utils.engine.prefix_tree import paths
 
     targets = sorted({target for question in row.answers for answer in question for target in answer})
     logp, before, logits = {}, [], None

@@ -13,9 +13,9 @@ A row stores its tokens in depth-first order, so the descendants of a token are 
 the whole mask follows from one number a token: the index of its last descendant.
 """
 
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
-
-IGNORE = -100  # what torch's cross entropy leaves out
+from typing import Any
 
 
 @dataclass
@@ -183,16 +183,18 @@ def pack(rows: list[Row]) -> Row:
 def plan_rows(lengths: list[int], token_budget: int) -> list[list[int]]:
     """Which trees share a row: lists of indices, each row at most `token_budget` tokens long (best fit, longest
     first). A tree longer than the budget gets a row to itself: nothing is ever cut."""
-    rows, room = [], []
+    rows: list[list[int]] = []
+    open_rows: list[tuple[int, int]] = []  # (room left, number of the row), sorted
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        fitting = [r for r in range(len(rows)) if room[r] >= lengths[index]]
-        if fitting:
-            best = min(fitting, key=lambda r: room[r])
-            rows[best].append(index)
-            room[best] -= lengths[index]
+        best = bisect_left(open_rows, (lengths[index], -1))
+        if best < len(open_rows):
+            room, number = open_rows.pop(best)
+            rows[number].append(index)
         else:
+            room, number = token_budget, len(rows)
             rows.append([index])
-            room.append(token_budget - lengths[index])
+        if room > lengths[index]:
+            insort(open_rows, (room - lengths[index], number))
     return rows
 
 
@@ -206,7 +208,7 @@ def mask(last):
     return (earlier & (index[:, None] <= last[:, None, :]))[:, None]
 
 
-def model_inputs(row: Row, targets: list[tuple[int, int]], device="cpu") -> dict:
+def model_inputs(row: Row, targets: list[tuple[int, int]], device: Any = "cpu") -> dict:
     """What a causal language model of transformers takes to score `targets` in `row` (batch of one).
 
     Only the positions that predict something go through the language-model head (`logits_to_keep`), and

@@ -1,4 +1,4 @@
-"""From trees to rows: encoded, none too long, packed. Without a trainer, so that inference need not load one."""
+"""From trees of text to rows of tokens: encoded, refused where too long, packed."""
 
 import random
 
@@ -28,7 +28,7 @@ def _refuse_longer(rows, names, max_row_tokens, what):
 
 def check_positions(rows: list[Row], names: list[str], positions: int | None) -> None:
     """Raises TrainingError for a row in which a path from the root has more tokens than the model has `positions`
-    (utils.modeling.positions_of; None: no limit)."""
+    (utils.models.attention.positions_of; None: no limit)."""
     for row, name in zip(rows, names, strict=True):
         if positions and max(row.positions, default=-1) >= positions:
             raise TrainingError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import Trainer
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] (trl exports when asked)
 
 from utils.engine.memory import InParts
 from utils.engine.prefix_tree import Row, model_inputs, pack
@@ -81,12 +81,12 @@ class PatientTrainer(SFTTrainer):
         return sum(self._results(lambda part: step(model, part, num_items_in_batch), inputs, parts, undo))
 
     def _run_epoch(self, *args, **kwargs):
-        """Resumed at the last of all steps, which may lie within an epoch, the trainer would do one more."""
+        """Resumed after its final step in mid-epoch, Trainer would run one step too many; skip it."""
         if self.state.global_step < self.state.max_steps:
             super()._run_epoch(*args, **kwargs)
 
     def _save_checkpoint(self, model, trial):
-        with _said_where(self.args.output_dir):
+        with named_write_errors(self.args.output_dir):
             super()._save_checkpoint(model, trial)
 
     def prediction_step(self, model, inputs, *how, **more):
@@ -121,7 +121,7 @@ def train(
     callbacks   the trainer's, such as a benchmark's clock
     """
     checkpoints = Path(folder) / "checkpoints"
-    trees = recipe == "one_pass"
+    one_pass = recipe == "one_pass"
     arguments = SFTConfig(
         output_dir=str(checkpoints),
         learning_rate=settings.learning_rate,
@@ -136,9 +136,9 @@ def train(
         gradient_checkpointing=settings.gradient_checkpointing,
         seed=settings.seed,
         max_length=None,  # the default cuts at 1024, and the end is where the answers are
-        dataset_kwargs={"skip_prepare_dataset": True} if trees else None,
-        remove_unused_columns=not trees,
-        completion_only_loss=None if trees else False,
+        dataset_kwargs={"skip_prepare_dataset": True} if one_pass else None,
+        remove_unused_columns=not one_pass,
+        completion_only_loss=None if one_pass else False,
         bf16=settings.precision == "bfloat16",  # the float32 adapter computes in the base model's precision,
         fp16=settings.precision == "float16",  # in float16 with a gradient scaler
         logging_steps=1,
@@ -152,13 +152,13 @@ def train(
         use_cpu=model.device.type == "cpu",
         dataloader_pin_memory=model.device.type == "cuda",
     )
-    trainer = (TreeTrainer if trees else PatientTrainer)(
+    trainer = (TreeTrainer if one_pass else PatientTrainer)(
         model=model,
         args=arguments,
         processing_class=tokenizer,
-        train_dataset=_dataset(examples, tokenizer, trees),
-        eval_dataset=_dataset(validation, tokenizer, trees) if validation else None,
-        data_collator=TreeCollator() if trees else None,
+        train_dataset=_dataset(examples, tokenizer, one_pass),
+        eval_dataset=_dataset(validation, tokenizer, one_pass) if validation else None,
+        data_collator=TreeCollator() if one_pass else None,
         callbacks=list(callbacks),
     )
     make_trainable_float32(model)
@@ -171,8 +171,9 @@ def train(
 
 
 @contextmanager
-def _said_where(folder):
-    """The libraries' errors for weights that cannot be written say neither where nor what to do."""
+def named_write_errors(folder):
+    """Raises TrainingError, which names `folder` and the fix, for weights that cannot be written there. The libraries'
+    own errors say neither."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -191,8 +192,8 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
-def _dataset(examples, tokenizer, trees):
-    if not trees:  # tokenized here, so that no utterance can write a special token
+def _dataset(examples, tokenizer, one_pass):
+    if not one_pass:  # tokenized here, so that no utterance can write a special token
         texts = [prompt + completion for prompt, completion in examples]
         encoded = tokenizer(texts, split_special_tokens=True).input_ids
         return Dataset.from_list([{"input_ids": tokens + [tokenizer.eos_token_id]} for tokens in encoded])

@@ -1,10 +1,17 @@
-"""Adapters of PEFT: add, save and load them; an empty or damaged one is refused."""
+"""Adapters of PEFT, by the name of their method: add, save and load them; an empty or damaged one is refused.
+
+model = add_adapter(model, "lora", r=16, alpha=16, dropout=0.0, targets="all-linear")
+save_adapter(model, "results_train/sample/adapters/emotion", "smollm2-135m-instruct")
+model = load_adapter(model, "results_train/sample/adapters/emotion", "smollm2-135m-instruct")
+"""
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
@@ -13,20 +20,66 @@ from utils.system.errors import ModelError, shown
 from utils.system.hardware import device
 
 
-def add_lora(model, r: int, alpha: int, dropout: float, targets, gradient_checkpointing: bool = False):
-    """A fresh LoRA adapter (Hu et al. 2021) on `model`: rank `r`, scale alpha / r, on the modules `targets`
-    ("all-linear" or a list of names). Trainable weights are float32 whatever the base is.
+@dataclass(frozen=True)
+class Method:
+    """A way to adapt a model, of those that PEFT has.
+
+    config     its configuration, made from the settings that `add_adapter` is given
+    is_weight  whether the parameter of this name is one of the adapter's weights
+    is_empty   whether these weights, {name: tensor}, are as before any training
+    """
+
+    config: Callable[..., PeftConfig]
+    is_weight: Callable[[str], bool]
+    is_empty: Callable[[dict[str, torch.Tensor]], bool]
+
+
+def _lora(r: int, alpha: int, dropout: float, targets) -> LoraConfig:
+    """Hu et al. 2021: rank `r`, scale alpha / r, on the modules `targets` ("all-linear" or a list of names)."""
+    return LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
+
+
+METHODS = {  # by the name of PEFT's PeftType, in small letters
+    "lora": Method(
+        config=_lora,
+        is_weight=lambda name: "lora_" in name,
+        # Its second factor is zero at the start.
+        is_empty=lambda weights: not any(w.abs().max() > 0 for name, w in weights.items() if "lora_B" in name),
+    )
+}
+
+
+def adapter_weights(model) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """(name, parameter) of every weight of the model's adapters, of whatever method; none where it has no adapter."""
+    for name, parameter in model.named_parameters():
+        if any(method.is_weight(name) for method in METHODS.values()):
+            yield name, parameter
+
+
+def method_of(config: PeftConfig) -> Method:
+    """The method of an adapter with this configuration."""
+    return METHODS[str(getattr(config.peft_type, "value", config.peft_type)).lower()]
+
+
+def add_adapter(model, method: str = "lora", gradient_checkpointing: bool = False, **settings):
+    """A fresh adapter on `model`: `settings` are those of METHODS[method].config. Its weights are float32 whatever the
+    base is.
 
     Raises ModelError where the model has no such modules."""
     if getattr(model, "is_loaded_in_4bit", False):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=gradient_checkpointing)
-    config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
     try:
-        model = get_peft_model(model, config)
+        model = get_peft_model(model, METHODS[method].config(**settings))
     except ValueError as error:
-        raise ModelError(f"parameter lora_targets is {shown(targets)}: {str(error)[:300]}") from error
+        targets = shown(settings.get("targets"))
+        raise ModelError(f"parameter {method}_targets is {targets}: {str(error)[:300]}") from error
     make_trainable_float32(model)
     return model
+
+
+def add_lora(model, r: int, alpha: int, dropout: float, targets, gradient_checkpointing: bool = False):
+    """`add_adapter` with METHODS["lora"] and its settings."""
+    return add_adapter(model, "lora", gradient_checkpointing, r=r, alpha=alpha, dropout=dropout, targets=targets)
 
 
 def gather_adapter(model):
@@ -48,10 +101,10 @@ def make_trainable_float32(model):
 def save_adapter(model, folder, base: str):
     """Write the adapter, in the model's own type, and the name of its base model to `folder` (safetensors).
 
-    Raises ModelError where nothing was learnt (all of the adapter's output weights are zero): an adapter saved
-    empty is an old and common fault.
+    Raises ModelError where nothing was learnt (Method.is_empty): an adapter saved empty is an old and common fault.
     """
-    if not any(p.abs().max() > 0 for n, p in model.named_parameters() if "lora_B" in n):
+    learnt = {name: parameter.detach() for name, parameter in adapter_weights(model)}
+    if all(method_of(config).is_empty(learnt) for config in model.peft_config.values()):
         raise ModelError(
             f"the adapter for {folder} is all zero: nothing was trained. Give more data or epochs (a run's first step "
             "only warms up), or check the learning rate"
@@ -61,16 +114,15 @@ def save_adapter(model, folder, base: str):
         if isinstance(config.target_modules, set):  # a set's order changes from process to process
             config.target_modules = sorted(config.target_modules)
     # Training holds the weights in float32; in bfloat16 they are half as large.
-    weights = {name: p.detach().to(model.dtype) for name, p in model.named_parameters() if "lora_" in name}
+    weights = {name: weight.to(model.dtype) for name, weight in learnt.items()}
     model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)  # "auto" asks the hub about `base`
 
 
 def adapter_in_compute_type(model):
     """`model` with its adapter's weights in the type that it computes in, as training's autocast uses them. In float32
     every layer would convert what goes into the adapter and what comes out of it: a tenth of the time in bfloat16."""
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
-            parameter.data = parameter.data.to(model.dtype)
+    for _, parameter in adapter_weights(model):
+        parameter.data = parameter.data.to(model.dtype)
     return model
 
 
@@ -90,13 +142,16 @@ def load_adapter(model, folder, base: str, name: str = "default"):
     if weights.stat().st_size < 1024:
         raise ModelError(f"{weights}: holds no weights ({weights.stat().st_size} bytes). Train the adapter again")
     try:
-        made_for = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (ValueError, TypeError, KeyError) as error:
+        record = json.loads(config.read_text(encoding="utf-8"))
+        made_for, method = record["base_model_name_or_path"], str(record.get("peft_type", "LORA")).lower()
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{config}: not an adapter's configuration. Train the adapter again") from error
     if made_for != base:
         raise ModelError(
             f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
         )
+    if method not in METHODS:
+        raise ModelError(f"{folder}: an adapter of the kind {shown(method)}; known are {', '.join(METHODS)}")
     try:
         bare = model.get_base_model() if isinstance(model, PeftModel) else model
         offloaded = bare.__dict__.pop("hf_device_map", None)  # peft would lose the adapter of what is offloaded
@@ -107,8 +162,8 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             model = PeftModel.from_pretrained(model, folder, adapter_name=name)
         with safe_open(weights, "pt") as file:
             inside = set(file.keys())
-        named = (key for key, _ in model.named_parameters() if key.endswith((f"A.{name}.weight", f"B.{name}.weight")))
-        missing = [key for key in named if key.replace(f".{name}.weight", ".weight") not in inside]
+        named = (key for key, _ in adapter_weights(model) if name in key.split("."))
+        missing = [key for key in named if ".".join(part for part in key.split(".") if part != name) not in inside]
         if missing:  # they would be as before any training
             raise ValueError(f"{weights.name} lacks {len(missing)} tensors, {missing[0]} first")
         if offloaded:

@@ -3,6 +3,7 @@
 import inspect
 import sys
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from peft import PeftModel
@@ -63,6 +64,10 @@ def positions_of(model) -> int | None:
     return None if getattr(config, "rope_parameters", None) else limit
 
 
+def _linear_in_float32(hidden, weight, bias):
+    return torch.nn.functional.linear(hidden.float(), weight, bias)
+
+
 @contextmanager
 def float32_head(model):
     """Inside, the language-model head computes in float32 what it is given: logits of bfloat16 are some 20, where its
@@ -73,7 +78,8 @@ def float32_head(model):
         yield
         return
     weight, bias = head.weight.float(), None if head.bias is None else head.bias.float()
-    head.forward = lambda hidden: torch.nn.functional.linear(hidden.float(), weight, bias)
+    of_float32 = partial(_linear_in_float32, weight=weight, bias=bias)
+    head.forward = of_float32  # pyright: ignore[reportAttributeAccessIssue] (in place of the class's)
     try:
         yield
     finally:

@@ -1,9 +1,11 @@
 """Will it fit? What a model needs, counted before it is loaded, beside the memory that is free.
 
 check_memory(config, training=True)     # prints both; NotEnoughMemory names the parameters to change
+choose_quantization(config)             # "nf4" where 16 bits do not fit on the card, else "none"
 """
 
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +15,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv
 from transformers.masking_utils import sdpa_mask
 
-from utils.models.adapters import add_lora
+from utils.models.adapters import add_adapter
 from utils.models.attention import PLAIN_UP_TO
 from utils.models.load import empty_model
 from utils.system.errors import NotEnoughMemory
-from utils.system.hardware import device, dtype_of
+from utils.system.hardware import device, dtype_of, sharded
 
 GIB = 2**30
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight: 4 bits, 8 for a block of 64, 32 for 256 blocks (Dettmers et al.)
@@ -72,7 +74,7 @@ def estimate_memory(config, training: bool) -> Estimate:
     if config.quantization == "nf4" or getattr(model.config, "quantization_config", None):
         # in training peft makes float32 of what is not quantized
         weights = math.ceil(linear * NF4_BYTES) + (parameters - linear) * (4 if training else size)
-    model = add_lora(model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets)
+    model = add_adapter(model, **config.adapter())
     trained = [p for p in model.parameters() if p.requires_grad]
     adapter = sum(p.numel() for p in trained)
     for parameter in trained:  # computes in the base model's precision (autocast)
@@ -154,6 +156,30 @@ def free_memory() -> int:
         return free
 
 
+def choose_quantization(config) -> str:
+    """What quantization "auto" is on this machine, and a printed line where there is a choice: "nf4" where the card has
+    no room for training with unquantized weights (estimate_memory, and a tenth more), else "none".
+
+    It is "none" without a card, with offload, and for a model that is quantized already. The card's whole memory
+    counts, not what other processes leave of it, so that the choice is the same tomorrow. Processes that divide the
+    model among their cards (FSDP) have the memory of all of them.
+
+    Raises ModelError for a model that cannot be found.
+    """
+    if device().type != "cuda" or config.offload:
+        return "none"
+    room = torch.cuda.mem_get_info(device())[1] * (int(os.environ.get("WORLD_SIZE", "1")) if sharded() else 1)
+    needed, chosen = estimate_memory(replace(config, quantization="none"), training=True), "none"
+    if 1.1 * needed.total > room:
+        smaller = estimate_memory(replace(config, quantization="nf4"), training=True)
+        chosen = "nf4" if smaller.weights < needed.weights else "none"
+    print(
+        f"quantization auto is {chosen} here: unquantized, {config.model} needs for training about "
+        f"{needed.total / GIB:.1f} GiB and a tenth more; {device()} has {room / GIB:.1f} GiB"
+    )
+    return chosen
+
+
 def check_memory(config, training: bool = False) -> Estimate:
     """Prints what the model of `config` needs (estimate_memory) beside what is free, and returns it.
 
@@ -162,7 +188,7 @@ def check_memory(config, training: bool = False) -> Estimate:
     """
     needed, free = estimate_memory(config, training), free_memory()
     told = f"{config.model} needs for {'training' if training else 'inference'} about {needed}; "
-    told += f"{free / GIB:.2f} GiB are free on {device()}"
+    told += f"{free / GIB:.2f} GiB are free on {device()}; quantization {config.quantization}"
     print(told)
     if needed.total <= free or (config.offload and not training):
         return needed

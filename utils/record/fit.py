@@ -3,6 +3,7 @@
 model, history = fit(run, run.config.task("emotion"), model, tokenizer, conversations, validation)
 """
 
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 from transformers import set_seed
 
 from utils.config import Config
-from utils.data.conversations import names_of
+from utils.data.conversations import Conversation, names_of
+from utils.engine.prefix_tree import Row, render
 from utils.engine.processes import processes
 from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
-from utils.engine.trainer import _said_where, last_checkpoint, train
-from utils.models.adapters import add_lora, gather_adapter, load_adapter, save_adapter
+from utils.engine.trainer import last_checkpoint, named_write_errors, train
+from utils.models.adapters import add_adapter, gather_adapter, load_adapter, save_adapter
 from utils.models.attention import check_tree_mask, positions_of
 from utils.record.card import write_cards
 from utils.record.run import Run
@@ -24,25 +26,40 @@ from utils.tasks import cause_structure, emotion
 from utils.tasks.task import Task
 
 
-def examples(task: Task, conversations: list[dict], tokenizer, config: Config) -> list:
+def examples(task: Task, conversations: list[Conversation], tokenizer, config: Config) -> list:
     """What `train` takes: packed rows, or in the published recipe (prompt, completion) pairs. The conversations must
     carry gold labels."""
     if config.recipe == "published":
         return [pair for c in conversations for pair in task.prompts(c)]
-    rows = _training_rows(task, conversations, tokenizer, config)
-    return pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
+    return packed(training_rows(task, conversations, tokenizer, config), config)
 
 
-def tree_lengths(task: Task, conversations: list[dict], tokenizer, config: Config) -> list[int]:
+def example_text(task: Task, conversations: list[Conversation], config: Config) -> str:
+    """One training example in full, for a person to read: the first of `conversations` that is asked a question, with
+    the answers between guillemets; in the published recipe its first prompt with the completion."""
+    item = next((c for c in conversations if task.prompts(c)), conversations[0])
+    prompts = task.prompts(item)
+    if config.recipe == "published" and prompts:
+        return "".join(prompts[0])
+    return render(task.tree(item, train=True))
+
+
+def tree_lengths(task: Task, conversations: list[Conversation], tokenizer, config: Config) -> list[int]:
     """Tokens of each conversation with its questions; in the published recipe, of each prompt with its completion."""
     if config.recipe == "published":
         return [len(tokenizer(p + c).input_ids) for p, c in examples(task, conversations, tokenizer, config)]
-    return [len(row) for row in _training_rows(task, conversations, tokenizer, config)]
+    return [len(row) for row in training_rows(task, conversations, tokenizer, config)]
 
 
-def _training_rows(task, conversations, tokenizer, config):
+def training_rows(task: Task, conversations: list[Conversation], tokenizer, config: Config) -> list[Row]:
+    """The row of each conversation, gold answers as targets. Raises TrainingError for one that is too long."""
     trees = [task.tree(c, train=True) for c in conversations]
     return encode_trees(trees, names_of(conversations), tokenizer, config.max_row_tokens, train=True)
+
+
+def packed(rows: list[Row], config: Config) -> list[Row]:
+    """The rows that have something to learn, packed up to the token budget, in a seeded order."""
+    return pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
 
 
 def fit(
@@ -50,9 +67,9 @@ def fit(
     task: Task,
     model,
     tokenizer,
-    conversations: list[dict],
-    validation: list[dict] = (),
-    unlabelled: list[dict] = (),
+    conversations: list[Conversation],
+    validation: Sequence[Conversation] = (),
+    unlabelled: Sequence[Conversation] = (),
 ):
     """The run's adapter of `task`, trained on `conversations` unless it is finished; (model, history).
 
@@ -68,31 +85,33 @@ def fit(
         run.drop_checkpoints(task.name)  # an interruption may have left them
         print(f"{folder} holds the finished adapter of this run; remove the folder to train it again.")
         return load_adapter(model, folder, config.model), finished
-    rows = examples(task, conversations, tokenizer, config)
+    one_pass, everyone = config.recipe == "one_pass", [*conversations, *validation]
+    if one_pass:
+        encoded = training_rows(task, everyone, tokenizer, config)
+        parts = encoded[: len(conversations)], encoded[len(conversations) :]
+        rows, held_out = (packed(part, config) for part in parts)
+    else:
+        encoded = []
+        rows, held_out = (examples(task, part, tokenizer, config) for part in (conversations, validation))
     if not rows:
         raise TrainingError(f"the training split holds no {task.name} to learn from; give more conversations")
-    if config.recipe == "one_pass" or config.text_epochs:
+    if one_pass or config.text_epochs:
         check_tree_mask(model, config.max_row_tokens)
-    limit = positions_of(model) or config.max_row_tokens
-    if config.recipe == "one_pass" and limit < config.max_row_tokens:
-        for given in (conversations, validation):
-            check_positions(_training_rows(task, given, tokenizer, config), names_of(given), limit)
-    learnt = task.beside(conversations, config.seed) if config.recipe == "one_pass" else None
+    limit = positions_of(model)
+    if one_pass and limit and limit < config.max_row_tokens:
+        check_positions(encoded, names_of(everyone), limit)
+    learnt = task.beside(conversations, config.seed) if one_pass else None
     set_seed(config.seed)  # the adapter's first weights are random
-    model = add_lora(
-        model, config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets, config.gradient_checkpointing
-    )
-    held_out = examples(task, validation, tokenizer, config) if validation else None
+    model = add_adapter(model, gradient_checkpointing=config.gradient_checkpointing, **config.adapter())
     of_text = []
     if config.text_epochs:
         of_text = _learn_words(model, tokenizer, [*conversations, *unlabelled], config, folder)
-    everyone = [*conversations, *validation]
-    trees = config.recipe == "one_pass"
-    with _conversations_named(everyone, lambda: tree_lengths(task, everyone, tokenizer, config) if trees else []):
-        history = train(model, tokenizer, rows, config.training(task.name), folder, held_out, config.recipe)
+    with _conversations_named(everyone, [len(row) for row in encoded]):
+        settings = config.training(task.name)
+        history = train(model, tokenizer, rows, settings, folder, held_out or None, config.recipe)
     gather_adapter(model)
     if processes().is_main_process:
-        with _said_where(folder):
+        with named_write_errors(folder):
             save_adapter(model, folder, config.model)
             if learnt:
                 cause_structure.save(learnt, folder)
@@ -111,21 +130,23 @@ def _learn_words(model, tokenizer, conversations, config, folder) -> list[dict]:
     check_positions(rows, names_of(conversations), positions_of(model))
     place = folder / "checkpoints" / "text"
     if last_checkpoint(folder / "checkpoints") is None:
-        packed = pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
         settings = replace(config.training("text"), report_to="none")  # a tracker follows one run, the labels'
-        with _conversations_named(conversations, lambda: [len(row) for row in rows]):
-            train(model, tokenizer, packed, settings, place)
-    return read_json(Path(last_checkpoint(place / "checkpoints")) / "trainer_state.json")["log_history"]
+        with _conversations_named(conversations, [len(row) for row in rows]):
+            train(model, tokenizer, packed(rows, config), settings, place)
+    checkpoint = last_checkpoint(place / "checkpoints")
+    assert checkpoint is not None, "training ends with a checkpoint"
+    return read_json(Path(checkpoint) / "trainer_state.json")["log_history"]
 
 
 @contextmanager
 def _conversations_named(conversations, lengths):
-    """The trainer knows rows, not conversations: the error for a row of so many tokens as one of these names it.
-    lengths: called only then, and empty in the published recipe, where a row is a prompt."""
+    """The trainer knows rows, not conversations: its error for a row of so many tokens then names the conversation.
+
+    lengths  tokens of each conversation; empty in the published recipe, where a row is a prompt
+    """
     try:
         yield
     except DoesNotFit as error:
-        tokens = lengths()
-        named = [name for name, length in zip(names_of(conversations), tokens) if length == error.tokens]
-        several = "a row (a smaller token_budget makes smaller rows)" if tokens else "a prompt"
+        named = [name for name, length in zip(names_of(conversations), lengths) if length == error.tokens]
+        several = "a row (a smaller token_budget makes smaller rows)" if lengths else "a prompt"
         raise DoesNotFit(" or ".join(named) or several, error.tokens) from error

@@ -5,20 +5,28 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from utils.system.errors import RunError
+from utils.system.files import read_json
 from utils.system.places import ROOT
 
+# What no result depends on. Everything else in the tree counts, files that git does not track yet too.
+NO_CODE = ("results_train", "results_test", "benchmarks/results", "docs", "tests", "*.md")
+# What config.json calls the record of an encoder's training; the second name is that of older ones.
+ENCODER = ("utils.train encoder", "benchmarks.encoder")
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "scikit-learn")
 
 
 def revision() -> str:
-    """The code's revision: the commit, with "+changes" where the working tree differs; "unknown" without git."""
+    """The code's revision: the commit, with "+changes" where a file that a result may depend on differs from it or is
+    not in it; "unknown" without git."""
 
     def git(*arguments):
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        changed = git("status", "--porcelain", "--", "utils", "notebooks", "generate_input.py")
+        others = [f":(exclude){name}" for name in NO_CODE]
+        changed = git("status", "--porcelain", "--untracked-files=normal", "--", ".", *others)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+changes" if changed else "")
@@ -44,3 +52,42 @@ def fingerprints(input_dir: Path) -> dict[str, str]:
     """The beginning of the SHA-256 of each split's file: a run is a run on these data."""
     files = sorted(input_dir.glob("*/conversations.json"))
     return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+
+
+def input_of(runs: dict[str, Path], split: str) -> dict[str, str | None]:
+    """The fingerprints of the conversations that the records (config.json) of several runs agree about: those of
+    `split`, and where it has labels those of train, since a run that was trained on others may have seen its labels.
+
+    runs  {name: its folder in results_train}
+
+    Raises RunError where a record is missing, or two runs disagree.
+    """
+    names, found = ["train", split] if split != "unlabelled" else [split], {}
+    for run, folder in runs.items():
+        path = folder / "config.json"
+        if not path.is_file():
+            raise RunError(f"{path} is missing: the folder tells of no run")
+        recorded = next(iter(read_json(path).values()))["input"]  # what is recorded of one run shares its input
+        found[run] = {name: recorded.get(name) for name in names}
+        first = next(iter(found))
+        if found[run] != found[first]:
+            raise RunError(f"{path}: other {' or '.join(names)} conversations than {first}'s")
+    return next(iter(found.values()))
+
+
+def encoder_record(folder: Path) -> dict | None:
+    """What config.json of a run's folder tells of the training of its encoder; None where it tells of none."""
+    path = Path(folder) / "config.json"
+    records = read_json(path) if path.is_file() else {}
+    return next((records[name] for name in ENCODER if name in records), None)
+
+
+def record_of(parameters: dict, input_dir: Path) -> dict:
+    """What config.json tells of one command: its parameters, the fingerprints of its input, the code's revision and the
+    packages' versions."""
+    return {
+        "parameters": parameters,
+        "input": fingerprints(input_dir),
+        "revision": revision(),
+        "versions": versions(),
+    }

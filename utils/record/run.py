@@ -9,7 +9,7 @@ results_test/<run_name>/ inference on unlabelled ones. Nothing is written outsid
 
 import os
 import shutil
-import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +17,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from utils.config import Config
-from utils.data.conversations import load_conversations
-from utils.data.sources import write_splits
-from utils.data.splits import count_table
+from utils.data.conversations import Conversation, load_conversations
 from utils.record.adapter import other_adapter
 from utils.record.card import write_cards
+from utils.record.inputs import find_input
+from utils.record.predictions import write_predictions
 from utils.record.provenance import fingerprints, revision, versions, weights_of
-from utils.record.stages import FIRST, INFERENCE
+from utils.record.stages import FIRST, INFERENCE, LABELLED_BY
+from utils.report.metrics import pair_scores, per_emotion_pair_scores
 from utils.system import places
 from utils.system.errors import RunError
 from utils.system.files import read_json, write_json
@@ -42,24 +43,18 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
     root = root or places.find().results
     path = root / "results_train" / config.run_name / "config.json"
     records = read_json(path) if path.is_file() else {}
-    _found_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
-    return config, Run(config, notebook, [name for name in config.as_dict() if name in values], root)
+    find_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
+    run = Run(config, notebook, [name for name in config.as_dict() if name in values], root)
+    return run.config, run
 
 
-def _found_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
-    """The folder of a run's input. Where the default one is missing, the sample is split into it, unless the run's
-    records (`recorded`: its fingerprints) are of other conversations."""
-    folder = places.find().find_input(input_dir, root)
-    if input_dir == Config.input_dir and not folder.exists():
-        sample = ROOT / "data" / "sample"
-        with tempfile.TemporaryDirectory() as place:
-            write_splits(sample, place)
-            is_sample = recorded.items() <= fingerprints(Path(place)).items()
-        if is_sample:
-            parts, *_ = write_splits(sample, folder)
-            print(count_table(parts))
-            print(f"the sample, written to {folder}/{{{','.join(parts)}}}/conversations.json")
-    return folder
+def _quantization_here(config: Config) -> str:
+    """What quantization "auto" is on this machine: "nf4" or "none"."""
+    if not places.gpus():
+        return "none"
+    from utils.models.fits import choose_quantization  # here, so that a run without a card opens without loading torch
+
+    return choose_quantization(config)
 
 
 _held = {}  # this process's locks: a notebook may open its run again
@@ -84,6 +79,8 @@ def _hold(folder: Path):
         pass
 
 
+# Its default was another before: what the records of runs mean that lack the parameter.
+BEFORE = {"quantization": "none"}
 # What may be another: the first refuses long conversations and changes nothing else; the others change inference by
 # rounding alone.
 LIMITS, OF_INFERENCE = {"max_row_tokens"}, {"token_budget", "offload"}
@@ -98,12 +95,18 @@ class Run:
     """
 
     def __init__(self, config: Config, notebook: str, names: list[str], root: Path = ROOT):
-        """`names`: the parameters that this notebook uses; only they are recorded and compared."""
-        self.config, self.notebook, self.root = config, notebook, Path(root)
+        """`names`: the parameters that this notebook uses; only they are recorded and compared.
+
+        `run.config` is `config` with the quantization that "auto" stands for: the recorded one, in a run that has
+        begun, otherwise what suits this machine. Raises ModelError for a model that cannot be found there."""
+        self.notebook, self.root = notebook, Path(root)
         self.train_dir = self.root / "results_train" / config.run_name
         self.test_dir = self.root / "results_test" / config.run_name
         self.input_dir = places.find().find_input(config.input_dir, self.root)
         self._adapter_used = None
+        if config.quantization == "auto":
+            config = replace(config, quantization=self._recorded_quantization() or _quantization_here(config))
+        self.config = config
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
         record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
         record |= {"revision": revision(), "versions": versions()}
@@ -116,7 +119,7 @@ class Run:
             write_json({**before, notebook: record | ({"adapter": made_by} if made_by else {})}, path)
 
     def _check(self, path, record):
-        here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict()
+        here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict() | BEFORE
         for notebook, before in (read_json(path) if path.is_file() else {}).items():
             if before.get("input") and not record["input"]:
                 raise RunError(
@@ -136,13 +139,24 @@ class Run:
                     "run_name, or remove that folder first"
                 )
 
+    @property
+    def plots(self) -> Path:
+        """The folder of the run's pictures."""
+        return self.train_dir / "plots"
+
+    def _recorded_quantization(self) -> str | None:
+        """What the run's notebooks so far were run with; None before the first of them."""
+        records = [one["parameters"] for path in self._records() if path.is_file() for one in read_json(path).values()]
+        recorded = [parameters["quantization"] for parameters in records if "quantization" in parameters]
+        return next(iter(recorded), BEFORE["quantization"] if records else None)
+
     def _records(self) -> list[Path]:
         """The files that record the run's parameters."""
         return [folder / "config.json" for folder in (self.train_dir, self.test_dir)]
 
     # ---- inputs ----------------------------------------------------------------------------------------------
 
-    def conversations(self, split: str, labelled: bool) -> list[dict]:
+    def conversations(self, split: str, labelled: bool) -> list[Conversation]:
         """The conversations of a split of `input_dir`, or [] where the split is empty or (but for train) absent."""
         path = self.input_dir / split / "conversations.json"
         if not path.is_file():
@@ -151,7 +165,7 @@ class Run:
             return []
         return load_conversations(path, labelled=labelled, allow_empty=split != "train")
 
-    def training_conversations(self, task: Task) -> list[dict]:
+    def training_conversations(self, task: Task) -> list[Conversation]:
         """What `task` is trained on: the train split. With cause_emotions="predicted" a task on emotions reads what
         notebook 2 predicted, with the gold causes."""
         train = self.conversations("train", labelled=True)
@@ -160,7 +174,7 @@ class Run:
         predicted = self.emotion_labelled(self.train_dir, "train", name="train_emotions")
         return [with_gold_causes(one, gold, task.labels) for one, gold in zip(predicted, train, strict=True)]
 
-    def unlabelled_words(self) -> list[dict]:
+    def unlabelled_words(self) -> list[Conversation]:
         """The unlabelled conversations that are read before the labels, [] without `text_epochs`. Those with three
         utterances in a row that are held out too, in val or test (or all of a shorter one's), are left out: scores must
         not gain from having read them."""
@@ -182,7 +196,7 @@ class Run:
             )
         return kept
 
-    def emotion_labelled(self, folder: Path, split: str, name: str = "emotion_labelled_data") -> list[dict]:
+    def emotion_labelled(self, folder: Path, split: str, name: str = "emotion_labelled_data") -> list[Conversation]:
         """Notebook 2's output for a split, or [] where the split has no conversations."""
         if not self.conversations(split, labelled=split != "unlabelled"):
             return []
@@ -190,7 +204,7 @@ class Run:
         for file in (path, folder / f"{name}_probabilities.json"):
             if not file.is_file():
                 raise RunError(f"{file} is missing: run {FIRST['emotion labels']} first{places.find().or_bring}")
-        if other_adapter(read_json(folder / "config.json"), "2_emotion_inference", self.adapter("emotion")):
+        if other_adapter(read_json(folder / "config.json"), LABELLED_BY["emotion"], self.adapter("emotion")):
             raise RunError(
                 f"{path} is of an emotion adapter that was trained again since: run {FIRST['emotion labels']} first"
             )
@@ -238,12 +252,12 @@ class Run:
         task: str,
         history: list[dict],
         emotions: dict[str, int],
-        of_text: list[dict] = (),
+        of_text: Sequence[dict] = (),
         structure: bool = False,
     ):
         """Mark the adapter as finished: every parameter, the code's revision, how often training saw each emotion
         (`emotions`) and the trainer's log, of the words too where they came first (`of_text`), and whether
-        utils/structure.py has its file there, stand in its training.json. Its checkpoints are removed."""
+        utils/tasks/cause_structure.py has its file there, stand in its training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
         record = {"parameters": self.config.as_dict(), "revision": revision(), "emotions": emotions, "history": history}
         record |= {"text_history": of_text} if of_text else {}
@@ -294,12 +308,43 @@ class Run:
         metrics[section] = values
         write_json(metrics, path)
 
-    def save_emotions(self, folder: Path, conversations: list[dict], probabilities: list, name="emotion_labelled_data"):
+    def score_pairs(self, gold: list[dict], systems: dict[str, tuple[str, list[dict]]]):
+        """Write the section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024
+        Task 3, Subtask 2) and the scores of each emotion's pairs. Without `gold` nothing is written.
+
+        gold     the labelled conversations
+        systems  {name: (whose emotions: a system of the section "emotions", or "gold"; `gold` with its pairs)}
+        """
+        if gold:
+            scores = {
+                name: {
+                    "emotions": emotions,
+                    "scores": pair_scores(gold, pairs, 2),
+                    "per_emotion": per_emotion_pair_scores(gold, pairs),
+                }
+                for name, (emotions, pairs) in systems.items()
+            }
+            self.add_metrics("pairs", scores)
+
+    def save_emotions(
+        self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"
+    ):
         """Notebook 2's output: the conversations with their emotions, and the probabilities beside them."""
         write_json(conversations, folder / f"{name}.json")
         write_json(probabilities, folder / f"{name}_probabilities.json")
 
+    def save_pairs(self, folder: Path, conversations: list[dict], emotions: list, causes: list):
+        """Notebook 4's output: the conversations with their pairs (Subtask_2_pred.json), and beside them a line a
+        conversation with labels and probabilities, without text (predictions.jsonl).
+
+        conversations  with `emotion` and `emotion-cause_pairs`
+        emotions       for each conversation utterances x labels, the emotions' probabilities
+        causes         for each conversation {emotional utterance id: {candidate id: probability}}
+        """
+        write_json(conversations, folder / "Subtask_2_pred.json")
+        write_predictions(folder, conversations, emotions, causes)
+
     def emotion_probabilities(self, folder: Path, name="emotion_labelled_data") -> list:
-        """The probabilities that `save_emotions` wrote: for each conversation utterances x 7."""
+        """The probabilities that `save_emotions` wrote: for each conversation utterances x labels."""
         path = folder / f"{name}_probabilities.json"
         return read_json(path) if path.is_file() else []

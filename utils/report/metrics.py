@@ -1,6 +1,6 @@
 """The scores: official SemEval-2024 Task 3 metrics for pairs, and accuracy and F1 for emotions.
 
-python -c "from utils.metrics import *; help(pair_scores)"     (for files: python -m utils.score --help)
+python -c "from utils.report.metrics import *; help(pair_scores)"     (for files: python -m utils.score --help)
 """
 
 import re
@@ -36,7 +36,8 @@ def pair_scores(gold, pred, subtask, labels: LabelSet = ECF):
 
     gold, pred: lists of conversations, matched by conversation_ID; conversations in `pred` only are ignored.
         A duplicate pair counts once, a neutral one never, and "U3_joy" means "3_joy".
-    subtask: 1 (causes are spans: words in `gold`, tokens "2_0_5" in `pred`) or 2 (causes are utterances).
+    subtask: 1 (causes are spans: words in `gold`, tokens "2_0_5" in `pred`) or 2 (causes are utterances). Words that
+        the utterance does not say are the empty range 0 to 0 (see `spans_not_said`).
     Returns {name: figure}. "weighted" averages the six emotions by their gold pairs; the others pool them.
 
     From the task paper (Wang et al., 2024, SemEval-2024 Task 3: Multimodal Emotion Cause Analysis in
@@ -54,6 +55,22 @@ def pair_scores(gold, pred, subtask, labels: LabelSet = ECF):
         pooled, weighted = _pooled_and_weighted(kind_counts, counts[2])
         scores |= _named((f"weighted_{kind}_{{}}", f"{kind}_{{}}"), weighted, pooled)
     return scores
+
+
+def spans_not_said(gold, labels: LabelSet = ECF):
+    """[(conversation_ID, utterance_ID)] of Subtask 1's gold causes whose words are not in their utterance.
+
+    The official evaluation counts such a cause as the empty range 0 to 0; nearly always it is a fault of the file.
+    Raises ScoringError as `pair_scores` does.
+    """
+    return sorted(
+        {
+            (key, pair[3])
+            for key, conversation in _by_id(gold, "gold").items()
+            for pair in _pairs(key, conversation, 1, "gold", labels)
+            if pair[4] == pair[5]
+        }
+    )
 
 
 def per_emotion_pair_scores(gold, pred, labels: LabelSet = ECF):
@@ -126,24 +143,43 @@ def _pair_counts(gold_pairs, pred_pairs, labels):
 def _token_counts(gold_pairs, pred_pairs, labels):
     """(3, 6): tokens in overlaps, predicted spans and gold spans of each emotion.
 
-    A gold span that several predictions overlap counts once for each of them: the official figures do so. A
-    prediction that overlaps several gold spans (rare) is treated alike, which keeps precision within 1.
+    Each prediction is matched to one gold span of its place or to none. A matched gold span counts once for every
+    prediction matched to it, an unmatched one once. Only the overlap with the matched span is a hit.
     """
-    spans = defaultdict(lambda: ([], []))
+    places = defaultdict(lambda: ([], []))
     for side, pairs in enumerate((gold_pairs, pred_pairs)):
-        for *place, start, end in pairs:
-            spans[tuple(place)][side].append((start, end))
+        for *place, start, end in sorted(pairs):  # sorted, so that the order of a file's pairs changes no figure
+            places[tuple(place)][side].append((start, end))
     counts = np.zeros((3, len(labels.emotional)))
-    for place, sides in spans.items():
-        gold, pred = (np.array(side, dtype=int).reshape(-1, 2) for side in sides)
-        overlaps = np.minimum(gold[:, None, 1], pred[:, 1]) - np.maximum(gold[:, None, 0], pred[:, 0])
-        overlaps = np.maximum(overlaps, 0)  # (gold spans, predicted spans)
+    for place, (gold, pred) in places.items():
+        matches = [_match(span, gold) for span in pred]
+        matched = [(span, match) for span, match in zip(pred, matches) if match]
         counts[:, labels.emotional.index(place[2])] += (
-            overlaps.sum(),
-            (pred[:, 1] - pred[:, 0]) @ np.maximum((overlaps > 0).sum(axis=0), 1),
-            (gold[:, 1] - gold[:, 0]) @ np.maximum((overlaps > 0).sum(axis=1), 1),
+            sum(_overlap(span, match) for span, match in matched),
+            _tokens(pred),
+            _tokens(match for _, match in matched) + _tokens(set(gold) - set(matches)),
         )
     return counts
+
+
+def _match(span, gold):
+    """The gold span that a predicted one counts for, None where it overlaps none: the one of which it covers the
+    largest share; at an equal share the one with the longer overlap; else the first. A span is (start, end)."""
+
+    def rank(other):
+        overlap = _overlap(span, other)
+        return overlap / max(other[1] - other[0], 1), overlap
+
+    best = max(gold, key=rank, default=None)
+    return best if best and _overlap(span, best) else None
+
+
+def _tokens(spans):
+    return sum(end - start for start, end in spans)
+
+
+def _overlap(one, other):
+    return max(min(one[1], other[1]) - max(one[0], other[0]), 0)
 
 
 # ---- reading -----------------------------------------------------------------------------------------------
@@ -195,8 +231,8 @@ def _pairs(key, conversation, subtask, side, labels):
     texts = {}
     if written and (subtask, side) == (1, "gold"):  # once: a conversation may have thousands of pairs and words
         for number, utterance in _utterances(key, conversation, side).items():
-            text = utterance.get("text")
-            texts[number] = f" {' '.join(text.split())} " if isinstance(text, str) else ""
+            if isinstance(utterance.get("text"), str):
+                texts[number] = f" {' '.join(utterance['text'].split())} "
     cause_form, example = _CAUSE_FORMS[subtask, side]
     result = set()
     for pair in written:
@@ -209,11 +245,14 @@ def _pairs(key, conversation, subtask, side, labels):
         if emotion not in labels:
             raise ScoringError(side, key, f"the pair {shown(pair)} has an unknown emotion", f"Write one of {labels}")
         span = ()
-        if subtask == 1:
-            if side == "gold":
-                span = _locate(key, texts, *cause.groups())
-            else:
-                span = int(cause[2]), int(cause[3])
+        if (subtask, side) == (1, "gold"):
+            text = texts.get(int(cause[1]))
+            if text is None:
+                problem = f"the pair {shown(pair)} needs the text of utterance {int(cause[1])}, which is not there"
+                raise ScoringError(side, key, problem, "Number the utterances and give each its text")
+            span = _locate(cause[2], text)
+        elif subtask == 1:
+            span = int(cause[2]), int(cause[3])
             if span[0] > span[1]:
                 raise ScoringError(side, key, f"the range of {pair} ends too early", f"Write {example}")
         if emotion != labels.neutral:
@@ -221,24 +260,19 @@ def _pairs(key, conversation, subtask, side, labels):
     return result
 
 
-def _locate(key, texts, number, words):
-    """(start, end) in tokens of a gold cause, the first time that the utterance says it.
+def _locate(words, text):
+    """(start, end) in tokens of a gold cause, the first time that the utterance says it; (0, 0) where it does not.
 
-    texts: {utterance_ID: its tokens between single spaces}
+    text: the utterance's tokens between single spaces, one more at either end. Tokens are what any white space
+    separates, also a non-breaking space.
     """
     # As in the task: outer punctuation is no part of a span, whether the annotators marked it or not.
-    words = words.strip(string.punctuation + string.whitespace).split()
-    text = texts.get(int(number), "")
-    at = text.find(f" {' '.join(words)} ") if words else -1
-    if at >= 0:
-        start = text.count(" ", 0, at)
-        return start, start + len(words)
-    raise ScoringError(
-        "gold",
-        key,
-        f"no such cause in utterance {number}: {shown(' '.join(words))}",
-        "Write the words as the utterance has them, tokens apart by spaces",
-    )
+    words = " ".join(words.split()).strip(string.punctuation + " ")
+    at = text.find(f" {words} ") if words else -1
+    if at < 0:
+        return 0, 0
+    start = text.count(" ", 0, at)
+    return start, start + words.count(" ") + 1
 
 
 def _utterances(key, conversation, side):
@@ -247,7 +281,7 @@ def _utterances(key, conversation, side):
     if not isinstance(utterances, list) or not all(isinstance(each, dict) for each in utterances):
         raise ScoringError(side, key, "'conversation' is not a list of utterances", "Write [{...}, {...}]")
     numbers = [utterance.get("utterance_ID") for utterance in utterances]
-    if not all(isinstance(number, int) for number in numbers) or len(set(numbers)) < len(numbers):
+    if not all(type(number) is int for number in numbers) or len(set(numbers)) < len(numbers):
         raise ScoringError(
             side, key, "an utterance_ID is missing, no number or there twice", "Number the utterances 1, 2, 3, ..."
         )

@@ -9,7 +9,7 @@ from matplotlib.path import Path as Curve
 from matplotlib.textpath import text_to_path
 
 from utils.data.conversations import pairs
-from utils.report.plots import COLOURS, FAINT, INK, _figure, _positions
+from utils.report.plots import COLOURS, FAINT, INK, empty_figure, positions
 
 # ---- A conversation. All sizes below are in points (1/72 inch), y grows downwards. ----
 
@@ -34,7 +34,7 @@ def draw_conversation(conversation: dict, title: str | None = None, probabilitie
     probabilities: (utterances,) of each utterance's emotion, to stand beside it.
     """
     utterances = conversation["conversation"]
-    position = _positions(conversation)
+    position = positions(conversation)
     links = []  # (cause position, emotion position, emotion)
     for emotional, emotion, cause in pairs(conversation) if conversation.get("emotion-cause_pairs") else []:
         if emotional in position and cause in position:
@@ -59,7 +59,7 @@ def draw_conversation(conversation: dict, title: str | None = None, probabilitie
         y += heights[-1] + BOX_GAP
     page_height = y - BOX_GAP + MARGIN + (24 if links else 0)
 
-    fig, ax = _figure(PAGE / 72, page_height / 72)
+    fig, ax = empty_figure(PAGE / 72, page_height / 72)
     fig.patch.set_facecolor("white")
     ax.set_position([0, 0, 1, 1])
     ax.set(xlim=(0, PAGE), ylim=(page_height, 0))
@@ -80,7 +80,7 @@ def draw_conversation(conversation: dict, title: str | None = None, probabilitie
     # Long arrows first, so that short ones lie above them.
     for i in sorted(range(len(links)), key=lambda i: -lanes[i]):
         cause, emotional, emotion = links[i]
-        colour = COLOURS.get(emotion, COLOURS["neutral"])
+        colour = COLOURS.get(emotion or "neutral", COLOURS["neutral"])
         if cause == emotional:
             _draw_ring(ax, box_right, port[i, "own"], colour, "own-cause")
         else:

@@ -1,10 +1,66 @@
-"""Tables of scores in Markdown."""
+"""What a system scores, as figures and as tables in Markdown."""
 
+import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
+from utils.data.labels import ECF
+from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.system.files import read_json
+from utils.tasks.baselines import rule
 
-# ---- the results table ---------------------------------------------------------------------------------------
+# ---- figures -------------------------------------------------------------------------------------------------
+
+
+def system_scores(gold: list[dict], predicted: list[dict]) -> dict:
+    """What metrics.json holds of a system: its emotions, its pairs, and the rule's pairs on its emotions and on gold
+    ones. `predicted` carries emotions and pairs."""
+    systems = {
+        "fine-tuned emotions + rule": ("fine-tuned", [rule(c) for c in predicted]),
+        "**fine-tuned emotions and causes**": ("fine-tuned", predicted),
+        "gold emotions + rule": ("gold", [rule(c) for c in gold]),
+    }
+    return {
+        "emotions": {"fine-tuned": emotion_scores(gold, predicted)},
+        "pairs": {
+            name: {
+                "emotions": emotions,
+                "scores": pair_scores(gold, labelled, 2),
+                "per_emotion": per_emotion_pair_scores(gold, labelled),
+            }
+            for name, (emotions, labelled) in systems.items()
+        },
+    }
+
+
+def figures(gold: list[dict], labelled: list[dict], paired: list[dict]) -> dict:
+    """Scores of emotions and of pairs, and of the rule's pairs on the same emotions, each as {name: number}."""
+    emotions = emotion_scores(gold, labelled)
+    return {
+        "emotions": {name: value for name, value in emotions.items() if isinstance(value, float)},
+        "f1_of_emotions": {name: one["f1"] for name, one in emotions["per_emotion"].items()},
+        "pairs": pair_scores(gold, paired, 2),
+        "f1_of_pairs": {name: one["f1"] for name, one in per_emotion_pair_scores(gold, paired).items()},
+        "rule": pair_scores(gold, [rule(c) for c in labelled], 2),
+    }
+
+
+def mean_and_spread(members: list[dict]) -> dict:
+    """The `figures` of several systems as one: [mean, standard deviation of the sample] of each."""
+    return {
+        section: {
+            name: [how([member[section][name] for member in members]) for how in (statistics.mean, statistics.stdev)]
+            for name, value in there.items()
+            if isinstance(value, float)
+        }
+        for section, there in members[0].items()
+        if isinstance(there, dict)
+    }
+
+
+# ---- tables --------------------------------------------------------------------------------------------------
+
+COLUMNS = ("emotion accuracy", "weighted F1", "macro F1", "pairs weighted F1", "the rule's")
 
 
 def results_table(folder) -> str:
@@ -29,3 +85,38 @@ def results_table(folder) -> str:
         cells += [f"{row['scores'][key]:.3f}" for key in ("weighted_f1", "f1_pair")]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def members_table(metrics: dict) -> str:
+    """Two tables of an ensemble's metrics.json (utils.ensemble), for a labelled split: its members (mean ± standard
+    deviation) and the ensemble, COLUMNS; then F1 by emotion."""
+    rows = {f"one of {len(metrics['members'])}": metrics["mean and spread"], "ensemble": metrics["ensemble"]}
+
+    def by_emotion(name, one):
+        for what, key in (("emotions", "f1_of_emotions"), ("pairs", "f1_of_pairs")):
+            yield f"{what}, {name}", [one[key][label] for label in ECF.emotional]
+
+    overall = [(name, _overall(one)) for name, one in rows.items() if one]
+    per_emotion = [line for name, one in rows.items() if one for line in by_emotion(name, one)]
+    return "\n".join([*_lines("", COLUMNS, overall), "", *_lines("F1", ECF.emotional, per_emotion)])
+
+
+def systems_table(metrics: dict) -> str:
+    """The table of the metrics.json of encoders and what stands beside them (utils.ensemble): a line a system."""
+    systems = sorted(metrics["systems"].items(), reverse=True)
+    return "\n".join(_lines("", COLUMNS, [(name, _overall(one)) for name, one in systems]))
+
+
+def _overall(one: dict) -> list:
+    """The cells of COLUMNS, from `figures` or `mean_and_spread`."""
+    emotions = [one["emotions"][key] for key in ("accuracy", "weighted_f1", "macro_f1")]
+    return [*emotions, one["pairs"]["weighted_f1"], one["rule"]["weighted_f1"]]
+
+
+def _lines(title: str, columns, rows) -> Iterator[str]:
+    """A table: a head, and a line for each (label, values); a value is a number, or [mean, deviation]."""
+    yield f"| {title} | {' | '.join(columns)} |"
+    yield "|---" * (len(columns) + 1) + "|"
+    for label, values in rows:
+        cells = [f"{v[0]:.3f} ± {v[1]:.3f}" if isinstance(v, list) else f"{v:.3f}" for v in values]
+        yield f"| {label} | {' | '.join(cells)} |"

@@ -22,8 +22,9 @@ def command(name: str):
     def decorate(main):
         @functools.wraps(main)
         def stoppable(argv=None) -> int:
-            if hasattr(sys.stdout, "reconfigure"):  # a file or pipe on Windows may not be able to hold every text
-                sys.stdout.reconfigure(errors="replace")
+            # A file or pipe on Windows may not be able to hold every text.
+            if reconfigure := getattr(sys.stdout, "reconfigure", None):
+                reconfigure(errors="replace")
             try:
                 return main(argv)
             except (UserError, OSError) as error:

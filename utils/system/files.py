@@ -1,7 +1,11 @@
 """Files: JSON in with clear errors, every file out whole or not at all.
 
-read_json(path)            write_json(data, path)
-write_texts({path: text})  several files, all of them or none
+    read_json(path)            write_json(data, path)
+    write_texts({path: text})  several files, all of them or none
+    check_output(path)         before work begins: can this file be written?
+    with new_folder(path) as partial: ...     a folder, whole or not at all
+
+Messages name the file and the fix.
 """
 
 import contextlib
@@ -9,40 +13,38 @@ import json
 import math
 import os
 import re
+import shutil
 import uuid
 from collections import Counter
 from pathlib import Path
 
-from utils.system.errors import ConversationError, shown
+from utils.system.errors import FileError, UserError, shown
 
 _DEEPEST = 100  # levels of nesting; copying and writing recurse, and Python's stack ends at some hundreds
-
-
-# ---- files -------------------------------------------------------------------------------------------------
 
 
 def read_json(path):
     """What the JSON file at `path` holds. A byte-order mark is accepted.
 
-    Raises ConversationError for a file that is missing, unreadable, empty, not UTF-8 or not JSON, and for JSON that
+    Raises FileError for a file that is missing, unreadable, empty, not UTF-8 or not JSON, and for JSON that
     would not survive: a key twice in one object, NaN, infinity, half characters, nesting without end.
     """
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConversationError(f"{path}: no such file. Check the path, or write the file first.") from None
+        raise FileError(f"{path}: no such file. Check the path, or write the file first.") from None
     except OSError as error:
-        raise ConversationError(f"{path}: cannot be read ({error.strerror}). Give another file.") from error
+        raise FileError(f"{path}: cannot be read ({error.strerror}). Give another file.") from error
     except UnicodeDecodeError as error:
-        raise ConversationError(f"{path}: not UTF-8 (byte {error.start}). Save the file as UTF-8.") from error
+        raise FileError(f"{path}: not UTF-8 (byte {error.start}). Save the file as UTF-8.") from error
     return parse_json(text, path)
 
 
 def parse_json(text, path):
     """What the JSON `text` holds, under the same conditions; `path` is what messages call it."""
     if not text.strip():
-        raise ConversationError(f"{path}: the file is empty. It must hold JSON; write it again.")
+        raise FileError(f"{path}: the file is empty. It must hold JSON; write it again.")
     try:
         data = json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_finite)
         if _is_deep(data):
@@ -52,13 +54,11 @@ def parse_json(text, path):
             json.dumps(data, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise ConversationError(
+        raise FileError(
             f"{path}: holds half a character ({half!r}, a lone surrogate). Write the whole one, or remove it."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise ConversationError(
-            f"{path}: not JSON that can be used ({error}). Mend the file or write it again."
-        ) from error
+        raise FileError(f"{path}: not JSON that can be used ({error}). Fix the file or write it again.") from error
     return data
 
 
@@ -101,21 +101,50 @@ def naming(path):
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def check_output(path, *inputs) -> None:
+    """Whether `path` can become a file, asked before work begins. `inputs` are files that it must not replace.
+
+    Raises FileError where it is a folder, a device or one of `inputs`, and OSError where no file can be made there.
+    """
+    path = Path(path).resolve()
+    _check_regular(path)
+    for one in map(Path, inputs):
+        if path.exists() and one.exists() and path.samefile(one):
+            raise FileError(f"{path}: the output would replace the input. Give another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with naming(path):
+        temporary = _beside(path)
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
+
+
+def _check_regular(path):
+    """A rename would put a file over a device, and would find a folder only after the work."""
+    if path.is_dir():
+        raise FileError(f"{path}: a folder stands where a file is to be written. Give the name of a file")
+    if path.exists() and not path.is_file():
+        raise FileError(f"{path}: it is no regular file, and would be replaced by one. Give another name")
+
+
+def _beside(path):
+    """A temporary file in the same folder, because a rename is atomic only within one file system. Not by tempfile,
+    whose files nobody else may read."""
+    return path.with_name(f".{uuid.uuid4().hex}.tmp")
+
+
 def write_texts(texts):
     """Writes {path: text, or bytes} as UTF-8, all of them or none, and creates the folders above them.
 
-    Raises OSError where a file cannot be written; what stood at the paths is then still there.
+    Raises FileError for a path that is a folder or a device, OSError where a file cannot be written; what stood at the
+    paths is then still there.
     """
     temporaries = {}
     try:
         for path, text in texts.items():
             path = Path(path).resolve()  # through a link to its file, so that the link survives
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():  # the rename would find out too late
-                raise IsADirectoryError(f"{path}: a folder stands where a file is to be written")
-            # In the same folder, because a rename is atomic only within one file system. Not by tempfile, whose
-            # files nobody else may read.
-            temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+            _check_regular(path)
+            temporary = _beside(path)
             temporaries[temporary] = path
             with naming(path), open(temporary, "xb") as file:
                 file.write(text if isinstance(text, bytes) else text.encode("utf-8"))
@@ -144,3 +173,34 @@ def write_json(data, path):
     Raises TypeError for what JSON cannot hold, OSError where the file cannot be written.
     """
     write_text(to_json(data), path)
+
+
+def check_new(folder) -> None:
+    """Raises FileError for a folder that is there already."""
+    if Path(folder).exists():
+        raise FileError(f"{folder} is there already: remove it, or give another name")
+
+
+@contextlib.contextmanager
+def new_folder(folder):
+    """Inside, the path of an empty folder to write into; at the end it stands at `folder`, whole. After an error
+    nothing is left. Several processes may write the same folder: one of them wins, the others raise.
+
+    Raises FileError for a folder that is there already, and for whatever a library raises while it writes.
+    """
+    folder = Path(folder).absolute()
+    check_new(folder)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        check_new(folder)
+        partial.rename(folder)
+    except UserError:
+        raise
+    except Exception as error:  # libraries that write weights have kinds of their own, some of them bare
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FileError(f"{folder} cannot be written ({reason}). Make room there, or give another name") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

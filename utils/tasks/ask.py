@@ -12,7 +12,7 @@ from utils.tasks.task import Task
 
 
 def predict(
-    task: Task, model, tokenizer, items: list[dict], settings: InferenceSettings, journal: Journal | None = None
+    task: Task, model, tokenizer, items: list, settings: InferenceSettings, journal: Journal | None = None
 ) -> tuple[list, list]:
     """(labelled items, for each item its table of probabilities), as the task's searches read them.
 
@@ -34,7 +34,7 @@ def predict(
     return search_all(task, items, score)
 
 
-def search_all(task: Task, items: list[dict], score: Callable) -> tuple[list, list]:
+def search_all(task: Task, items: list, score: Callable) -> tuple[list, list]:
     """`predict` with another engine: `score(trees, names, progress)` returns for each tree, for each of its questions,
     the log-probability of each allowed answer."""
     searches, names, number = [task.ask(item) for item in items], names_of(items), 0

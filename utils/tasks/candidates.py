@@ -1,5 +1,6 @@
 """Which utterances may have caused an emotion: the questions of the cause task, and their order."""
 
+from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
 
 # Candidates stand from 8 utterances before the emotion to 3 after it: 99.5 % of ECF's pairs, and the number of
@@ -7,22 +8,22 @@ from utils.data.labels import ECF, LabelSet
 WINDOW = (-8, 3)
 
 
-def emotional(conversation: dict, labels: LabelSet = ECF) -> list[int]:
+def emotional(conversation: Conversation, labels: LabelSet = ECF) -> list[int]:
     """Positions (from 0) of the utterances that carry an emotion other than neutral."""
     return [i for i, u in enumerate(conversation["conversation"]) if u["emotion"] != labels.neutral]
 
 
-def window(conversation: dict, position: int) -> range:
+def window(conversation: Conversation, position: int) -> range:
     """Positions of the utterances that may have caused the emotion of the one at `position`."""
     return range(max(position + WINDOW[0], 0), min(position + WINDOW[1] + 1, len(conversation["conversation"])))
 
 
-def candidates(conversation: dict, position: int) -> list[int]:
+def candidates(conversation: Conversation, position: int) -> list[int]:
     """Ids of the utterances that may have caused the emotion of the one at `position`."""
     return [conversation["conversation"][j]["utterance_ID"] for j in window(conversation, position)]
 
 
-def asked(conversation: dict, labels: LabelSet = ECF) -> list[tuple[int, int]]:
+def asked(conversation: Conversation, labels: LabelSet = ECF) -> list[tuple[int, int]]:
     """(position of the emotional utterance, position of its candidate), in the order of `cause.candidates_tree`: behind
     each utterance first the candidates for its own emotion, then the earlier emotions that it may have caused."""
     pairs = [(i, j) for i in emotional(conversation, labels) for j in window(conversation, i)]

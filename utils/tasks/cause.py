@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.data.conversations import causes_of, with_pairs
+from utils.data.conversations import Conversation, Utterance, causes_of, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.tasks import cause_structure, emotion
@@ -26,12 +26,12 @@ ANSWERS = (" no", " yes")
 INSTRUCTION = "Which utterances cause an emotion?"
 
 
-def line(utterance: dict) -> str:
+def line(utterance: Utterance) -> str:
     """One utterance as one line, with its emotion, and its id at the end."""
     return f"{emotion.line(utterance, utterance['emotion'])} #{utterance['utterance_ID']}"
 
 
-def trunk(conversation: dict, branches: dict[int, list[Node]]) -> Node:
+def trunk(conversation: Conversation, branches: dict[int, list[Node]]) -> Node:
     """The conversation with its emotions, and `branches[k]` behind the utterance at position k."""
     return chain(INSTRUCTION, [line(u) for u in conversation["conversation"]], branches)
 
@@ -39,7 +39,7 @@ def trunk(conversation: dict, branches: dict[int, list[Node]]) -> Node:
 # ---- one question a candidate -----------------------------------------------------------------------------------
 
 
-def candidates_tree(conversation: dict, train: bool = False, labels: LabelSet = ECF) -> Node:
+def candidates_tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF) -> Node:
     """The conversation; behind the later utterance of every pair the question for it, answered yes or no:
     " <= #3" (does 3 cause the emotion of this one?) and " => #3" (does this one cause the emotion of 3?)."""
     ids = [u["utterance_ID"] for u in conversation["conversation"]]
@@ -54,21 +54,21 @@ def candidates_tree(conversation: dict, train: bool = False, labels: LabelSet = 
 
 
 def read_candidates(
-    conversation: dict,
+    conversation: Conversation,
     scores: list[list[float]],
     threshold: float,
     structure: list[float] | None = None,
     emotions: list[list[float]] | None = None,
     labels: LabelSet = ECF,
-) -> tuple[dict, dict[int, dict[int, float]]]:
+) -> tuple[Conversation, dict[int, dict[int, float]]]:
     """The conversation with its likely pairs, and {utterance id: {candidate id: P}}, where P is the probability that
     the candidate caused the emotion.
 
     scores     for each question of `candidates_tree`, in its order, the log-probabilities of no and yes
     threshold  a pair is named from this probability on: that of its emotion times P. The best is half the F1 that is
                reached (Lipton et al., ECML PKDD 2014)
-    structure  for each question the log-odds of yes (cause_structure.Structure.log_odds); P then averages both log-odds,
-               a logarithmic opinion pool (Genest and Zidek 1986)
+    structure  for each question the log-odds of yes (cause_structure.Structure.log_odds); P then averages both
+               log-odds, a logarithmic opinion pool (Genest and Zidek 1986)
     emotions   for each utterance the probabilities of the labels, of which the likeliest was named; none: gold emotions
     """
     utterances = conversation["conversation"]
@@ -103,7 +103,7 @@ def with_gold_causes(labelled: dict, gold: dict, labels: LabelSet = ECF) -> dict
 # ---- the published recipe: one prompt an emotional utterance, the whole conversation in each --------------
 
 
-def published_prompts(conversation: dict, labels: LabelSet = ECF) -> list[tuple[str, str | None]]:
+def published_prompts(conversation: Conversation, labels: LabelSet = ECF) -> list[tuple[str, str | None]]:
     """(prompt, completion) for every emotional utterance; completions only where the conversation has pairs."""
     gold = causes_of(conversation, labels) if "emotion-cause_pairs" in conversation else None
     turns = "\n".join(
@@ -132,7 +132,7 @@ def parse_published(text: str, ids: list[int]) -> list[int] | None:
     return None if found is None else sorted({i for i in ids if str(i) in re.findall(r"\d+", found[1])})
 
 
-def parse_all(conversation: dict, texts: list[str], labels: LabelSet = ECF) -> tuple[dict, dict, int]:
+def parse_all(conversation: Conversation, texts: list[str], labels: LabelSet = ECF) -> tuple[Conversation, dict, int]:
     """(the conversation with the pairs that the generated `texts` name, one text an emotional utterance; {utterance
     id: {candidate id: 1.0}}; how many texts hold no list)."""
     utterances = conversation["conversation"]
@@ -164,13 +164,13 @@ class Cause:
     unparsed = "no cause"
     on_emotions = True
 
-    def tree(self, item: dict, train: bool = False) -> Node:
+    def tree(self, item: Conversation, train: bool = False) -> Node:
         return candidates_tree(item, train, self.labels)
 
-    def prompts(self, item: dict) -> list[tuple[str, str | None]]:
+    def prompts(self, item: Conversation) -> list[tuple[str, str | None]]:
         return published_prompts(item, self.labels)
 
-    def ask(self, item: dict) -> OneRound:
+    def ask(self, item: Conversation) -> OneRound:
         def read(scores):
             odds = self.structure.log_odds(item) if self.structure else None
             emotions = self.emotions[item["conversation_ID"]] if self.emotions else None
@@ -178,16 +178,16 @@ class Cause:
 
         return OneRound(self.tree(item), read)
 
-    def parse(self, item: dict, texts: list[str]) -> tuple[dict, dict, int]:
+    def parse(self, item: Conversation, texts: list[str]) -> tuple[Conversation, dict, int]:
         return parse_all(item, texts, self.labels)
 
-    def beside(self, items: list[dict], seed: int) -> cause_structure.Structure | None:
+    def beside(self, items: list[Conversation], seed: int) -> cause_structure.Structure | None:
         return cause_structure.learn(items, seed, self.labels)
 
     def trained(self, adapter: Path) -> "Cause":
         return replace(self, structure=cause_structure.load(adapter, self.labels))
 
-    def given_emotions(self, conversations: list[dict], tables: list) -> "Cause":
+    def given_emotions(self, conversations: list[Conversation], tables: list) -> "Cause":
         """The task for these conversations, whose emotions the emotion task named with the probabilities `tables`
         (for each conversation utterances x labels)."""
         ids = (c["conversation_ID"] for c in conversations)

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.data.conversations import causes_of, with_pairs
+from utils.data.conversations import Conversation, causes_of, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question
 from utils.tasks.candidates import candidates, emotional, window
@@ -21,33 +21,35 @@ def list_options(ids: list[int], taken: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(options if taken else [*options, "]"])
 
 
-def list_tree(conversation: dict, train: bool = False, open_lists: dict | None = None, labels: LabelSet = ECF) -> Node:
+def list_tree(
+    conversation: Conversation, train: bool = False, open_lists: dict | None = None, labels: LabelSet = ECF
+) -> Node:
     """The conversation; behind the last candidate of each emotional utterance the beginnings of its list of causes.
 
     In training the beginnings are those of the gold list; otherwise `open_lists`, {position: [ids taken, ...]}.
     """
-    gold = causes_of(conversation, labels) if train else {}
+    gold, lists = causes_of(conversation, labels) if train else {}, open_lists or {}
     branches = {}
-    for position in emotional(conversation, labels) if train else open_lists:
+    for position in emotional(conversation, labels) if train else lists:
         ids = candidates(conversation, position)
         number = conversation["conversation"][position]["utterance_ID"]
         node = Node(f" #{number} <= [")
         if train:
             _add_gold_list(node, ids, [c for c in gold[number] if c in ids])
         else:
-            for taken in open_lists[position]:
+            for taken in lists[position]:
                 _add_open_list(node, ids, taken)
         branches.setdefault(window(conversation, position)[-1], []).append(node)
     return trunk(conversation, branches)
 
 
 def _add_gold_list(node, ids, causes):
-    taken = ()
+    taken: tuple[int, ...] = ()
     for cause in causes or [None]:
         end = "," if cause is not None and cause != causes[-1] else "]"
         answer = f"{'' if cause is None else cause}{end}"
         node.question = Question(list_options(ids, taken), answer)
-        taken += (cause,)
+        taken += () if cause is None else (cause,)
         if end == ",":
             node.children.append(Node(answer))
             node = node.children[0]
@@ -72,7 +74,7 @@ class ListSearch:
     to all finished lists.
     """
 
-    def __init__(self, conversation: dict, width: int = 2, labels: LabelSet = ECF):
+    def __init__(self, conversation: Conversation, width: int = 2, labels: LabelSet = ECF):
         self.conversation, self.width, self.labels = conversation, width, labels
         self.open = {position: [(0.0, ())] for position in emotional(conversation, labels)}  # heaps of (-log p, taken)
         self.finished = {position: {} for position in self.open}  # {taken: log p}
@@ -119,7 +121,7 @@ class ListSearch:
                 c: sum(share for taken, share in shares.items() if c in taken)
                 for c in candidates(self.conversation, position)
             }
-            triples += [(u["utterance_ID"], u["emotion"], c) for c in max(lists, key=lists.get)]
+            triples += [(u["utterance_ID"], u["emotion"], c) for c in max(lists, key=lists.__getitem__)]
         return with_pairs(self.conversation, triples), table
 
 
@@ -133,24 +135,24 @@ class CauseList:
     unparsed = "no cause"
     on_emotions = True
 
-    def tree(self, item: dict, train: bool = False) -> Node:
+    def tree(self, item: Conversation, train: bool = False) -> Node:
         return list_tree(item, train, None if train else {}, self.labels)
 
-    def prompts(self, item: dict) -> list[tuple[str, str | None]]:
+    def prompts(self, item: Conversation) -> list[tuple[str, str | None]]:
         return published_prompts(item, self.labels)
 
-    def ask(self, item: dict) -> ListSearch:
+    def ask(self, item: Conversation) -> ListSearch:
         return ListSearch(item, labels=self.labels)
 
-    def parse(self, item: dict, texts: list[str]) -> tuple[dict, dict, int]:
+    def parse(self, item: Conversation, texts: list[str]) -> tuple[Conversation, dict, int]:
         return parse_all(item, texts, self.labels)
 
-    def beside(self, items: list[dict], seed: int) -> None:
+    def beside(self, items: list[Conversation], seed: int) -> None:
         return None
 
     def trained(self, adapter: Path) -> "CauseList":
         return self
 
-    def given_emotions(self, conversations: list[dict], tables: list) -> "CauseList":
+    def given_emotions(self, conversations: list[Conversation], tables: list) -> "CauseList":
         """The task for these conversations; their emotions' probabilities are not read."""
         return self

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.data.conversations import causes_of
+from utils.data.conversations import Conversation, causes_of
 from utils.data.labels import ECF, LabelSet
 from utils.system.errors import ModelError
 from utils.system.files import read_json, write_text
@@ -40,7 +40,7 @@ def feature_names(labels: LabelSet = ECF) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def features(conversation: dict, labels: LabelSet = ECF) -> np.ndarray:
+def features(conversation: Conversation, labels: LabelSet = ECF) -> np.ndarray:
     """What is known of each question of `candidates.asked`, in its order: questions x `feature_names`, whole numbers as
     float32. The conversation must carry emotions."""
     utterances = conversation["conversation"]
@@ -92,7 +92,7 @@ class Structure(NamedTuple):
     trees: list[dict[str, list]]
     labels: LabelSet = ECF
 
-    def log_odds(self, conversation: dict) -> list[float]:
+    def log_odds(self, conversation: Conversation) -> list[float]:
         """For each question of `cause.candidates_tree`, in its order: ln(P / (1 - P)), where P is the probability that
         the candidate is a cause. The conversation must carry emotions."""
         rows = features(conversation, self.labels)
@@ -109,7 +109,7 @@ class Structure(NamedTuple):
 _ARRAYS = ("feature", "threshold", "left", "right", "value")
 
 
-def learn(conversations: list[dict], seed: int = 42, labels: LabelSet = ECF) -> Structure | None:
+def learn(conversations: list[Conversation], seed: int = 42, labels: LabelSet = ECF) -> Structure | None:
     """Trees that tell causes from other candidates in labelled conversations (stochastic gradient boosting, Friedman
     2002); None where there is nothing to tell, because no candidate, or every one, is a cause."""
     from sklearn.ensemble import GradientBoostingClassifier
@@ -130,7 +130,7 @@ def learn(conversations: list[dict], seed: int = 42, labels: LabelSet = ECF) -> 
         min_samples_leaf=20,
         random_state=seed,
     ).fit(np.concatenate([features(c, labels) for c in conversations]), gold)
-    share = found.init_.class_prior_[1]
+    share = found.init_.class_prior_[1]  # pyright: ignore[reportAttributeAccessIssue] (of its DummyClassifier)
     grown = [_arrays(one.tree_, 0.05) for (one,) in found.estimators_]
     return Structure(float(np.log(share / (1 - share))), grown, labels)
 

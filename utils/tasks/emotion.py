@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.data.conversations import with_emotions
+from utils.data.conversations import Conversation, Utterance, with_emotions
 from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.system.errors import RunError
@@ -21,18 +21,18 @@ from utils.system.files import read_json
 from utils.tasks.task import OneRound, probabilities
 
 
-def line(utterance: dict, emotion: str | None = None) -> str:
+def line(utterance: Utterance, emotion: str | None = None) -> str:
     """One utterance as one line. White space is made single, so that no text can imitate a line of its own."""
     speaker, text = " ".join(utterance["speaker"].split()), " ".join(utterance["text"].split())
     return f"{speaker}{f' {emotion}' if emotion else ''}: {text}"
 
 
-def text(conversation: dict) -> str:
+def text(conversation: Conversation) -> str:
     """The conversation's lines alone, as the tree has them: what is read before any question is asked."""
     return "\n".join(line(u) for u in conversation["conversation"])
 
 
-def tree(conversation: dict, train: bool = False, labels: LabelSet = ECF) -> Node:
+def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading, as a branch, the
     question for its emotion.
 
@@ -48,7 +48,7 @@ def tree(conversation: dict, train: bool = False, labels: LabelSet = ECF) -> Nod
     return chain(f"Name the emotion of every utterance: {labels}.", lines + lines, questions)
 
 
-def counts(conversations: list[dict], labels: LabelSet = ECF) -> dict[str, int]:
+def counts(conversations: list[Conversation], labels: LabelSet = ECF) -> dict[str, int]:
     """How many utterances carry each label."""
     emotions = [u["emotion"] for c in conversations for u in c["conversation"]]
     return {label: emotions.count(label) for label in labels}
@@ -63,8 +63,8 @@ def prior_scores(counted: dict[str, int], adjustment: float, labels: LabelSet = 
 
 
 def read(
-    conversation: dict, scores: list[list[float]], prior: list[float] | None = None, labels: LabelSet = ECF
-) -> tuple[dict, list[list[float]]]:
+    conversation: Conversation, scores: list[list[float]], prior: list[float] | None = None, labels: LabelSet = ECF
+) -> tuple[Conversation, list[list[float]]]:
     """The conversation with the most probable `emotion` on every utterance, and the probabilities, utterances x labels.
 
     scores  for each utterance the log-probability of each label, in the order of `labels`
@@ -79,7 +79,7 @@ def read(
 # ---- the published recipe: one prompt an utterance, the whole conversation in each ---------------------------
 
 
-def published_prompts(conversation: dict, labels: LabelSet = ECF) -> list[tuple[str, str | None]]:
+def published_prompts(conversation: Conversation, labels: LabelSet = ECF) -> list[tuple[str, str | None]]:
     """(prompt, completion) for every utterance; the completion is None where there is no gold emotion."""
     turns = "\n".join(
         f"utterance_id :: {u['utterance_ID']}, speaker :: {' '.join(u['speaker'].split())}, "
@@ -121,22 +121,22 @@ class Emotion:
     unparsed = "neutral"
     on_emotions = False
 
-    def tree(self, item: dict, train: bool = False) -> Node:
+    def tree(self, item: Conversation, train: bool = False) -> Node:
         return tree(item, train, self.labels)
 
-    def prompts(self, item: dict) -> list[tuple[str, str | None]]:
+    def prompts(self, item: Conversation) -> list[tuple[str, str | None]]:
         return published_prompts(item, self.labels)
 
-    def ask(self, item: dict) -> OneRound:
+    def ask(self, item: Conversation) -> OneRound:
         return OneRound(self.tree(item), lambda scores: read(item, scores, self.prior, self.labels))
 
-    def parse(self, item: dict, texts: list[str]) -> tuple[dict, list[list[float]], int]:
+    def parse(self, item: Conversation, texts: list[str]) -> tuple[Conversation, list[list[float]], int]:
         found = [parse_published(text, self.labels) for text in texts]
         emotions = [label or self.labels.neutral or self.labels.labels[0] for label in found]
         table = [[float(label == one) for label in self.labels] for one in emotions]
         return with_emotions(item, emotions, self.labels), table, found.count(None)
 
-    def beside(self, items: list[dict], seed: int) -> None:
+    def beside(self, items: list[Conversation], seed: int) -> None:
         return None
 
     def trained(self, adapter: Path) -> "Emotion":

@@ -21,12 +21,15 @@ class Search(Protocol):
 
     def tree(self) -> Node | None:
         """The questions of the next round, or None when there is nothing more to ask."""
+        ...
 
     def update(self, scores: list[list[float]]) -> None:
         """`scores`: for each question of `tree`, in its order, the log-probability of each allowed answer."""
+        ...
 
     def read(self) -> tuple[Any, Any]:
         """(the labelled item, its table of probabilities)."""
+        ...
 
 
 class Task(Protocol):
@@ -39,40 +42,52 @@ class Task(Protocol):
     on_emotions whether the items must carry emotions
     """
 
-    name: str
-    labels: LabelSet
-    new_tokens: int
-    unparsed: str
-    on_emotions: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> LabelSet: ...
+    @property
+    def new_tokens(self) -> int: ...
+    @property
+    def unparsed(self) -> str: ...
+    @property
+    def on_emotions(self) -> bool: ...
 
-    def tree(self, item: dict, train: bool = False) -> Node:
+    def tree(self, item: Any, train: bool = False) -> Node:
         """What the model reads, as a tree of text. With `train` the gold answers are the targets."""
+        ...
 
-    def prompts(self, item: dict) -> list[tuple[str, str | None]]:
+    def prompts(self, item: Any) -> list[tuple[str, str | None]]:
         """The published recipe's (prompt, completion) pairs; a completion is None where the item has no gold answer."""
+        ...
 
-    def ask(self, item: dict) -> Search:
+    def ask(self, item: Any) -> Search:
         """The questions of inference."""
+        ...
 
-    def parse(self, item: dict, texts: list[str]) -> tuple[Any, Any, int]:
+    def parse(self, item: Any, texts: list[str]) -> tuple[Any, Any, int]:
         """(the labelled item, its table, how many texts name no answer) from what the published recipe wrote behind
         each of `prompts`."""
+        ...
 
-    def beside(self, items: list[dict], seed: int) -> Any:
+    def beside(self, items: list, seed: int) -> Any:
         """What is learnt from labelled items without the model and saved beside its adapter; None for nothing."""
+        ...
 
     def trained(self, adapter: Path) -> "Task":
         """The task as the finished adapter in this folder answers it: with what training recorded there.
 
         Raises RunError or ModelError for a folder that lacks it.
         """
+        ...
 
 
 class OneRound:
     """A search that asks once: `tree`, and `read(scores)` gives the answer."""
 
     def __init__(self, tree: Node, read: Callable[[list[list[float]]], tuple[Any, Any]]):
-        self._tree, self._read, self._scores = tree, read, None
+        self._tree, self._read = tree, read
+        self._scores: list[list[float]] | None = None
 
     def tree(self) -> Node | None:
         return self._tree if self._scores is None else None
@@ -81,7 +96,7 @@ class OneRound:
         self._scores = scores
 
     def read(self) -> tuple[Any, Any]:
-        return self._read(self._scores)
+        return self._read(self._scores or [])
 
 
 def probabilities(scores: list[float]) -> list[float]:

@@ -1,0 +1,192 @@
+"""An encoder with two heads: one labels every part of a text, one says of pairs of parts whether they belong together.
+
+    encoder, tokenizer = fresh(model, sizes, seed)          # `model`: a folder or a hub id
+    train(encoder, tokenizer, examples, folder, seed, epochs)
+    encoder, tokenizer = load(folder, sizes)
+    scores(encoder, examples, "emotion")
+
+The base reads the text once. A language model can be the base (one whose tokenizer has no [CLS]): it gets the same
+heads and LoRA, and a part is read at its end and at the end of the one that follows. utils/tasks/encoder_input.py makes
+examples and sizes of conversations; there a part is an utterance, and the heads are called after emotions and causes.
+"""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, gelu, layer_norm, one_hot
+from tqdm.auto import tqdm
+from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, TrainingArguments, set_seed
+
+from utils.engine.trainer import last_checkpoint
+from utils.system.errors import ModelError
+
+WIDTH = 192  # of the pairs' head
+WEIGHTS = "model.safetensors"
+
+
+class Sizes(NamedTuple):
+    """What the heads are built for.
+
+    labels     how many labels a part can have
+    known      how many features are known of a pair beside its words
+    distances  (lowest, highest) of second part less first part, counted in parts
+    """
+
+    labels: int
+    known: int
+    distances: tuple[int, int]
+
+
+def one_way(tokenizer) -> bool:
+    """Whether its model is a language model, which reads one way."""
+    return tokenizer.cls_token_id is None
+
+
+def collate(examples: list[dict]) -> dict:
+    """Examples to what `Encoder` takes; rows and positions are counted through the batch.
+
+    An example has `rows` (lists of token ids), `where` (for each part its row, first token and the token behind its
+    last), `pairs` (positions of two parts), `known` (pairs x features), and with targets `emotions` (a label's number
+    for each part) and `causes` (0 or 1 for each pair).
+    """
+    rows, where, pairs = [], [], []
+    for one in examples:
+        pairs += [(i + len(where), j + len(where)) for i, j in one["pairs"]]
+        where += [(row + len(rows), *span) for row, *span in one["where"]]
+        rows += one["rows"]
+    batch = {
+        "rows": [torch.tensor(row) for row in rows],
+        "where": torch.tensor(where),
+        "pairs": torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
+        "known": torch.tensor(np.concatenate([one["known"] for one in examples]), dtype=torch.float32),
+    }
+    for name in ("emotions", "causes"):
+        if name in examples[0]:
+            batch[name] = torch.tensor([target for one in examples for target in one[name]])
+    return batch
+
+
+class Encoder(nn.Module):
+    """`base` (an encoder of transformers) and its two heads. A part is the mean and the maximum of its tokens; of a
+    base that reads `one_way` the mean and the last, which has seen them all, and the last of the part that follows,
+    which answers it. A pair is the sum of what its two parts and its known features say, and what they say to each
+    other."""
+
+    def __init__(self, base, one_way: bool, sizes: Sizes):
+        super().__init__()
+        size = (3 if one_way else 2) * base.config.hidden_size
+        self.base, self.one_way, self.dropout = base, one_way, nn.Dropout(0.1)
+        self.distances = sizes.distances
+        self.emotion = nn.Linear(size, sizes.labels)
+        self.its, self.candidate = nn.Linear(size, WIDTH), nn.Linear(size, WIDTH)
+        self.known = nn.Linear(sizes.known + sizes.distances[1] - sizes.distances[0] + 1, WIDTH)
+        self.hidden, self.cause = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 1)
+        self.asks, self.answers = nn.Linear(size, 64), nn.Linear(size, 64)
+        self.register_buffer("mean", torch.zeros(sizes.known))
+        self.register_buffer("deviation", torch.ones(sizes.known))
+
+    def forward(self, rows, where, pairs, known, emotions=None, causes=None) -> dict:
+        """Log-odds: `emotion_scores` (parts x labels) and `cause_scores` (pairs); with targets the `loss`, the sum of
+        both heads' means. The arguments are those of `collate`."""
+        with torch.autocast(where.device.type, torch.bfloat16):  # a row at a time: on a CPU padding would only cost
+            states = [self.base(input_ids=row[None]).last_hidden_state[0] for row in rows]
+        spans = [states[row][start:end].float() for row, start, end in where.tolist()]
+        if self.one_way:
+            row = [*where[:, 0].tolist(), None]
+            follows = [k + (row[k] == row[k + 1]) for k in range(len(spans))]
+            last = torch.stack([one[-1] for one in spans])
+            said = torch.cat([torch.stack([one.mean(0) for one in spans]), last, last[follows]], 1)
+            said = layer_norm(said, said.shape[1:])  # language models have a few dimensions ten times the others
+        else:
+            said = torch.stack([torch.cat([one.mean(0), one.amax(0)]) for one in spans])
+        said = self.dropout(said)
+        emotion_scores = self.emotion(said)
+        i, j = pairs.T
+        first, last = self.distances
+        distance = one_hot(j - i - first, last - first + 1)
+        structure_of = self.known(torch.cat([(known - self.mean) / self.deviation, distance], 1))
+        pair = self.dropout(gelu(self.its(said)[i] + self.candidate(said)[j] + structure_of))
+        cause_scores = self.cause(gelu(self.hidden(pair))).squeeze(1)
+        cause_scores = cause_scores + (self.asks(said)[i] * self.answers(said)[j]).sum(1) / 8
+        if emotions is None:
+            return {"emotion_scores": emotion_scores, "cause_scores": cause_scores}
+        loss = cross_entropy(emotion_scores, emotions)
+        if len(causes):
+            loss = loss + binary_cross_entropy_with_logits(cause_scores, causes)
+        return {"loss": loss, "emotion_scores": emotion_scores, "cause_scores": cause_scores}
+
+
+def fresh(model: str | Path, sizes: Sizes, seed: int):
+    """(an encoder on the base `model`, to be trained, its tokenizer): all weights of an encoder, LoRA of a language
+    model. Raises OSError for a folder without a model."""
+    set_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if one_way(tokenizer):
+        base = AutoModel.from_pretrained(model, dtype=torch.bfloat16)
+        base = get_peft_model(base, LoraConfig(r=16, lora_alpha=16, target_modules="all-linear"))
+    else:
+        base = AutoModel.from_pretrained(model)
+    return Encoder(base, one_way(tokenizer), sizes), tokenizer
+
+
+def train(encoder: Encoder, tokenizer, examples: list[dict], folder: Path, seed: int, epochs: int):
+    """Trains a `fresh` encoder on examples with targets, and keeps it in `folder`, model.safetensors last; then its
+    checkpoints go. Interrupted, the same call goes on from its last epoch."""
+    known = torch.tensor(np.concatenate([one["known"] for one in examples]))
+    encoder.mean, encoder.deviation = known.mean(0), known.std(0).clamp(min=1e-3)
+    trained = [p for p in encoder.base.parameters() if p.requires_grad]
+    heads = [p for name, p in encoder.named_parameters() if not name.startswith("base.")]
+    rate = 2e-4 if encoder.one_way else 3e-5
+    optimizer = torch.optim.AdamW([{"params": trained, "lr": rate}, {"params": heads, "lr": 1e-3}], weight_decay=0.01)
+    settings = TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=4,
+        lr_scheduler_type="linear",
+        warmup_steps=0.06,
+        max_grad_norm=1.0,
+        seed=seed,
+        logging_steps=10,
+        save_strategy="epoch",
+        save_total_limit=1,
+        remove_unused_columns=False,
+        report_to="none",
+        use_cpu=not torch.accelerator.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    trainer = Trainer(encoder, settings, collate, examples, optimizers=(optimizer, None))
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
+    if encoder.one_way:
+        encoder.base = encoder.base.merge_and_unload()
+    tokenizer.save_pretrained(folder)
+    encoder.base.config.save_pretrained(folder)
+    save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / WEIGHTS)
+    shutil.rmtree(settings.output_dir)
+
+
+def load(folder: Path, sizes: Sizes):
+    """(the encoder that `train` kept in `folder`, its tokenizer). Raises ModelError where there is none."""
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(f"{folder}: no finished encoder there: run python -m utils.train encoder first")
+    config, tokenizer = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    dtype = torch.bfloat16 if one_way(tokenizer) else torch.float32
+    encoder = Encoder(AutoModel.from_config(config, dtype=dtype), one_way(tokenizer), sizes)
+    encoder.load_state_dict(load_file(folder / WEIGHTS))
+    return encoder.eval(), tokenizer
+
+
+@torch.no_grad()
+def scores(encoder: Encoder, examples: list[dict], head: str) -> list[np.ndarray]:
+    """For each example the log-probabilities of the labels (parts x labels; head "emotion"), or the pairs' log-odds (a
+    number a pair; head "cause")."""
+    found = []
+    for example in tqdm(examples, desc=head):
+        one = encoder(**collate([example]))
+        found.append((one["emotion_scores"].log_softmax(1) if head == "emotion" else one["cause_scores"]).numpy())
+    return found

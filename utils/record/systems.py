@@ -1,0 +1,152 @@
+"""Several runs, labelling as one system: adapters whose probabilities are averaged, encoders, and both together."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from utils.config import Config
+from utils.record.adapter import trained_with
+from utils.system.errors import ModelError, RunError
+from utils.tasks import cause_structure, emotion
+from utils.tasks.ask import search_all
+from utils.tasks.combine import MeanStructure, Recorded, averaged, mixed, unadjusted
+from utils.tasks.emotion import Emotion
+
+
+class System(NamedTuple):
+    """Conversations with emotions and pairs, and for each its tables of probabilities (utils.tasks.ask.predict)."""
+
+    conversations: list[dict]
+    emotions: list
+    causes: list
+
+
+# ---- runs with adapters ----------------------------------------------------------------------------------------
+
+
+def adapters_of(runs: dict[str, Path]) -> dict[str, dict[str, Path]]:
+    """{"emotion" or "cause": {run: its finished adapter}} of runs in these folders. Raises RunError where one has none,
+    and where all of them lack the same."""
+    found = {task: {} for task in ("emotion", "cause")}
+    for run, folder in runs.items():
+        for task, adapters in found.items():
+            if (folder / "adapters" / task / "training.json").is_file():
+                adapters[run] = folder / "adapters" / task
+        if not any(run in adapters for adapters in found.values()):
+            raise RunError(f"{folder / 'adapters'}: no finished adapter there")
+    if not all(found.values()):
+        raise RunError("the runs need an emotion and a cause adapter between them")
+    return found
+
+
+def scored(adapters: list[Path], trees: list, names: list[str], journal) -> list[list]:
+    """For each adapter the log-probabilities of every question's answers (utils.engine.inference.score_trees).
+
+    Raises ModelError for an adapter that was trained on other questions.
+    """
+    from utils.engine.inference import score_trees
+    from utils.models.adapters import load_adapter
+    from utils.models.load import load_model
+
+    found, base, model, tokenizer = [], None, None, None
+    for number, adapter in enumerate(adapters):
+        config = trained_with(adapter)
+        if config.recipe != "one_pass" or config.cause_form != "candidates":
+            raise ModelError(f"{adapter}: needs recipe one_pass and cause_form candidates")
+        if base != (config.model, config.quantization, config.precision):
+            base = config.model, config.quantization, config.precision
+            model, tokenizer = load_model(*base)
+        model = load_adapter(model, adapter, config.model, name=f"adapter{number}")
+        limits, run = (config.token_budget, config.max_row_tokens), adapter.parts[-3]
+        found.append(score_trees(model, tokenizer, trees, names, *limits, run, journal))
+    return found
+
+
+def by_adapters(adapters: dict[str, dict[str, Path]], given: list[dict], journal, alone: bool) -> tuple:
+    """(the ensemble, {run: (that run as a system, whose cause adapter it uses)}, the emotion task).
+
+    adapters  as `adapters_of` returns them; the first emotion adapter's prior and the first cause adapter's threshold
+              hold for all
+    alone     whether the runs are labelled one by one as well; otherwise the dictionary is empty
+    """
+    first = {task: next(iter(found.values())) for task, found in adapters.items()}
+    task = trained_with(first["emotion"]).task("emotion").trained(first["emotion"])
+    causes = trained_with(first["cause"]).task("cause")
+    scores = {}
+
+    def score_all(trees, names, progress):
+        scores.update(zip(adapters["emotion"], scored(list(adapters["emotion"].values()), trees, names, journal)))
+        return averaged(list(scores.values()))
+
+    def with_causes(labelled, tables, runs):
+        folders = [adapters["cause"][run] for run in runs]
+        grown = list(filter(None, map(cause_structure.load, folders)))
+        asked = replace(causes, structure=MeanStructure(grown) if grown else None).given_emotions(labelled, tables)
+        paired, found = search_all(
+            asked, labelled, lambda trees, names, progress: averaged(scored(folders, trees, names, journal))
+        )
+        return System(paired, tables, found)
+
+    whole = with_causes(*search_all(task, given, score_all), adapters["cause"])
+    members = {}
+    for run in adapters["emotion"] if alone else ():
+        its = search_all(task, given, lambda *_, run=run: scores[run])
+        asked = run if run in adapters["cause"] else next(iter(adapters["cause"]))
+        members[run] = with_causes(*its, [asked]), asked
+    return whole, members, task
+
+
+# ---- encoders --------------------------------------------------------------------------------------------------
+
+
+def by_encoders(
+    folders: list[Path],
+    given: list[dict],
+    taught: list[dict],
+    lines: list[dict] | None = None,
+    prior: list[float] | None = None,
+    alone: bool = True,
+) -> dict[str, System]:
+    """{"encoder": the encoders in these folders as a system, "both": with other runs beside them}.
+
+    taught  what the encoders were trained on: their prior and boosted trees are made of it
+    lines   what other runs say of the conversations, as predictions.jsonl has it; None: there are none, and no "both"
+    prior   what was taken off the emotions in `lines`; None: the encoders' prior
+    alone   whether "encoder" is wanted where there is "both"
+
+    Raises ModelError for a folder without a finished encoder.
+    """
+    from utils.engine import heads
+    from utils.tasks import encoder_input
+
+    encoders = [heads.load(folder, encoder_input.sizes()) for folder in folders]
+    counted, trees = emotion.counts(taught), cause_structure.learn(taught)
+    own = emotion.prior_scores(counted, Config.logit_adjustment)
+    task, causes, systems = Emotion(prior=own), Config().task("cause"), {}
+
+    def every_score(conversations, head):
+        """For each conversation the scores of every encoder: encoders x what `heads.scores` returns."""
+        found = (
+            heads.scores(encoder, [encoder_input.example(tokenizer, c) for c in conversations], head)
+            for encoder, tokenizer in encoders
+        )
+        return list(zip(*found))
+
+    def decided(probabilities, structure):
+        labelled, tables = search_all(task, given, lambda *_: [np.log(one).tolist() for one in probabilities])
+        odds = [np.mean(some, 0) for some in every_score(labelled, "cause")]
+        asked = replace(causes, structure=structure).given_emotions(labelled, tables)
+        answers = [[[0.0, yes] for yes in one.tolist()] for one in odds]
+        paired, found = search_all(asked, labelled, lambda *_: answers)
+        return System(paired, tables, found)
+
+    tables = [np.exp(some).mean(0) for some in every_score(given, "emotion")]
+    if alone or lines is None:
+        systems["encoder"] = decided(tables, trees)
+    if lines is not None:
+        before = [unadjusted(one["emotion_probabilities"], prior or own) for one in lines]
+        recorded = Recorded({one["conversation_ID"]: one["cause_probabilities"] for one in lines}, trees)
+        systems["both"] = decided(mixed(tables, before), recorded)
+    return systems

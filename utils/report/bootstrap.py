@@ -1,0 +1,38 @@
+"""Is one system better at causes than another, or by chance? A paired bootstrap over conversations (Efron and
+Tibshirani 1993; Koehn 2004 for paired systems).
+"""
+
+import numpy as np
+
+from utils.report.metrics import pair_counts, weighted_f1
+
+DRAWS = 20000  # 1,000 leave the third digit of an interval to chance
+
+
+def compared(gold: list[dict], systems: list[tuple]) -> dict:
+    """{"difference", "interval_95", "share_above_zero", "draws"} of the official weighted F1 of pairs.
+
+    gold     conversations with their pairs
+    systems  (labelled, others), two lists of the same conversations: the difference is that of `labelled` less that of
+             `others`; with several entries, such as seeds, its mean over them
+
+    Each of DRAWS draws takes as many conversations as there are, with replacement, always the same ones of both.
+    """
+    counts = [[pair_counts(gold, labelled) for labelled in both] for both in systems]  # each (conversations, 3, labels)
+
+    def difference(times):
+        """times: (draws, conversations), how often each conversation was drawn."""
+        return np.mean(
+            [np.subtract(*(weighted_f1(np.einsum("dc,cke->dke", times, one)) for one in both)) for both in counts],
+            axis=0,
+        )
+
+    times = np.random.default_rng(0).multinomial(len(gold), np.full(len(gold), 1 / len(gold)), DRAWS)
+    draws = difference(times)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return {
+        "difference": float(difference(np.ones((1, len(gold))))[0]),
+        "interval_95": [float(low), float(high)],
+        "share_above_zero": float(np.mean(draws > 0)),
+        "draws": DRAWS,
+    }
