@@ -17,6 +17,7 @@ from pathlib import Path
 
 from utils.config import Config, check_names, load_config, parse_value
 from utils.record.stages import NOTEBOOKS, parameter_names
+from utils.report.tables import results_table
 from utils.system import places
 from utils.system.command import add_parameters, command
 from utils.system.errors import ChainError
@@ -25,11 +26,11 @@ from utils.system.places import ROOT
 
 def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
     """Execute one notebook from the repository's root and keep it, with its outputs, in `folder`. One that fails is
-    kept beside it, as NOTEBOOK.failed.ipynb: what an earlier run left stays.
+    kept beside it, as NOTEBOOK.failed.ipynb; what an earlier run left is not overwritten.
 
     Raises ChainError where a cell fails.
     """
-    import papermill
+    import papermill  # here, as it takes seconds to load
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
@@ -87,8 +88,6 @@ def main(argv=None) -> int:
     parameters = load_config(arguments.config)
     parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
     folder = run_chain(parameters, arguments.config)
-    from utils.report.tables import results_table
-
     print(f"\n{results_table(folder)}\n\nresults: {folder}")
     return 0
 

@@ -25,7 +25,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.data.conversations import load_conversations
+from utils.data.conversations import Conversation, load_conversations
 from utils.record.adapter import trained_with
 from utils.record.predictions import lines_of, read_lines, read_predictions, run_folder, write_predictions
 from utils.record.provenance import encoder_record, fingerprints, input_of, record_of
@@ -127,7 +127,7 @@ def _check_input(input_dir: Path, folders: dict[str, Path], encoders: list[str],
         raise RunError(f"{input_dir} is not what the runs were made with: make it again with generate_input.py")
 
 
-def _write_member(folder: Path, gold: list[dict], system: System, record: dict):
+def _write_member(folder: Path, gold: list[Conversation], system: System, record: dict):
     """A member's files, unless it has predictions of its own."""
     records = read_json(folder / "config.json")
     if (folder / "predictions.jsonl").is_file() and SECTION not in records:
@@ -139,7 +139,7 @@ def _write_member(folder: Path, gold: list[dict], system: System, record: dict):
     write_json({**records, SECTION: record}, folder / "config.json")
 
 
-def _of_members(gold: list[dict], members: dict, whole: list[dict]) -> dict:
+def _of_members(gold: list[Conversation], members: dict, whole: list[dict]) -> dict:
     """What metrics.json adds of an ensemble's members."""
     found = {
         run: {"causes by": asked, **figures(gold, system.conversations, system.conversations)}
@@ -155,7 +155,7 @@ def _of_members(gold: list[dict], members: dict, whole: list[dict]) -> dict:
     }
 
 
-def _of_systems(gold: list[dict], paired: dict[str, list[dict]]) -> dict:
+def _of_systems(gold: list[Conversation], paired: dict[str, list[dict]]) -> dict:
     """What metrics.json adds of encoders and of what stands beside them."""
     found = {
         "systems": {name: figures(gold, one, one) for name, one in paired.items()},

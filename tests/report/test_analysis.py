@@ -5,7 +5,7 @@ import copy
 import pandas as pd
 import pytest
 
-from utils.report.analysis import FATES, binned, ceilings, pair_table, utterance_table
+from utils.report.analysis import FATES, binned, ceilings, confused, fates, pair_table, utterance_table
 from utils.report.metrics import pair_scores
 
 GOLD = {
@@ -75,3 +75,22 @@ def test_nothing_to_mend():
 def test_bins_are_named_by_what_they_hold():
     names = binned(pd.Series([0, 1, 2, 3, 4, 90]), [1, 2, 4])
     assert list(names) == ["up to 1", "up to 1", "2", "3 to 4", "3 to 4", "over 4"]
+
+
+def test_fates_are_counted_by_a_column_or_given_as_shares():
+    pairs = pair_table([GOLD], [GUESS])
+    counts = fates(pairs, "distance")
+    assert list(counts.index) == [-2, -1, 0] and list(counts.columns) == list(FATES)
+    assert counts.values.tolist() == [[0, 1, 1, 0], [0, 0, 0, 1], [1, 1, 0, 0]]
+    shares = fates(pairs, "distance", shares=True)
+    assert shares.loc[-2].tolist() == [0, 0.5, 0.5, 0, 2] and list(shares.columns) == [*FATES, "pairs"]
+
+
+def test_confused_emotions_come_with_their_share_of_the_gold_emotion():
+    guess = predicted(["sadness", "neutral", "neutral", "neutral"], [])
+    table = confused(utterance_table([GOLD, GOLD], [GUESS, guess]))
+    first = table.iloc[0]
+    assert table.utterances.is_monotonic_decreasing and len(table) == 5
+    assert table.utterances.tolist() == [2, 2, 1, 1, 1] and first.utterances == 2 and first["share of gold"] == 1
+    half = table[(table.emotion == "anger") & (table.predicted == "sadness")]
+    assert half["share of gold"].tolist() == [0.5]

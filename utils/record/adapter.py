@@ -5,6 +5,7 @@ from pathlib import Path
 
 from utils.config import Config
 from utils.record.provenance import weights_of
+from utils.record.stages import INFERENCE
 from utils.system import places
 from utils.system.errors import ConfigError, ModelError, RunError
 from utils.system.files import read_json
@@ -61,7 +62,7 @@ def trained_with(adapter, max_row_tokens: int | None = None) -> Config:
     try:
         parameters = read_json(path)["parameters"]
         if run.is_file():  # its inference may have used another logit_adjustment and cause_threshold
-            for notebook in ("2_emotion_inference", "4_cause_inference"):
+            for notebook in INFERENCE:
                 parameters = parameters | read_json(run).get(notebook, {}).get("parameters", {})
         config = Config.of({"quantization": "none", **parameters})  # records from before the parameter lack it
         return config if max_row_tokens is None else replace(config, max_row_tokens=max_row_tokens)

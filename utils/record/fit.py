@@ -12,7 +12,7 @@ from transformers import set_seed
 
 from utils.config import Config
 from utils.data.conversations import Conversation, names_of
-from utils.engine.prefix_tree import Row
+from utils.engine.prefix_tree import Row, render
 from utils.engine.processes import processes
 from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
 from utils.engine.trainer import last_checkpoint, named_write_errors, train
@@ -32,6 +32,16 @@ def examples(task: Task, conversations: list[Conversation], tokenizer, config: C
     if config.recipe == "published":
         return [pair for c in conversations for pair in task.prompts(c)]
     return packed(training_rows(task, conversations, tokenizer, config), config)
+
+
+def example_text(task: Task, conversations: list[Conversation], config: Config) -> str:
+    """One training example in full, for a person to read: the first of `conversations` that is asked a question, with
+    the answers between guillemets; in the published recipe its first prompt with the completion."""
+    item = next((c for c in conversations if task.prompts(c)), conversations[0])
+    prompts = task.prompts(item)
+    if config.recipe == "published" and prompts:
+        return "".join(prompts[0])
+    return render(task.tree(item, train=True))
 
 
 def tree_lengths(task: Task, conversations: list[Conversation], tokenizer, config: Config) -> list[int]:

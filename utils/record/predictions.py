@@ -3,16 +3,16 @@
 import json
 from pathlib import Path
 
-from utils.data.conversations import load_conversations, pairs, with_emotions, with_pairs
+from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
+from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints
-from utils.record.run import _found_input
 from utils.report.tables import system_scores
 from utils.system import places
 from utils.system.errors import ConversationError, RunError
 from utils.system.files import read_json, write_text
 
 
-def lines_of(conversations: list[dict], emotion_probabilities: list, cause_probabilities: list) -> list[dict]:
+def lines_of(conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list) -> list[dict]:
     """The lines of predictions.jsonl: one for each conversation, without text.
 
     conversations           with `emotion` and `emotion-cause_pairs`
@@ -31,7 +31,9 @@ def lines_of(conversations: list[dict], emotion_probabilities: list, cause_proba
     ]
 
 
-def write_predictions(folder: Path, conversations: list[dict], emotion_probabilities: list, cause_probabilities: list):
+def write_predictions(
+    folder: Path, conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list
+):
     """Writes folder/predictions.jsonl; the arguments are those of `lines_of`."""
     lines = lines_of(conversations, emotion_probabilities, cause_probabilities)
     write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), folder / "predictions.jsonl")
@@ -54,7 +56,7 @@ def run_folder(run: str, root: Path | None = None) -> Path:
     raise RunError(f"{folders[0]}: no such run{places.find().or_bring}")
 
 
-def read_lines(path: Path, conversations: list[dict]) -> list[dict]:
+def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
     """The lines of the file `path`, or of `path`/predictions.jsonl, in the order of these conversations.
 
     Raises RunError where one is missing.
@@ -69,7 +71,7 @@ def read_lines(path: Path, conversations: list[dict]) -> list[dict]:
         raise _unreadable(path, error) from error
 
 
-def read_predictions(path: Path, conversations: list[dict]) -> list[dict]:
+def read_predictions(path: Path, conversations: list[Conversation]) -> list[dict]:
     """`conversations` with the emotions and pairs of the file `path`, or of `path`/predictions.jsonl.
 
     Raises RunError where the two do not belong together.
@@ -120,7 +122,7 @@ def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
     """
     record = scored_on(folder)
     split = record["parameters"].get("split", "test")
-    input_dir = _found_input(record["parameters"]["input_dir"], root or places.find().results, record["input"])
+    input_dir = find_input(record["parameters"]["input_dir"], root or places.find().results, record["input"])
     if not (input_dir / split).exists():
         raise RunError(
             f"{input_dir}/{split}, which this run was scored on, is not here: make it with generate_input.py"

@@ -9,7 +9,6 @@ results_test/<run_name>/ inference on unlabelled ones. Nothing is written outsid
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,12 +18,13 @@ from filelock import FileLock, Timeout
 
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations
-from utils.data.sources import write_splits
-from utils.data.splits import count_table
 from utils.record.adapter import other_adapter
 from utils.record.card import write_cards
+from utils.record.inputs import find_input
+from utils.record.predictions import write_predictions
 from utils.record.provenance import fingerprints, revision, versions, weights_of
-from utils.record.stages import FIRST, INFERENCE
+from utils.record.stages import FIRST, INFERENCE, LABELLED_BY
+from utils.report.metrics import pair_scores, per_emotion_pair_scores
 from utils.system import places
 from utils.system.errors import RunError
 from utils.system.files import read_json, write_json
@@ -43,25 +43,9 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
     root = root or places.find().results
     path = root / "results_train" / config.run_name / "config.json"
     records = read_json(path) if path.is_file() else {}
-    _found_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
+    find_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
     run = Run(config, notebook, [name for name in config.as_dict() if name in values], root)
     return run.config, run
-
-
-def _found_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
-    """The folder of a run's input. Where the default one is missing, the sample is split into it, unless the run's
-    records (`recorded`: its fingerprints) are of other conversations."""
-    folder = places.find().find_input(input_dir, root)
-    if input_dir == Config.input_dir and not folder.exists():
-        sample = ROOT / "data" / "sample"
-        with tempfile.TemporaryDirectory() as place:
-            write_splits(sample, place)
-            is_sample = recorded.items() <= fingerprints(Path(place)).items()
-        if is_sample:
-            parts, *_ = write_splits(sample, folder)
-            print(count_table(parts))
-            print(f"the sample, written to {folder}/{{{','.join(parts)}}}/conversations.json")
-    return folder
 
 
 def _quantization_here(config: Config) -> str:
@@ -155,6 +139,11 @@ class Run:
                     "run_name, or remove that folder first"
                 )
 
+    @property
+    def plots(self) -> Path:
+        """The folder of the run's pictures."""
+        return self.train_dir / "plots"
+
     def _recorded_quantization(self) -> str | None:
         """What the run's notebooks so far were run with; None before the first of them."""
         records = [one["parameters"] for path in self._records() if path.is_file() for one in read_json(path).values()]
@@ -215,7 +204,7 @@ class Run:
         for file in (path, folder / f"{name}_probabilities.json"):
             if not file.is_file():
                 raise RunError(f"{file} is missing: run {FIRST['emotion labels']} first{places.find().or_bring}")
-        if other_adapter(read_json(folder / "config.json"), "2_emotion_inference", self.adapter("emotion")):
+        if other_adapter(read_json(folder / "config.json"), LABELLED_BY["emotion"], self.adapter("emotion")):
             raise RunError(
                 f"{path} is of an emotion adapter that was trained again since: run {FIRST['emotion labels']} first"
             )
@@ -268,7 +257,7 @@ class Run:
     ):
         """Mark the adapter as finished: every parameter, the code's revision, how often training saw each emotion
         (`emotions`) and the trainer's log, of the words too where they came first (`of_text`), and whether
-        utils/structure.py has its file there, stand in its training.json. Its checkpoints are removed."""
+        utils/tasks/cause_structure.py has its file there, stand in its training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
         record = {"parameters": self.config.as_dict(), "revision": revision(), "emotions": emotions, "history": history}
         record |= {"text_history": of_text} if of_text else {}
@@ -319,6 +308,24 @@ class Run:
         metrics[section] = values
         write_json(metrics, path)
 
+    def score_pairs(self, gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]):
+        """Write the section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024
+        Task 3, Subtask 2) and the scores of each emotion's pairs. Without `gold` nothing is written.
+
+        gold     the labelled conversations
+        systems  {name: (whose emotions: a system of the section "emotions", or "gold"; `gold` with its pairs)}
+        """
+        if gold:
+            scores = {
+                name: {
+                    "emotions": emotions,
+                    "scores": pair_scores(gold, pairs, 2),
+                    "per_emotion": per_emotion_pair_scores(gold, pairs),
+                }
+                for name, (emotions, pairs) in systems.items()
+            }
+            self.add_metrics("pairs", scores)
+
     def save_emotions(
         self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"
     ):
@@ -326,7 +333,18 @@ class Run:
         write_json(conversations, folder / f"{name}.json")
         write_json(probabilities, folder / f"{name}_probabilities.json")
 
+    def save_pairs(self, folder: Path, conversations: list[Conversation], emotions: list, causes: list):
+        """Notebook 4's output: the conversations with their pairs (Subtask_2_pred.json), and beside them a line a
+        conversation with labels and probabilities, without text (predictions.jsonl).
+
+        conversations  with `emotion` and `emotion-cause_pairs`
+        emotions       for each conversation utterances x labels, the emotions' probabilities
+        causes         for each conversation {emotional utterance id: {candidate id: probability}}
+        """
+        write_json(conversations, folder / "Subtask_2_pred.json")
+        write_predictions(folder, conversations, emotions, causes)
+
     def emotion_probabilities(self, folder: Path, name="emotion_labelled_data") -> list:
-        """The probabilities that `save_emotions` wrote: for each conversation utterances x 7."""
+        """The probabilities that `save_emotions` wrote: for each conversation utterances x labels."""
         path = folder / f"{name}_probabilities.json"
         return read_json(path) if path.is_file() else []

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.config import Config
+from utils.data.conversations import Conversation
 from utils.record.adapter import trained_with
 from utils.system.errors import ModelError, RunError
 from utils.tasks import cause_structure, emotion
@@ -18,7 +19,7 @@ from utils.tasks.emotion import Emotion
 class System(NamedTuple):
     """Conversations with emotions and pairs, and for each its tables of probabilities (utils.tasks.ask.predict)."""
 
-    conversations: list[dict]
+    conversations: list[Conversation]
     emotions: list
     causes: list
 
@@ -64,7 +65,7 @@ def scored(adapters: list[Path], trees: list, names: list[str], journal) -> list
     return found
 
 
-def by_adapters(adapters: dict[str, dict[str, Path]], given: list[dict], journal, alone: bool) -> tuple:
+def by_adapters(adapters: dict[str, dict[str, Path]], given: list[Conversation], journal, alone: bool) -> tuple:
     """(the ensemble, {run: (that run as a system, whose cause adapter it uses)}, the emotion task).
 
     adapters  as `adapters_of` returns them; the first emotion adapter's prior and the first cause adapter's threshold
@@ -103,7 +104,7 @@ def by_adapters(adapters: dict[str, dict[str, Path]], given: list[dict], journal
 
 def by_encoders(
     folders: list[Path],
-    given: list[dict],
+    given: list[Conversation],
     taught: list[dict],
     lines: list[dict] | None = None,
     prior: list[float] | None = None,

@@ -11,7 +11,7 @@ import math
 
 import pandas as pd
 
-from utils.data.conversations import pairs, with_pairs
+from utils.data.conversations import Conversation, pairs, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.report.metrics import pair_scores
 from utils.tasks.cause import with_gold_causes
@@ -19,7 +19,7 @@ from utils.tasks.cause import with_gold_causes
 FATES = ("found", "emotion taken for neutral", "emotion taken for another", "cause not named")
 
 
-def utterance_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
+def utterance_table(gold: list[Conversation], predicted: list[Conversation]) -> pd.DataFrame:
     """One row an utterance: gold and predicted emotion, and what may explain an error.
 
     gold, predicted: the same conversations in the same order, with `emotion`. Columns: conversation_ID, position (from
@@ -47,7 +47,7 @@ def utterance_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def pair_table(gold: list[dict], predicted: list[dict], labels: LabelSet = ECF) -> pd.DataFrame:
+def pair_table(gold: list[Conversation], predicted: list[Conversation], labels: LabelSet = ECF) -> pd.DataFrame:
     """One row a gold pair: whether it was found, and if not, what lost it.
 
     gold, predicted: the same conversations in the same order, with `emotion` and `emotion-cause_pairs`. Columns:
@@ -78,21 +78,39 @@ def pair_table(gold: list[dict], predicted: list[dict], labels: LabelSet = ECF) 
     return pd.DataFrame(rows, columns=["conversation_ID", "emotion", "distance", "speaker", "length", "fate"])
 
 
+def fates(pairs: pd.DataFrame, by: str, shares: bool = False) -> pd.DataFrame:
+    """How many gold pairs had each fate: a row a value of the column `by` of `pair_table`, in order, a column a fate.
+    With `shares` as shares of their row, and the row's number of pairs in a last column."""
+    counts = pairs.groupby([by, "fate"]).size().unstack(fill_value=0).reindex(columns=FATES, fill_value=0)
+    if not shares:
+        return counts
+    total = counts.sum(axis=1)
+    return counts.div(total, axis=0).assign(pairs=total)
+
+
+def confused(utterances: pd.DataFrame) -> pd.DataFrame:
+    """The wrong emotions of `utterance_table`, a row a (gold, predicted) pair of emotions, the most frequent first.
+    Columns: emotion, predicted, utterances, and their share of the gold emotion's utterances."""
+    wrong = utterances[~utterances.right].groupby(["emotion", "predicted"]).size().rename("utterances").reset_index()
+    wrong["share of gold"] = wrong.utterances / wrong.emotion.map(utterances.emotion.value_counts())
+    return wrong.sort_values("utterances", ascending=False, kind="stable")
+
+
 def binned(values: pd.Series, ends: list[int]) -> pd.Series:
     """Whole numbers in named groups: "up to 2", "3 to 5", ..., "over 20" for the ends [2, ..., 20]."""
     middle = [str(b) if a + 1 == b else f"{a + 1} to {b}" for a, b in zip(ends, ends[1:])]
     return pd.cut(values, [-math.inf, *ends, math.inf], labels=[f"up to {ends[0]}", *middle, f"over {ends[-1]}"])
 
 
-def ceilings(gold: list[dict], predicted: list[dict], labels: LabelSet = ECF) -> pd.DataFrame:
-    """Official weighted F1 of the pairs as they are, and if one kind of error were mended: what is worth work.
+def ceilings(gold: list[Conversation], predicted: list[Conversation], labels: LabelSet = ECF) -> pd.DataFrame:
+    """Official weighted F1 of the pairs as they are, and if one kind of error were fixed: what is worth work.
 
     Rows: "as predicted"; "neutral never taken for an emotion" (pairs of truly neutral utterances taken out); "emotions
     named right" (where an emotion was seen, it is called by its gold name); "causes right" (the predicted emotions
     of truly emotional utterances with the gold causes of these).
     """
     truths = [{u["utterance_ID"]: u["emotion"] for u in c["conversation"]} for c in gold]
-    mended = {
+    fixed = {
         "as predicted": predicted,
         "neutral never taken for an emotion": [
             with_pairs(c, [p for p in pairs(c, labels) if truth[p[0]] != labels.neutral])
@@ -114,7 +132,7 @@ def ceilings(gold: list[dict], predicted: list[dict], labels: LabelSet = ECF) ->
         ],
     }
     return pd.DataFrame(
-        {name: {"weighted F1": pair_scores(gold, one, 2, labels)["weighted_f1"]} for name, one in mended.items()}
+        {name: {"weighted F1": pair_scores(gold, one, 2, labels)["weighted_f1"]} for name, one in fixed.items()}
     ).T
 
 

@@ -8,8 +8,8 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatc
 from matplotlib.path import Path as Curve
 from matplotlib.textpath import text_to_path
 
-from utils.data.conversations import pairs
-from utils.report.plots import COLOURS, FAINT, INK, _figure, _positions
+from utils.data.conversations import Conversation, Utterance, pairs
+from utils.report.plots import COLOURS, FAINT, INK, empty_figure, positions
 
 # ---- A conversation. All sizes below are in points (1/72 inch), y grows downwards. ----
 
@@ -26,15 +26,15 @@ LANES_WIDTH = 130  # the most room for all arrows
 PORT = 10  # distance of two arrows' ends at the same box
 
 
-def draw_conversation(conversation: dict, title: str | None = None, probabilities=None) -> Figure:
+def draw_conversation(conversation: Conversation, title: str | None = None, probabilities=None) -> Figure:
     """Draw the utterances as boxes from top to bottom, and an arrow from each cause to the emotion it led to.
 
-    conversation: dict with "conversation" (dicts with "text", and if known "speaker" and "emotion") and, if
+    conversation: Conversation with "conversation" (dicts with "text", and if known "speaker" and "emotion") and, if
     known, "emotion-cause_pairs". Colours stand for emotions. An utterance that is its own cause has a ring.
     probabilities: (utterances,) of each utterance's emotion, to stand beside it.
     """
     utterances = conversation["conversation"]
-    position = _positions(conversation)
+    position = positions(conversation)
     links = []  # (cause position, emotion position, emotion)
     for emotional, emotion, cause in pairs(conversation) if conversation.get("emotion-cause_pairs") else []:
         if emotional in position and cause in position:
@@ -59,7 +59,7 @@ def draw_conversation(conversation: dict, title: str | None = None, probabilitie
         y += heights[-1] + BOX_GAP
     page_height = y - BOX_GAP + MARGIN + (24 if links else 0)
 
-    fig, ax = _figure(PAGE / 72, page_height / 72)
+    fig, ax = empty_figure(PAGE / 72, page_height / 72)
     fig.patch.set_facecolor("white")
     ax.set_position([0, 0, 1, 1])
     ax.set(xlim=(0, PAGE), ylim=(page_height, 0))
@@ -166,7 +166,14 @@ def _tint(colour: str, share: float) -> tuple[float, ...]:
 
 
 def _draw_utterance(
-    ax, utterance: dict, lines: list[str], top: float, height: float, right: float, tag: str | None, tag_width: float
+    ax,
+    utterance: Utterance,
+    lines: list[str],
+    top: float,
+    height: float,
+    right: float,
+    tag: str | None,
+    tag_width: float,
 ):
     """Draw one box with its text and its tag, the emotion, and the speaker left of it."""
     emotion = utterance.get("emotion")

@@ -1,7 +1,10 @@
 """Pictures for the notebooks and the README: training curves, data statistics, errors, whole conversations.
 
-Every function returns a matplotlib Figure: leave it as the last line of a notebook cell to see it, and give
-it to `save` to keep it as a PNG.
+Every function returns a matplotlib Figure. `save` writes it as a PNG and returns it, so that
+
+    plots.save(plots.loss_curve(history), run.plots / "emotion_loss.png")
+
+as the last line of a notebook cell keeps the picture and shows it.
 """
 
 import io
@@ -12,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from utils.data.conversations import pairs
+from utils.data.conversations import Conversation, pairs
 from utils.data.labels import ECF, LabelSet
 from utils.system.files import write_texts
 
@@ -31,7 +34,7 @@ FAINT = "#6E7781"
 DPI = 110
 
 
-def _figure(width: float, height: float, **options):
+def empty_figure(width: float, height: float, **options):
     """Make an empty figure with one pair of axes, sizes in inches. Returns (Figure, Axes)."""
     fig, ax = plt.subplots(figsize=(width, height), dpi=DPI, **options)
     # pyplot makes IPython able to display figures; closing keeps a notebook from showing this one twice.
@@ -41,7 +44,7 @@ def _figure(width: float, height: float, **options):
 
 def _chart(width: float, height: float, title: str, xlabel: str, ylabel: str):
     """Make a figure for an ordinary chart: labelled, no frame above and right. Returns (Figure, Axes)."""
-    fig, ax = _figure(width, height, layout="constrained")
+    fig, ax = empty_figure(width, height, layout="constrained")
     ax.set_title(title, loc="left", color=INK, fontweight="bold", fontsize=11, parse_math=False)
     ax.set_xlabel(xlabel, color=INK)
     ax.set_ylabel(ylabel, color=INK)
@@ -49,14 +52,14 @@ def _chart(width: float, height: float, title: str, xlabel: str, ylabel: str):
     return fig, ax
 
 
-def save(fig: Figure, path) -> Path:
-    """Write the figure as a PNG and return its path. The same figure gives the same bytes on every run."""
-    path = Path(path)
+def save(fig: Figure, path) -> Figure:
+    """Write the figure as a PNG and return it, so that a notebook shows it. The same figure gives the same bytes on
+    every run. Raises OSError where `path` cannot be written."""
     plain = {"Software": None}  # otherwise the file carries the matplotlib version
     picture = io.BytesIO()
     fig.savefig(picture, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", metadata=plain)
-    write_texts({path: picture.getvalue()})
-    return path
+    write_texts({Path(path): picture.getvalue()})
+    return fig
 
 
 def svg(fig: Figure) -> str:
@@ -166,7 +169,7 @@ def stacked(table, title: str, xlabel: str, ylabel: str) -> Figure:
     return fig
 
 
-def cause_distances(gold: list[dict], pred: list[dict] | None = None) -> Figure:
+def cause_distances(gold: list[Conversation], pred: list[Conversation] | None = None) -> Figure:
     """Draw how far causes lie from their emotions, as shares of all pairs.
 
     gold, pred: conversations with their pairs. The distance is the cause's position in its conversation minus
@@ -193,17 +196,17 @@ def cause_distances(gold: list[dict], pred: list[dict] | None = None) -> Figure:
     return fig
 
 
-def _distances(conversations: list[dict]) -> list[int]:
+def _distances(conversations: list[Conversation]) -> list[int]:
     """List cause position minus emotion position of every pair in the conversations. Returns (pairs,)."""
     distances = []
     for conversation in conversations:
-        position = _positions(conversation)
+        position = positions(conversation)
         for emotional, _, cause in pairs(conversation):
             if emotional in position and cause in position:
                 distances.append(position[cause] - position[emotional])
     return distances
 
 
-def _positions(conversation: dict) -> dict[int, int]:
+def positions(conversation: Conversation) -> dict[int, int]:
     """Map utterance ids to their indices in the conversation."""
     return {int(utterance["utterance_ID"]): i for i, utterance in enumerate(conversation["conversation"])}

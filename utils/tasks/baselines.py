@@ -1,6 +1,6 @@
 """Baselines without a model: the most frequent emotion, and the rule for causes."""
 
-from utils.data.conversations import Conversation, with_pairs
+from utils.data.conversations import Conversation, with_emotions, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.tasks.candidates import emotional
 from utils.tasks.emotion import counts
@@ -10,6 +10,14 @@ def majority(conversations: list[Conversation], labels: LabelSet = ECF) -> str:
     """The most frequent emotion of labelled conversations; the neutral label (or the first) where there are none."""
     counted = counts(conversations, labels)
     return max(labels, key=counted.__getitem__) if any(counted.values()) else labels.neutral or labels.labels[0]
+
+
+def with_majority(
+    conversations: list[Conversation], training: list[Conversation], labels: LabelSet = ECF
+) -> list[Conversation]:
+    """`conversations` with the most frequent emotion of `training` on every utterance."""
+    most = majority(training, labels)
+    return [with_emotions(c, [most] * len(c["conversation"]), labels) for c in conversations]
 
 
 def rule(conversation: Conversation, labels: LabelSet = ECF) -> Conversation:

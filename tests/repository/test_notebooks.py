@@ -1,0 +1,366 @@
+"""The notebooks: what must be in them (static), and that they run, each by nbval and the chain's all together.
+
+The rules hold for every notebook of the folder. Which of them the chain runs is in utils/record/stages.py.
+"""
+
+import ast
+import json
+import re
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+
+import nbformat
+import pytest
+from helpers import ROOT, SECRET, run_in
+
+from utils.config import GROUPS, Config
+from utils.data.conversations import load_conversations
+from utils.data.sources import write_splits
+from utils.record.predictions import read_predictions
+from utils.record.stages import FIRST, INFERENCE, LABELLED_BY, NOTEBOOKS, STAGES, TRAINED_BY, parameter_names
+from utils.report.analysis import ceilings, fates, pair_table
+from utils.report.tables import results_table
+from utils.system.files import read_json
+
+FOLDER = ROOT / "notebooks"
+ALL = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+SHIPPED = ROOT / "results_train" / "smollm2-135m-ecf"
+HEADS = dict(zip(GROUPS, ("# the run", "# the task", "# how it learns", "# the machine (leave these)"), strict=True))
+MOST_CODE = 90  # lines of a notebook, without its parameters and the set-up cell: what it does is in utils/
+
+
+def read(name):
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def text_cells(name):
+    return [cell.source for cell in read(name).cells if cell.cell_type == "markdown"]
+
+
+def code_cells(name, tag=None):
+    cells = [cell for cell in read(name).cells if cell.cell_type == "code"]
+    return [cell for cell in cells if tag is None or tag in cell.metadata.get("tags", [])]
+
+
+def only(values):
+    values = list(values)
+    assert len(values) == 1
+    return values[0]
+
+
+@pytest.fixture(params=ALL)
+def name(request):
+    return request.param
+
+
+# ---- the table of the chain ---------------------------------------------------------------------------------------
+
+
+def test_the_chains_notebooks_are_there_in_the_order_of_their_names():
+    assert set(NOTEBOOKS) <= set(ALL) and list(NOTEBOOKS) == sorted(NOTEBOOKS)
+
+
+def test_what_a_notebook_of_the_chain_opens_and_trains_is_what_the_table_says():
+    for stage in STAGES:
+        code = "\n".join(cell.source for cell in code_cells(stage.notebook))
+        assert f'open_run(globals(), "{stage.notebook}")' in code
+        assert f'config.task("{stage.task}")' in code
+        assert ("fit(run, task, " in code) == (stage.writes == "adapter")
+        assert (f'run.finished_adapter("{stage.task}")' in code) == (stage.writes == "labels")
+
+
+def test_a_notebook_comes_after_those_that_it_needs():
+    order = [stage.notebook for stage in STAGES]
+    for task, notebook in LABELLED_BY.items():
+        assert order.index(TRAINED_BY[task]) < order.index(notebook)
+    assert set(INFERENCE) | set(TRAINED_BY.values()) == set(NOTEBOOKS)
+    assert [FIRST[f"{stage.task} {stage.writes}"] for stage in STAGES] == [f"notebook {one}" for one in NOTEBOOKS]
+
+
+# ---- what every notebook must hold --------------------------------------------------------------------------------
+
+
+def test_opens_with_its_idea_a_picture_what_it_needs_and_writes(name):
+    first = text_cells(name)[0]
+    assert read(name).cells[0].cell_type == "markdown" and first.startswith("# ")
+    title, paragraph, picture, *_ = first.split("\n\n")
+    assert len(paragraph.split()) >= 20 and picture.startswith("![")
+    assert all(f"**{word}:**" in first for word in ("Needs", "Writes"))
+
+
+def test_ends_with_a_summary(name):
+    assert text_cells(name)[-1].startswith("## Summary\n") and read(name).cells[-1].cell_type == "markdown"
+
+
+def test_a_picture_that_is_drawn_is_followed_by_what_to_see(name):
+    cells = read(name).cells
+    for cell, after in zip(cells, cells[1:]):
+        if cell.cell_type == "code" and "plots.save(" in cell.source:
+            assert "**What to see:**" in after.source, cell.source
+
+
+def test_every_picture_and_file_that_a_text_names_is_there(name):
+    named = [link for text in text_cells(name) for link in re.findall(r"\]\(([^)#]+)", text)]
+    assert named
+    missing = [link for link in named if not link.startswith("https://") and not (FOLDER / link).is_file()]
+    assert missing == []
+
+
+def test_sentences_have_at_most_25_words(name):
+    for text in text_cells(name):
+        prose = re.sub(r"^(\||!\[|#).*$", "", text, flags=re.MULTILINE)  # no tables, pictures, headings
+        prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "x", prose)
+        for sentence in re.split(r"(?<=[.?!])\W*\s|\n", prose):
+            assert len(sentence.split()) <= 25, sentence
+
+
+def test_has_no_outputs(name):
+    assert not any(cell.outputs or cell.execution_count for cell in code_cells(name))
+
+
+def test_is_written_as_the_others_are(name):
+    """As nbstripout leaves a notebook, so that a difference between two versions shows what was changed."""
+    text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
+    notebook = json.loads(text)
+    assert text == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    assert notebook["metadata"] == read(NOTEBOOKS[0]).metadata and notebook["nbformat_minor"] == 5
+    assert [cell["id"] for cell in notebook["cells"]] == [str(i) for i in range(len(notebook["cells"]))]
+
+
+def test_is_thin_and_defines_nothing(name):
+    cells = [cell for cell in code_cells(name) if not {"parameters", "setup"} & set(cell.metadata.get("tags", []))]
+    assert sum(len(cell.source.splitlines()) for cell in cells) <= MOST_CODE
+    for cell in cells:
+        assert len(cell.source.splitlines()) <= 20, cell.source
+        defined = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+        assert not defined, cell.source
+        assert not re.search(r"\binput\(", cell.source), "a headless run has nobody to ask"
+
+
+def test_a_name_keeps_its_meaning(name):
+    """No name is assigned twice, and none within an expression."""
+    assigned = Counter()
+    for cell in code_cells(name):
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, ast.NamedExpr), cell.source
+            if isinstance(node, ast.Assign) and "setup" not in cell.metadata.get("tags", []):
+                assigned.update(n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name))
+    assert [name for name, times in assigned.items() if times > 1 and name != "_"] == []
+
+
+# ---- parameters and the set-up cell -------------------------------------------------------------------------------
+
+
+def test_parameters_are_those_of_the_config_with_its_defaults(name):
+    tree = ast.parse(only(code_cells(name, "parameters")).source)
+    values = {node.targets[0].id: ast.literal_eval(node.value) for node in tree.body}
+    defaults = Config().as_dict()
+    assert values == {key: defaults[key] for key in values}
+    assert list(values) == parameter_names(name)
+
+
+def test_parameters_are_in_the_groups_of_the_config(name):
+    head, heads, group = None, [], {f.name: f.metadata["group"] for f in fields(Config)}
+    for line in only(code_cells(name, "parameters")).source.splitlines():
+        if line.startswith("#"):
+            head = line
+            heads.append(line)
+        elif line:
+            assert head == HEADS[group[line.split(" = ")[0]]], line
+    assert heads == [head for head in HEADS.values() if head in heads]
+
+
+def test_every_parameter_belongs_to_a_notebook():
+    assert {key for name in ALL for key in parameter_names(name)} == set(Config().as_dict())
+
+
+def test_set_up_cells_are_the_same_everywhere_and_name_the_repositorys_address():
+    cells = {name: only(code_cells(name, "setup")) for name in ALL}
+    source = only({cell.source for cell in cells.values()})
+    assert source.startswith("# @title Setup: run me once\n")
+    for cell in cells.values():
+        assert cell.metadata["jupyter"] == {"source_hidden": True} and cell.metadata["cellView"] == "form"
+    address = re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
+    assert f'REPOSITORY = "{address}"' in source
+    folder, file = re.search(r'\(folder / "(\w+)" / "([\w.]+)"\)\.is_file', source).groups()
+    assert (ROOT / folder / file).is_file(), "what the cell finds the repository by"
+
+
+# ---- figures in the texts -----------------------------------------------------------------------------------------
+
+
+def test_the_scores_of_the_shipped_run_are_those_of_its_record():
+    assert results_table(SHIPPED) in "\n".join(text_cells("4_cause_inference"))
+    emotions = read_json(SHIPPED / "metrics.json")["emotions"]
+    text = "\n".join(text_cells("2_emotion_inference"))
+    for system, scores in emotions.items():
+        cells = [f"{scores[key]:.3f}" for key in ("accuracy", "weighted_f1", "macro_f1")]
+        assert f"| {system} | {' | '.join(cells)} |" in text
+
+
+def test_figures_in_sentences_are_those_of_the_shipped_run():
+    metrics = read_json(SHIPPED / "metrics.json")
+    names = ("fine-tuned emotions + rule", "**fine-tuned emotions and causes**", "gold emotions + fine-tuned causes")
+    rule, result, on_gold = (metrics["pairs"][name]["scores"]["weighted_f1"] for name in names)
+    last = "\n".join(text_cells("4_cause_inference"))
+    assert f"add {result - rule:.3f} to the rule" in last
+    assert f"emotions cost {on_gold - result:.3f}, and wrong causes the remaining {1 - on_gold:.3f}" in last
+
+    confusion = metrics["emotions"]["zero-shot"]["confusion"]
+    total, anger = sum(map(sum, confusion)), sum(row[0] for row in confusion)
+    assert f"{anger:,} of {total:,} utterances anger" in "\n".join(text_cells("2_emotion_inference"))
+    assert f"the {total:,} utterances" in "\n".join(text_cells("2_emotion_inference"))
+
+    for task, notebook in TRAINED_BY.items():
+        text = "\n".join(text_cells(notebook))
+        history = read_json(SHIPPED / "adapters" / task / "training.json")["history"]
+        first = next(entry["loss"] for entry in history if "loss" in entry)
+        last = [entry["eval_loss"] for entry in history if "eval_loss" in entry][-1]
+        assert f"begins at {first:.1f}" in text and f"evaluation loss is {last:.2f} at the end" in text
+
+
+def test_the_figures_of_the_error_analysis_are_those_of_the_shipped_run(shared, tmp_path):
+    write_splits(shared / "ecf", tmp_path, splits=ROOT / "data" / "ecf1_splits.json")
+    gold = load_conversations(tmp_path / "test", labelled=True)
+    predicted = read_predictions(SHIPPED, gold)
+    text = "\n".join(text_cells("error_analysis"))
+    for row, score in ceilings(gold, predicted)["weighted F1"].items():
+        assert f"| {row} | {score:.3f} |" in text
+    found, neutral, other, unnamed = fates(pair_table(gold, predicted), "emotion").sum()
+    assert f"of {found + neutral + other + unnamed:,} gold pairs {found:,} are found" in text
+    assert f"{neutral + other:,} are lost to a wrong emotion, and {unnamed:,} because the cause" in text
+
+
+# ---- running them: a copy of the repository, the tiny model, a few conversations (the fixture `copy`) ---------------
+
+
+@pytest.mark.slow
+def test_chain_runs_all_four_and_fills_both_results_folders(copy, tiny_model_folder):
+    done = run_in(
+        copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "model", tiny_model_folder, "-p", "run_name", "chain"
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "fine-tuned emotions and causes" in done.stdout
+    train, test = copy / "results_train/chain", copy / "results_test/chain"
+    for folder in (train, test):
+        for file in ("config.json", "emotion_labelled_data.json", "Subtask_2_pred.json", "predictions.jsonl"):
+            assert (folder / file).stat().st_size > 0, file
+    # the executed notebooks too hold no token of the environment
+    written = [path for folder in (train, test) for path in folder.rglob("*") if path.is_file()]
+    assert SECRET not in done.stdout + done.stderr
+    assert not [path for path in written if SECRET.encode() in path.read_bytes()]
+    metrics = json.loads((train / "metrics.json").read_text(encoding="utf-8"))
+    assert len(metrics["pairs"]) == 6 and set(metrics["emotions"]) == {"majority", "zero-shot", "fine-tuned"}
+    assert len(list((train / "notebooks").glob("*.ipynb"))) == 4
+    # every label that was predicted is one of the seven, and gold results can be scored from the files alone
+    scored = run_in(
+        copy,
+        "-m",
+        "utils.score",
+        "--subtask",
+        "2",
+        "--gold",
+        "input/test/conversations.json",
+        "--pred",
+        train / "Subtask_2_pred.json",
+        "--json",
+    )
+    assert json.loads(scored.stdout) == pytest.approx(metrics["pairs"]["**fine-tuned emotions and causes**"]["scores"])
+    # predict finds the adapters of the run that has just ended
+    predicted = run_in(copy, "-m", "utils.predict", "data/sample/unlabelled.json", "--out", "pred.json")
+    assert predicted.returncode == 0, predicted.stderr[-2000:]
+    assert without_video_names(copy / "pred.json") == without_video_names(test / "Subtask_2_pred.json")
+
+
+def without_video_names(path):
+    """The file's conversations; generate_input.py adds video names, which utils.predict's input did not have."""
+    conversations = json.loads(Path(path).read_text(encoding="utf-8"))
+    for c in conversations:
+        for u in c["conversation"]:
+            u.pop("video_name", None)
+    return conversations
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["list", "published"])
+def test_the_other_choices_run_too(copy, tiny_model_folder, form):
+    choice = {
+        "list": {"cause_form": "list", "cause_emotions": "predicted"},
+        "published": {"recipe": "published", "batch_size": 8, "gradient_accumulation": 1, "emotion_epochs": 0.5},
+    }[form]
+    choice = [word for name, value in choice.items() for word in ("-p", name, value)]
+    done = run_in(
+        copy,
+        "-m",
+        "utils.chain",
+        "configs/sample.yaml",
+        "-p",
+        "model",
+        tiny_model_folder,
+        "-p",
+        "run_name",
+        form,
+        *choice,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (copy / "results_test" / form / "predictions.jsonl").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_each_notebook_passes_nbval(copy, tiny_model_folder):
+    """nbval injects no parameters, so the copies' parameters cells name the tiny model; it runs in notebooks/."""
+    for name in ALL:
+        path = copy / "notebooks" / f"{name}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            if "parameters" in cell.metadata.get("tags", []):
+                cell.source += f'\nmodel = r"{tiny_model_folder}"\nrun_name = "nbval"'
+        nbformat.write(notebook, path)
+    paths = [copy / "notebooks" / f"{name}.ipynb" for name in ALL]
+    done = run_in(copy / "notebooks", "-m", "pytest", "-p", "no:cacheprovider", "--nbval-lax", *paths)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+# ---- refusals of the chain ------------------------------------------------------------------------------------
+
+
+def test_chain_refuses_a_mistyped_name_before_anything_runs(copy):
+    done = run_in(copy, "-m", "utils.chain", "configs/sample.yaml", "-p", "run_name", "typo", "-p", "emotion_epoch", 2)
+    assert done.returncode == 2
+    assert "emotion_epoch" in done.stderr and "emotion_epochs" in done.stderr and "Traceback" not in done.stderr
+    assert not (copy / "results_train/typo").exists()
+
+
+@pytest.mark.slow
+def test_chain_stops_at_the_first_failure_with_the_cell_and_the_cause(copy, tmp_path):
+    earlier = copy / "results_train/broken/notebooks/1_emotion_recognition_training.ipynb"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("what ran before", encoding="utf-8")
+    done = run_in(
+        copy,
+        "-m",
+        "utils.chain",
+        "configs/sample.yaml",
+        "-p",
+        "model",
+        tmp_path / "nowhere",
+        "-p",
+        "run_name",
+        "broken",
+    )
+    assert done.returncode == 2
+    assert re.search(r"1_emotion_recognition_training failed in cell \d+: ModelError", done.stderr), done.stderr
+    assert "2_emotion_inference" not in done.stdout
+    assert earlier.read_text(encoding="utf-8") == "what ran before"
+    assert "ModelError" in earlier.with_suffix(".failed.ipynb").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_missing_input_names_the_notebook_to_run_first(copy):
+    for name, first in (
+        ("2_emotion_inference", "1_emotion_recognition_training"),
+        ("4_cause_inference", "3_cause_prediction_training"),
+    ):
+        done = run_in(copy, "-m", "papermill", f"notebooks/{name}.ipynb", copy / "out.ipynb", "-p", "run_name", "fresh")
+        assert done.returncode != 0 and f"run notebook {first} first" in done.stderr, done.stderr[-2000:]

@@ -1,0 +1,33 @@
+"""The conversations that a run is on: where they are, and the sample where a person gave none."""
+
+import tempfile
+from pathlib import Path
+
+from utils.config import Config
+from utils.data.sources import write_splits
+from utils.data.splits import count_table
+from utils.record.provenance import fingerprints
+from utils.system import places
+from utils.system.places import ROOT
+
+
+def find_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
+    """The folder of a run's input.
+
+    input_dir  the parameter of this name
+    root       the folder of results_train/ and results_test/
+    recorded   the fingerprints of the input that the run's records name; {} for a new run
+
+    Where the default input is missing, the sample is split into it, unless the run is on other conversations.
+    """
+    folder = places.find().find_input(input_dir, root)
+    if input_dir == Config.input_dir and not folder.exists():
+        sample = ROOT / "data" / "sample"
+        with tempfile.TemporaryDirectory() as place:
+            write_splits(sample, place)
+            is_sample = recorded.items() <= fingerprints(Path(place)).items()
+        if is_sample:
+            parts, *_ = write_splits(sample, folder)
+            print(count_table(parts))
+            print(f"the sample, written to {folder}/{{{','.join(parts)}}}/conversations.json")
+    return folder
