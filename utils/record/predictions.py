@@ -71,14 +71,14 @@ def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
         raise _unreadable(path, error) from error
 
 
-def read_predictions(path: Path, conversations: list[Conversation]) -> list[dict]:
+def read_predictions(path: Path, conversations: list[Conversation]) -> list[Conversation]:
     """`conversations` with the emotions and pairs of the file `path`, or of `path`/predictions.jsonl.
 
     Raises RunError where the two do not belong together.
     """
     lines = read_lines(path, conversations)
     try:
-        labelled = [
+        labelled: list[Conversation] = [
             {**with_emotions(c, line["emotions"]), "emotion-cause_pairs": line["emotion-cause_pairs"]}
             for c, line in zip(conversations, lines, strict=True)
         ]
@@ -115,7 +115,7 @@ def scored_on(folder: Path) -> dict:
     raise RunError(f"{folder} has no causes yet: run 4_cause_inference first")
 
 
-def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
+def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
     """The labelled conversations that a run or system in results_train was scored on; `root`: see open_run.
 
     Raises RunError for a folder without scores, and where the input is missing, empty or not the run's.

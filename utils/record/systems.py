@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def by_adapters(adapters: dict[str, dict[str, Path]], given: list[Conversation],
     """
     first = {task: next(iter(found.values())) for task, found in adapters.items()}
     task = trained_with(first["emotion"]).task("emotion").trained(first["emotion"])
-    causes = trained_with(first["cause"]).task("cause")
+    causes: Any = trained_with(first["cause"]).task("cause")
     scores = {}
 
     def score_all(trees, names, progress):
@@ -105,7 +105,7 @@ def by_adapters(adapters: dict[str, dict[str, Path]], given: list[Conversation],
 def by_encoders(
     folders: list[Path],
     given: list[Conversation],
-    taught: list[dict],
+    taught: list[Conversation],
     lines: list[dict] | None = None,
     prior: list[float] | None = None,
     alone: bool = True,
@@ -125,7 +125,8 @@ def by_encoders(
     encoders = [heads.load(folder, encoder_input.sizes()) for folder in folders]
     counted, trees = emotion.counts(taught), cause_structure.learn(taught)
     own = emotion.prior_scores(counted, Config.logit_adjustment)
-    task, causes, systems = Emotion(prior=own), Config().task("cause"), {}
+    causes: Any = Config().task("cause")
+    task, systems = Emotion(prior=own), {}
 
     def every_score(conversations, head):
         """For each conversation the scores of every encoder: encoders x what `heads.scores` returns."""
@@ -147,6 +148,8 @@ def by_encoders(
     if alone or lines is None:
         systems["encoder"] = decided(tables, trees)
     if lines is not None:
+        if trees is None:
+            raise RunError("the train split has no causes, or nothing else: boosted trees cannot learn from it")
         before = [unadjusted(one["emotion_probabilities"], prior or own) for one in lines]
         recorded = Recorded({one["conversation_ID"]: one["cause_probabilities"] for one in lines}, trees)
         systems["both"] = decided(mixed(tables, before), recorded)

@@ -177,7 +177,7 @@ def _draw_utterance(
 ):
     """Draw one box with its text and its tag, the emotion, and the speaker left of it."""
     emotion = utterance.get("emotion")
-    colour = COLOURS.get(emotion, COLOURS["neutral"])
+    colour = COLOURS.get(emotion or "neutral", COLOURS["neutral"])
     middle = top + height / 2
     box = FancyBboxPatch(
         (BOX_LEFT, top), right - BOX_LEFT, height, boxstyle="round,pad=0,rounding_size=8", gid="utterance",

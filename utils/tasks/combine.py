@@ -48,7 +48,7 @@ class MeanStructure(NamedTuple):
 
     def log_odds(self, conversation: Conversation) -> list[float]:
         """`mean_log_odds` of the trees."""
-        return mean_log_odds(self.grown, conversation)
+        return mean_log_odds(self.grown, conversation) or []
 
 
 # ---- recorded answers ------------------------------------------------------------------------------------------
