@@ -79,7 +79,7 @@ def _compare(arguments) -> int:
 def main(argv=None) -> int:
     """`verify`: exit status 0 where every figure is equal, 1 where one differs; `compare`: 0. Both: 2 where nothing can
     be compared."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("verify", help="compute the scores of a run again from its predictions")
     one.add_argument("folder", type=Path, help="a folder of results_train")

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from utils.data.conversations import load_conversations, pairs, with_emotions, with_pairs
+from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
 from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints
 from utils.report.tables import system_scores
@@ -12,7 +12,7 @@ from utils.system.errors import ConversationError, RunError
 from utils.system.files import read_json, write_text
 
 
-def lines_of(conversations: list[dict], emotion_probabilities: list, cause_probabilities: list) -> list[dict]:
+def lines_of(conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list) -> list[dict]:
     """The lines of predictions.jsonl: one for each conversation, without text.
 
     conversations           with `emotion` and `emotion-cause_pairs`
@@ -31,7 +31,9 @@ def lines_of(conversations: list[dict], emotion_probabilities: list, cause_proba
     ]
 
 
-def write_predictions(folder: Path, conversations: list[dict], emotion_probabilities: list, cause_probabilities: list):
+def write_predictions(
+    folder: Path, conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list
+):
     """Writes folder/predictions.jsonl; the arguments are those of `lines_of`."""
     lines = lines_of(conversations, emotion_probabilities, cause_probabilities)
     write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), folder / "predictions.jsonl")
@@ -54,7 +56,7 @@ def run_folder(run: str, root: Path | None = None) -> Path:
     raise RunError(f"{folders[0]}: no such run{places.find().or_bring}")
 
 
-def read_lines(path: Path, conversations: list[dict]) -> list[dict]:
+def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
     """The lines of the file `path`, or of `path`/predictions.jsonl, in the order of these conversations.
 
     Raises RunError where one is missing.
@@ -69,14 +71,14 @@ def read_lines(path: Path, conversations: list[dict]) -> list[dict]:
         raise _unreadable(path, error) from error
 
 
-def read_predictions(path: Path, conversations: list[dict]) -> list[dict]:
+def read_predictions(path: Path, conversations: list[Conversation]) -> list[Conversation]:
     """`conversations` with the emotions and pairs of the file `path`, or of `path`/predictions.jsonl.
 
     Raises RunError where the two do not belong together.
     """
     lines = read_lines(path, conversations)
     try:
-        labelled = [
+        labelled: list[Conversation] = [
             {**with_emotions(c, line["emotions"]), "emotion-cause_pairs": line["emotion-cause_pairs"]}
             for c, line in zip(conversations, lines, strict=True)
         ]
@@ -113,7 +115,7 @@ def scored_on(folder: Path) -> dict:
     raise RunError(f"{folder} has no causes yet: run 4_cause_inference first")
 
 
-def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
+def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
     """The labelled conversations that a run or system in results_train was scored on; `root`: see open_run.
 
     Raises RunError for a folder without scores, and where the input is missing, empty or not the run's.

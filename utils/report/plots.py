@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from utils.data.conversations import pairs
+from utils.data.conversations import Conversation, pairs
 from utils.data.labels import ECF, LabelSet
 from utils.system.files import write_texts
 
@@ -169,7 +169,7 @@ def stacked(table, title: str, xlabel: str, ylabel: str) -> Figure:
     return fig
 
 
-def cause_distances(gold: list[dict], pred: list[dict] | None = None, labels: LabelSet = ECF) -> Figure:
+def cause_distances(gold: list[Conversation], pred: list[Conversation] | None = None, labels: LabelSet = ECF) -> Figure:
     """Draw how far causes lie from their emotions, as shares of all pairs.
 
     gold, pred: conversations with their pairs, whose emotions are of `labels`. The distance is the cause's position in
@@ -197,7 +197,7 @@ def cause_distances(gold: list[dict], pred: list[dict] | None = None, labels: La
     return fig
 
 
-def _distances(conversations: list[dict], labels: LabelSet) -> list[int]:
+def _distances(conversations: list[Conversation], labels: LabelSet) -> list[int]:
     """List cause position minus emotion position of every pair in the conversations. Returns (pairs,)."""
     distances = []
     for conversation in conversations:
@@ -208,6 +208,6 @@ def _distances(conversations: list[dict], labels: LabelSet) -> list[int]:
     return distances
 
 
-def positions(conversation: dict) -> dict[int, int]:
+def positions(conversation: Conversation) -> dict[int, int]:
     """Map utterance ids to their indices in the conversation."""
     return {int(utterance["utterance_ID"]): i for i, utterance in enumerate(conversation["conversation"])}
