@@ -6,6 +6,7 @@ from pathlib import Path
 from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
 from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints
+from utils.record.stages import LABELLED_BY
 from utils.report.tables import system_scores
 from utils.system import places
 from utils.system.errors import ConversationError, RunError
@@ -110,9 +111,9 @@ def scored_on(folder: Path) -> dict:
         )
     records = read_json(folder / "config.json")
     for name, record in reversed(records.items()):
-        if name == "4_cause_inference" or "split" in record["parameters"]:
+        if name == LABELLED_BY["cause"] or "split" in record["parameters"]:
             return record
-    raise RunError(f"{folder} has no causes yet: run 4_cause_inference first")
+    raise RunError(f"{folder} has no causes yet: run {LABELLED_BY['cause']} first")
 
 
 def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:

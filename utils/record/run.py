@@ -24,7 +24,7 @@ from utils.record.inputs import find_input
 from utils.record.predictions import write_predictions
 from utils.record.provenance import fingerprints, revision, versions, weights_of
 from utils.record.stages import FIRST, INFERENCE, LABELLED_BY
-from utils.report.metrics import pair_scores, per_emotion_pair_scores
+from utils.report.tables import scores_of_pairs
 from utils.system import places
 from utils.system.errors import RunError
 from utils.system.files import read_json, write_json
@@ -309,22 +309,10 @@ class Run:
         write_json(metrics, path)
 
     def score_pairs(self, gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]):
-        """Write the section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024
-        Task 3, Subtask 2) and the scores of each emotion's pairs. Without `gold` nothing is written.
-
-        gold     the labelled conversations
-        systems  {name: (whose emotions: a system of the section "emotions", or "gold"; `gold` with its pairs)}
-        """
+        """Write the section "pairs" of metrics.json (`scores_of_pairs`, which says what `systems` is). Without `gold`
+        nothing is written."""
         if gold:
-            scores = {
-                name: {
-                    "emotions": emotions,
-                    "scores": pair_scores(gold, pairs, 2),
-                    "per_emotion": per_emotion_pair_scores(gold, pairs),
-                }
-                for name, (emotions, pairs) in systems.items()
-            }
-            self.add_metrics("pairs", scores)
+            self.add_metrics("pairs", scores_of_pairs(gold, systems))
 
     def save_emotions(
         self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"
