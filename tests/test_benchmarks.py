@@ -12,16 +12,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import beginning
-from test_parity import randomize
-from torch.utils.flop_counter import FlopCounterMode
-
-from benchmarks import bootstrap, decided_again, ensemble, equal_data, gpu, speed, untrained
 from benchmarks.ensemble import averaged
 from benchmarks.forms import emotion_tree
 from benchmarks.limit import doubled, growth_figure, long_conversation, measure_growth, multiply_adds
 from benchmarks.measure import Clock
 from benchmarks.rows import DoneWell, LlamaCpp, OnePass, Published, asked_alone
+from conftest import beginning
+from test_parity import randomize
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import bootstrap, decided_again, ensemble, equal_data, gpu, speed, untrained
 from utils.config import Config
 from utils.data import labels
 from utils.data.conversations import pairs, with_pairs, without_labels

@@ -169,11 +169,12 @@ def stacked(table, title: str, xlabel: str, ylabel: str) -> Figure:
     return fig
 
 
-def cause_distances(gold: list[Conversation], pred: list[Conversation] | None = None) -> Figure:
+def cause_distances(gold: list[Conversation], pred: list[Conversation] | None = None, labels: LabelSet = ECF) -> Figure:
     """Draw how far causes lie from their emotions, as shares of all pairs.
 
-    gold, pred: conversations with their pairs. The distance is the cause's position in its conversation minus
-    the emotion's, so negative means an earlier cause; everything beyond -8 or +4 is in the outermost bars.
+    gold, pred: conversations with their pairs, whose emotions are of `labels`. The distance is the cause's position in
+    its conversation minus the emotion's, so negative means an earlier cause; everything beyond -8 or +4 is in the
+    outermost bars.
     """
     low, high = -8, 4
     places = np.arange(low, high + 1)
@@ -183,7 +184,7 @@ def cause_distances(gold: list[Conversation], pred: list[Conversation] | None = 
         groups.append(("predicted", pred, COLOURS["joy"]))
     width = 0.8 / len(groups)
     for index, (name, conversations, colour) in enumerate(groups):
-        counts = Counter(min(max(distance, low), high) for distance in _distances(conversations))
+        counts = Counter(min(max(distance, low), high) for distance in _distances(conversations, labels))
         total = sum(counts.values())
         shares = [counts[place] / max(total, 1) for place in range(low, high + 1)]
         shift = (index - (len(groups) - 1) / 2) * width
@@ -196,12 +197,12 @@ def cause_distances(gold: list[Conversation], pred: list[Conversation] | None = 
     return fig
 
 
-def _distances(conversations: list[Conversation]) -> list[int]:
+def _distances(conversations: list[Conversation], labels: LabelSet) -> list[int]:
     """List cause position minus emotion position of every pair in the conversations. Returns (pairs,)."""
     distances = []
     for conversation in conversations:
         position = positions(conversation)
-        for emotional, _, cause in pairs(conversation):
+        for emotional, _, cause in pairs(conversation, labels):
             if emotional in position and cause in position:
                 distances.append(position[cause] - position[emotional])
     return distances
