@@ -18,7 +18,7 @@ def load_gguf(path, tokens: int = 4096):
 
 
 def gguf_scores(llama, row) -> list[list[float]]:
-    """utils.inference.score_row by llama.cpp: the log-probability of every allowed answer of every question in `row`
+    """utils.engine.inference.score_row by llama.cpp: the log-probability of every allowed answer of every question in `row`
     (a prefix_tree.Row): questions x answers. Depth first, so that only what no path before held is computed."""
     from llama_cpp import llama_get_logits_ith  # pyright: ignore[reportAttributeAccessIssue] (as above)
 
