@@ -19,13 +19,15 @@ from helpers import ROOT, SPECIAL, beginning, copy_code, run_in  # noqa: E402 (t
 
 def pytest_collection_modifyitems(config, items):
     """Soak tests run only where they are asked for, by `-m soak`. Slow ones and they have a longer time limit than
-    pyproject.toml's."""
+    pyproject.toml's. Tests for a GPU are skipped without one."""
     if "soak" not in config.getoption("-m"):
         items[:] = [item for item in items if not item.get_closest_marker("soak")]
     for item in items:
         for marker, seconds in (("soak", 6 * 3600), ("slow", 1800)):
             if item.get_closest_marker(marker) and not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(seconds))
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs an accelerator"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import re
 import sys
 from html import escape
 
-from utils.data.conversations import load_conversations, pairs, validate_conversations
+from utils.data.conversations import Conversation, load_conversations, pairs, validate_conversations
 from utils.data.labels import ECF, LabelSet
 from utils.predict import Predictor
 from utils.system.command import add_adapters, command
@@ -28,12 +28,12 @@ from utils.tasks.emotion import line
 SAMPLE = ROOT / "data" / "sample" / "unlabelled.json"
 
 
-def to_lines(conversation: dict) -> str:
+def to_lines(conversation: Conversation) -> str:
     """A conversation as the page's text: a line an utterance, `Speaker: text`."""
     return "\n".join(line(u) for u in conversation["conversation"])
 
 
-def from_lines(text: str, loaded: dict | None = None) -> dict:
+def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
     """The conversation in the page's text: lines as `to_lines` writes them, or JSON, of which the first conversation is
     taken. Where it has as many lines as the conversation that was `loaded`, what else that one holds stays.
 
@@ -61,7 +61,7 @@ def from_lines(text: str, loaded: dict | None = None) -> dict:
     return validate_conversations([conversation], "the text")[0]
 
 
-def result(predictor, conversation: dict) -> dict:
+def result(predictor, conversation: Conversation) -> dict:
     """What `predictor` (utils.predict.Predictor) makes of one conversation: {"conversation": with labels, "emotions":
     utterances x 7, "causes": {utterance id: {candidate id: P}}}."""
     labelled, emotions, causes = predictor([conversation])

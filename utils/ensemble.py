@@ -23,9 +23,10 @@ same command goes on behind the adapters' last forward pass.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from utils.data.conversations import load_conversations
+from utils.data.conversations import Conversation, load_conversations
 from utils.record.adapter import trained_with
 from utils.record.predictions import lines_of, read_lines, read_predictions, run_folder, write_predictions
 from utils.record.provenance import encoder_record, fingerprints, input_of, record_of
@@ -46,7 +47,7 @@ OLDER = ("benchmarks.ensemble", "benchmarks.encoder", "benchmarks.decided_again"
 
 
 def label(
-    name: str, runs: list[str] = (), encoders: list[str] = (), beside: Path | None = None, split: str = "test",
+    name: str, runs: Sequence[str] = (), encoders: Sequence[str] = (), beside: Path | None = None, split: str = "test",
     root: Path | None = None,
 ) -> Path:  # fmt: skip
     """Labels `split` with the runs and encoders as one system called `name`, as the head of this file says; the folder
@@ -107,27 +108,27 @@ def label(
     return folder
 
 
-def _data_of(folders: dict[str, Path], adapters: dict, encoders: list[str]) -> str:
+def _data_of(folders: dict[str, Path], adapters: dict, encoders: Sequence[str]) -> str:
     """The input folder, as the runs' parameters name it. Raises RunError for a run without an encoder among them."""
     for run in encoders:
         if encoder_record(folders[run]) is None:
             raise RunError(f"{folders[run]}: tells of no encoder: run python -m utils.train encoder {run} first")
     if encoders:
-        return encoder_record(folders[encoders[0]])["parameters"]["data"]
+        return (encoder_record(folders[encoders[0]]) or {})["parameters"]["data"]
     return trained_with(next(iter(adapters["emotion"].values()))).input_dir
 
 
-def _check_input(input_dir: Path, folders: dict[str, Path], encoders: list[str], split: str) -> None:
+def _check_input(input_dir: Path, folders: dict[str, Path], encoders: Sequence[str], split: str) -> None:
     """Raises RunError where the runs were made with different conversations, or with others than are in `input_dir`."""
     given_to, here = input_of(folders, split), [fingerprints(input_dir)]
     if encoders:
-        here += [encoder_record(folders[run])["input"] for run in encoders]
+        here += [(encoder_record(folders[run]) or {})["input"] for run in encoders]
         given_to["train"] = here[1]["train"]  # the trees and the prior are made of it
     if any(found.get(one) != wanted for found in here for one, wanted in given_to.items()):
         raise RunError(f"{input_dir} is not what the runs were made with: make it again with generate_input.py")
 
 
-def _write_member(folder: Path, gold: list[dict], system: System, record: dict):
+def _write_member(folder: Path, gold: list[Conversation], system: System, record: dict):
     """A member's files, unless it has predictions of its own."""
     records = read_json(folder / "config.json")
     if (folder / "predictions.jsonl").is_file() and SECTION not in records:
@@ -139,7 +140,7 @@ def _write_member(folder: Path, gold: list[dict], system: System, record: dict):
     write_json({**records, SECTION: record}, folder / "config.json")
 
 
-def _of_members(gold: list[dict], members: dict, whole: list[dict]) -> dict:
+def _of_members(gold: list[Conversation], members: dict, whole: list[Conversation]) -> dict:
     """What metrics.json adds of an ensemble's members."""
     found = {
         run: {"causes by": asked, **figures(gold, system.conversations, system.conversations)}
@@ -155,7 +156,7 @@ def _of_members(gold: list[dict], members: dict, whole: list[dict]) -> dict:
     }
 
 
-def _of_systems(gold: list[dict], paired: dict[str, list[dict]]) -> dict:
+def _of_systems(gold: list[Conversation], paired: dict[str, list[Conversation]]) -> dict:
     """What metrics.json adds of encoders and of what stands beside them."""
     found = {
         "systems": {name: figures(gold, one, one) for name, one in paired.items()},
@@ -169,7 +170,7 @@ def _of_systems(gold: list[dict], paired: dict[str, list[dict]]) -> dict:
 @command("utils.ensemble")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for runs, encoders or input that cannot be used."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", help="what the system is called")
     parser.add_argument("runs", nargs="*", metavar="run", help="runs in results_train/ with adapters")
     parser.add_argument("--encoders", nargs="+", default=[], metavar="RUN", help="runs in results_train/ with encoders")

@@ -20,7 +20,7 @@ from utils.system.files import read_json
 @command("utils.score")
 def main(argv=None):
     """Prints the scores and returns 0. What cannot be scored ends in a message and status 2 (see `command`)."""
-    parser = argparse.ArgumentParser(prog="python -m utils.score", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m utils.score", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "--subtask",
         type=int,

@@ -31,12 +31,15 @@ import sys
 from pathlib import Path
 
 from utils.config import Config, check_names, load_config, parse_value
+from utils.data.conversations import load_conversations
 from utils.record.provenance import ENCODER, encoder_record, record_of
+from utils.record.run import open_run
 from utils.record.stages import TRAINED_BY, parameter_names
 from utils.system import places
 from utils.system.command import add_parameters, command, positive
 from utils.system.errors import RunError
 from utils.system.files import write_json
+from utils.tasks import cause_structure
 
 
 def train_adapter(name: str, parameters: dict) -> None:
@@ -47,7 +50,6 @@ def train_adapter(name: str, parameters: dict) -> None:
     from utils.models.fits import check_memory
     from utils.models.load import load_model
     from utils.record.fit import fit
-    from utils.record.run import open_run
     from utils.system.hardware import sharded
 
     notebook, everything = TRAINED_BY[name], {**Config().as_dict(), **parameters}
@@ -69,9 +71,8 @@ def train_encoder(
 
     Raises RunError for a folder that holds another run or a finished encoder, and for data without causes.
     """
-    from utils.data.conversations import load_conversations
     from utils.engine import heads
-    from utils.tasks import cause_structure, encoder_input
+    from utils.tasks import encoder_input
 
     root = root or places.find().results
     folder, given = root / "results_train" / name, places.find().find_input(data, root)

@@ -16,7 +16,7 @@ from helpers import labelled_conversation as conversation
 
 from utils.data import conversations, labels, splits
 from utils.system import files
-from utils.system.errors import ConversationError
+from utils.system.errors import ConversationError, FileError
 
 ECF = ROOT.parent / "shared" / "ecf"
 needs_ecf = pytest.mark.skipif(not ECF.is_dir(), reason="ECF is not part of the repository")
@@ -144,13 +144,13 @@ def test_unreadable_files(tmp_path, content, message):
         path.write_bytes(content)
     if content == b"9" * 5000 and not hasattr(sys, "set_int_max_str_digits"):
         pytest.skip("this Python reads numbers of any length")
-    with pytest.raises(ConversationError, match=message) as caught:
+    with pytest.raises(FileError, match=message) as caught:
         files.read_json(path)
     assert str(path) in str(caught.value)
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(ConversationError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         files.read_json(tmp_path)
 
 

@@ -21,7 +21,7 @@ from utils.export import export, main, merge
 from utils.models.adapters import load_adapter, save_adapter
 from utils.models.gguf import CUTS, write_gguf
 from utils.models.load import load_model
-from utils.system.errors import ExportError, RunError
+from utils.system.errors import ExportError, FileError
 from utils.system.files import write_json
 from utils.tasks import cause, emotion
 
@@ -162,10 +162,10 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(adapter, tmp_path, c
     for form, weights, message in (("safetensors", "q8_0", "choose one of"), ("gguf", "q3_k", "choose one of")):
         with pytest.raises(ExportError, match=message):
             export(adapter, tmp_path / "out", form, weights)
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(FileError, match="is there already"):
         export(adapter, tmp_path)
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "no finished adapter here" in capsys.readouterr().err
+    assert "no finished adapter of a run" in capsys.readouterr().err
     monkeypatch.setattr("utils.export.write_gguf", lambda *_: (_ for _ in ()).throw(ExportError("cannot")))
     with pytest.raises(ExportError, match="cannot"):
         export(adapter, tmp_path / "out", "gguf")

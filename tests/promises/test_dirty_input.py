@@ -20,7 +20,7 @@ from utils.config import Config, load_config
 from utils.data.conversations import add_video_names, load_conversations, with_emotions, with_pairs, without_labels
 from utils.data.labels import ECF
 from utils.models import fits
-from utils.system.errors import ConfigError, ConversationError, ModelError
+from utils.system.errors import ConfigError, ConversationError, FileError, ModelError
 from utils.system.files import write_json
 
 LINES = ("Look , the kite !", "Who let it go ?", "I did .")
@@ -37,6 +37,7 @@ GOOD = [
 ]
 SPANS = [{**talk, "emotion-cause_pairs": [["3_anger", "1_the kite"]]} for talk in GOOD]
 RANGES = [{**talk, "emotion-cause_pairs": [["3_anger", "1_2_4"]]} for talk in GOOD]
+LOST = "the words of a gold cause are not in utterance"  # what utils.score says, and counts as the official one does
 SPLITS = {"train": [1], "dev": ["two"], "test": []}
 
 
@@ -47,8 +48,9 @@ def one_line(message):
     assert message and not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", message) and len(message) < 1000
 
 
-def status(command, *arguments):
-    """The exit status of a command, which is 2 with one line and no output, or 0 without complaint."""
+def status(command, *arguments, note=None):
+    """The exit status of a command, which is 2 with one line and no output, or 0 without complaint; where `note` is
+    given, or with one line that says this."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = command([str(argument) for argument in arguments])
@@ -56,7 +58,10 @@ def status(command, *arguments):
         assert code == 2 and out.getvalue() == ""
         one_line(err.getvalue().removesuffix("\n"))
     else:
-        assert err.getvalue() == ""
+        said = err.getvalue()
+        assert said == "" or (note and note in said)
+        if said:
+            one_line(said.removesuffix("\n"))
     return code
 
 
@@ -94,7 +99,7 @@ def check_conversations(content, place):
     for labelled in (True, False):
         try:
             read[labelled] = load_conversations(path, labelled)
-        except ConversationError as error:
+        except (ConversationError, FileError) as error:
             one_line(str(error))
         else:
             assert read[labelled] == strictly(content)
@@ -122,7 +127,7 @@ def check_conversations(content, place):
         (1, path, place / "ranges.json"),
         (1, place / "spans.json", path),
     ):
-        status(score.main, "--subtask", subtask, "--gold", gold, "--pred", pred)
+        status(score.main, "--subtask", subtask, "--gold", gold, "--pred", pred, note=LOST if subtask == 1 else None)
 
 
 def check_splits(content, place):

@@ -142,7 +142,6 @@ def hostile(number):
     return conversation(["well", "no", "right", "no"], emotions), bad
 
 
-
 @pytest.mark.parametrize("number", range(len(TEXTS)))
 def test_hostile_utterances_change_neither_lines_nor_questions(number):
     good, bad = hostile(number)
@@ -160,7 +159,6 @@ def test_hostile_utterances_change_neither_lines_nor_questions(number):
     for task in (Emotion(), Cause()):
         prompts = [[prompt for prompt, _ in task.prompts(c)] for c in (good, bad)]
         assert [len(one.splitlines()) for one in prompts[0]] == [len(one.splitlines()) for one in prompts[1]]
-
 
 
 @pytest.mark.parametrize("recipe", ["one_pass", "published"])

@@ -21,7 +21,7 @@ def test_killed_chains_end_like_an_undisturbed_one(tiny_model_folder, conversati
     parameters = {"model": tiny_model_folder, "token_budget": 1, "emotion_epochs": 6.0, "cause_epochs": 6.0}
     began = time.monotonic()
     undisturbed = repository(tmp_path / "undisturbed", conversations)
-    assert start(undisturbed, parameters).wait() == 0, (undisturbed / "chain.log").read_text()
+    assert start(undisturbed, parameters).wait(timeout=900) == 0, (undisturbed / "chain.log").read_text()
     length = time.monotonic() - began
     wanted = outcome(undisturbed)
     assert len(wanted) > 12 and not any(name.endswith("unfinished.jsonl") for name in wanted)
@@ -36,9 +36,9 @@ def test_killed_chains_end_like_an_undisturbed_one(tiny_model_folder, conversati
                 process.wait(timeout=moment)  # may end before: the machine is quicker than it was
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+                process.wait(timeout=60)
                 moments.append(round(moment, 1))
-        assert start(mine, parameters).wait() == 0, (moments, (mine / "chain.log").read_text()[-3000:])
+        assert start(mine, parameters).wait(timeout=900) == 0, (moments, (mine / "chain.log").read_text()[-3000:])
         found = outcome(mine)
         assert found.keys() == wanted.keys(), moments
         assert [name for name in wanted if found[name] != wanted[name]] == [], moments

@@ -16,7 +16,8 @@ def test_two_processes_write_the_same_bytes(tiny_model_folder, conversations, tm
     found = {}
     for name, seed in (("one", 42), ("two", 42), ("other", 43)):
         mine = repository(tmp_path / name, conversations)
-        assert start(mine, {**parameters, "seed": seed}).wait() == 0, (mine / "chain.log").read_text()[-3000:]
+        process = start(mine, {**parameters, "seed": seed})
+        assert process.wait(timeout=900) == 0, (mine / "chain.log").read_text()[-3000:]
         found[name] = outcome(mine)
     assert found["one"].keys() == found["two"].keys() and len(found["one"]) > 12
     assert [name for name in found["one"] if found["one"][name] != found["two"][name]] == []

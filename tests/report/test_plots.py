@@ -87,7 +87,9 @@ def test_loss_curve_shows_raw_smooth_and_evaluation_losses():
 
 
 def test_smoothing_keeps_a_straight_line():
-    assert plots._smooth(range(40)) == pytest.approx(list(range(40)))
+    straight = [{"step": step, "loss": float(step)} for step in range(40)]
+    _, smooth = plots.loss_curve(straight).axes[0].lines
+    assert list(smooth.get_ydata()) == pytest.approx(list(range(40)))
 
 
 def test_empty_input_gives_empty_charts(tmp_path):
@@ -176,10 +178,20 @@ def test_long_texts_are_cut_after_three_lines():
 
 
 def test_wrapping_keeps_words_and_breaks_only_giants():
-    assert picture._wrap("  one\ntwo ", 500, 10, 3) == ["one two"]
-    assert picture._wrap("", 500, 10, 3) == [""]
-    lines = picture._wrap("w" * 100, 100, 10, 3)
-    assert len(lines) == 3 and all(picture._width(line, 10) <= 100 for line in lines)
+    given = bare()
+    for utterance, text in zip(given["conversation"], ("  one\ntwo ", "", "w" * 110, "w" * 1000)):
+        utterance["text"] = text
+    fig = picture.draw_conversation(given)
+    assert "one two" in texts(fig) and "" in texts(fig)
+    lines = [text for text in texts(fig) if text.startswith("ww")]
+    assert "".join(lines[:-3]) == "w" * 110 and len(lines) > 4, "broken, and nothing is lost"
+    assert lines[-1].endswith("…") and len("".join(lines[-3:])) < 1000, "cut after three lines"
+    renderer = FigureCanvasAgg(fig).get_renderer()
+    box = parts(fig, "utterance")[0].get_window_extent(renderer)
+    for text in fig.axes[0].texts:
+        if text.get_text().startswith("ww"):
+            extent = text.get_window_extent(renderer)
+            assert box.x0 < extent.x0 and extent.x1 < box.x1
 
 
 def test_dollars_are_literal():
@@ -201,7 +213,19 @@ def test_conversation_without_labels(empty, tmp_path):
 
 
 def test_arrows_that_pass_each_other_get_their_own_lanes():
-    links = [(0, 3, "joy"), (1, 2, "joy"), (2, 1, "joy"), (3, 5, "joy"), (4, 4, "joy")]
-    lanes = picture._lanes(links)
-    assert lanes[3] == lanes[4] == 1
-    assert sorted(lanes[1:3]) == [1, 2] and lanes[0] == 3
+    lines = [{"utterance_ID": i, "text": "x", "speaker": "A", "emotion": "joy"} for i in range(1, 7)]
+    written = [["4_joy", "1"], ["3_joy", "2"], ["2_joy", "3"], ["6_joy", "4"], ["5_joy", "5"]]
+    fig = picture.draw_conversation({"conversation": lines, "emotion-cause_pairs": written})
+    boxes = [box.get_bbox() for box in parts(fig, "utterance")]
+
+    def box_at(y):
+        (found,) = [number for number, box in enumerate(boxes, 1) if box.y0 <= y <= box.y1]
+        return found
+
+    reach = {}  # how far each arrow, (cause, emotion), swings out of the boxes
+    for arrow in parts(fig, "cause"):
+        way = arrow._path_original.vertices
+        reach[box_at(way[0][1]), box_at(way[-1][1])] = max(x for x, _ in way) - boxes[0].x1
+    assert len(reach) == 4 and len(parts(fig, "own-cause")) == 1
+    inner, outer = sorted((reach[2, 3], reach[3, 2]))
+    assert reach[4, 6] == pytest.approx(inner) and inner < outer < reach[1, 4]

@@ -536,7 +536,8 @@ def test_the_bootstrap_in_a_fresh_environment_that_has_torch(place, tmp_path, ad
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=300)
     python = tmp_path / "venv/bin/python"
     torch = metadata.version("torch")
-    subprocess.run([python, "-m", "pip", "install", "-q", f"torch=={torch.partition('+')[0]}", "numpy<2.4"], check=True)
+    first = [python, "-m", "pip", "install", "-q", f"torch=={torch.partition('+')[0]}", "numpy<2.4"]
+    subprocess.run(first, check=True, timeout=1800)
     folder = tmp_path / WORKING[place]
     folder.mkdir(parents=True)
     cells = nbformat.read(ROOT / "notebooks" / f"{NOTEBOOKS[0]}.ipynb", as_version=4).cells
@@ -544,7 +545,8 @@ def test_the_bootstrap_in_a_fresh_environment_that_has_torch(place, tmp_path, ad
     until = next(number for number, source in enumerate(sources) if "load_model" in source)
     program = "\n".join([IMITATED.format(disk=str(tmp_path)), *sources[: until + 1]])
     versions = "import torch, numpy; print(torch.__version__, numpy.__version__)"
-    before = subprocess.run([python, "-c", versions], capture_output=True, text=True, check=True).stdout
+    told = {"capture_output": True, "text": True, "check": True, "timeout": 120}
+    before = subprocess.run([python, "-c", versions], **told).stdout
     environment = imitated(place, tmp_path, address)
     done = subprocess.run(
         [python, "-c", program],
@@ -557,5 +559,5 @@ def test_the_bootstrap_in_a_fresh_environment_that_has_torch(place, tmp_path, ad
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Installing transformers" in done.stdout and "134,515,008 parameters" in done.stdout
-    assert subprocess.run([python, "-c", versions], capture_output=True, text=True, check=True).stdout == before
+    assert subprocess.run([python, "-c", versions], **told).stdout == before
     assert (tmp_path / WORKING[place] / "emotion-cause-pairs/input/train/conversations.json").is_file()

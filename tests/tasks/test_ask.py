@@ -75,8 +75,6 @@ def test_generated_texts_become_the_labels_that_they_name(monkeypatch, tiny_mode
     assert [[u["emotion"] for u in c["conversation"]] for c in labelled] == wanted
     assert [[ECF.labels[one.index(1.0)] for one in table] for table in tables] == wanted
     # FIVE's utterances 1, 3 and 4 carry an emotion
-    paired, tables = answered(
-        Cause(), [FIVE, other], 2, "utterance_ids :: [2]", "none", "[4, 1]", "[9]", "[3]", "[]"
-    )
+    paired, tables = answered(Cause(), [FIVE, other], 2, "utterance_ids :: [2]", "none", "[4, 1]", "[9]", "[3]", "[]")
     assert [pairs(c) for c in paired] == [[(1, "joy", 2), (4, "fear", 1), (4, "fear", 4)], [(3, "anger", 3)]]
     assert tables == [{1: {2: 1.0}, 3: {}, 4: {1: 1.0, 4: 1.0}}, {1: {}, 3: {3: 1.0}, 4: {}}]

@@ -183,8 +183,6 @@ def test_a_damaged_file_is_named(sample, tmp_path):
 def test_certain_emotions_are_gold_ones(sample):
     learnt, c = cause_structure.learn(sample[:40]), sample[50]
     scores = [[0.0, odds] for odds in learnt.log_odds(c)]
-    certain = [
-        probabilities([50.0 * (label == u["emotion"]) for label in ECF]) for u in c["conversation"]
-    ]
+    certain = [probabilities([50.0 * (label == u["emotion"]) for label in ECF]) for u in c["conversation"]]
     assert cause.read_candidates(c, scores, 0.3) == cause.read_candidates(c, scores, 0.3, emotions=certain)
     assert pair_scores([c], [cause.read_candidates(c, scores, 0.3)[0]], 2)["weighted_f1"] > 0

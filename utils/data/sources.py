@@ -32,7 +32,7 @@ class Data(NamedTuple):
     file: Path | None = None  # the one file they were read from
 
 
-def read_data(name: str | Path, faults: list | None = None) -> Data:
+def read_data(name: str, faults: list | None = None) -> Data:
     """The labelled conversations that `name`, a path or a hub dataset's id, stands for.
 
     faults: takes those with a fault, here and below (see `validate_conversations`).
@@ -171,12 +171,12 @@ def write_splits(
     Raises ConversationError for input that cannot be used, and OSError where nothing can be written.
     """
     faults = [] if skip_invalid else None
-    data = read_data(data, faults)
-    parts = split(data, skipped=[key for key, _ in faults or []], **how)
-    left_out = len(data.conversations) - sum(map(len, parts.values()))
-    unlabelled = read_unlabelled(data, unlabelled, faults)
-    if unlabelled is not None:
-        parts["unlabelled"] = unlabelled
+    read = read_data(str(data), faults)
+    parts = split(read, skipped=[key for key, _ in faults or []], **how)
+    left_out = len(read.conversations) - sum(map(len, parts.values()))
+    unlabelled_ones = read_unlabelled(read, unlabelled, faults)
+    if unlabelled_ones is not None:
+        parts["unlabelled"] = unlabelled_ones
     write_texts(
         {
             Path(out) / name / "conversations.json": to_json(add_video_names(conversations))

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.data.conversations import NUMBER, Conversation, is_id, pairs
+from utils.data.conversations import Conversation, pairs
 from utils.data.labels import ECF, LabelSet
+from utils.data.validation import NUMBER, is_id
 from utils.system.errors import ConversationError, shown
 
 SPLITS = ("train", "val", "test")
@@ -29,7 +30,7 @@ def _by_id(conversations: Iterable[Conversation]) -> list[Conversation]:
 
 
 def split_conversations(
-    conversations: Iterable[Conversation], fractions: Sequence[float], seed: int
+    conversations: Sequence[Conversation], fractions: Sequence[float], seed: int
 ) -> dict[str, list[Conversation]]:
     """{"train": [...], "val": [...], "test": [...]}: whole conversations, dealt by `seed`.
 

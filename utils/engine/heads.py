@@ -12,7 +12,7 @@ examples and sizes of conversations; there a part is an utterance, and the heads
 
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -117,7 +117,7 @@ class Encoder(nn.Module):
         if emotions is None:
             return {"emotion_scores": emotion_scores, "cause_scores": cause_scores}
         loss = cross_entropy(emotion_scores, emotions)
-        if len(causes):
+        if causes is not None and len(causes):
             loss = loss + binary_cross_entropy_with_logits(cause_scores, causes)
         return {"loss": loss, "emotion_scores": emotion_scores, "cause_scores": cause_scores}
 
@@ -160,14 +160,15 @@ def train(encoder: Encoder, tokenizer, examples: list[dict], folder: Path, seed:
         use_cpu=not torch.accelerator.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    trainer = Trainer(encoder, settings, collate, examples, optimizers=(optimizer, None))
+    rows: Any = examples  # a list is all that the trainer needs of a data set
+    trainer = Trainer(encoder, settings, collate, rows, optimizers=(optimizer, None))
     trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
     if encoder.one_way:
         encoder.base = encoder.base.merge_and_unload()
     tokenizer.save_pretrained(folder)
     encoder.base.config.save_pretrained(folder)
     save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / WEIGHTS)
-    shutil.rmtree(settings.output_dir)
+    shutil.rmtree(folder / "checkpoints")
 
 
 def load(folder: Path, sizes: Sizes):

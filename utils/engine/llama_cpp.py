@@ -11,7 +11,7 @@ from utils.system.errors import ExportError
 def load_gguf(path, tokens: int = 4096):
     """llama.cpp's model in the file `path`, for sequences of up to `tokens`. Raises ExportError without its package."""
     try:
-        from llama_cpp import Llama
+        from llama_cpp import Llama  # pyright: ignore[reportAttributeAccessIssue] (it takes this file for it)
     except ImportError as error:
         raise ExportError("llama.cpp is missing: pip install llama-cpp-python (it is compiled for minutes)") from error
     return Llama(str(path), n_ctx=tokens, n_batch=512, verbose=False)
@@ -20,10 +20,10 @@ def load_gguf(path, tokens: int = 4096):
 def gguf_scores(llama, row) -> list[list[float]]:
     """utils.inference.score_row by llama.cpp: the log-probability of every allowed answer of every question in `row`
     (a prefix_tree.Row): questions x answers. Depth first, so that only what no path before held is computed."""
-    from llama_cpp import llama_get_logits_ith
+    from llama_cpp import llama_get_logits_ith  # pyright: ignore[reportAttributeAccessIssue] (as above)
 
     targets = sorted({target for question in row.answers for answer in question for target in answer})
-    logp, before, logits = {}, [], None
+    logp, before, logits = {}, [], np.empty(0)
     llama.reset()
     for target, (seen, token) in zip(targets, paths(row, targets)):
         if seen != before:

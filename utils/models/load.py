@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from sysconfig import get_path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -176,7 +177,7 @@ def load_model(
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
         # GPUs have fast fused kernels.
         options["attn_implementation"] = attention_of(config, "plain" if place.type == "cpu" else "sdpa")
-        both: tuple = AutoModelForCausalLM.from_pretrained(source(model), output_loading_info=True, **options)
+        both: Any = AutoModelForCausalLM.from_pretrained(source(model), output_loading_info=True, **options)
         loaded, found = both
         if missing := sorted(found["missing_keys"]):  # they would be random numbers
             raise ModelError(

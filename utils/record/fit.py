@@ -26,7 +26,7 @@ from utils.tasks import cause_structure, emotion
 from utils.tasks.task import Task
 
 
-def examples(task: Task, conversations: list[Conversation], tokenizer, config: Config) -> list:
+def examples(task: Task, conversations: Sequence[Conversation], tokenizer, config: Config) -> list:
     """What `train` takes: packed rows, or in the published recipe (prompt, completion) pairs. The conversations must
     carry gold labels."""
     if config.recipe == "published":
@@ -40,7 +40,7 @@ def example_text(task: Task, conversations: list[Conversation], config: Config) 
     item = next((c for c in conversations if task.prompts(c)), conversations[0])
     prompts = task.prompts(item)
     if config.recipe == "published" and prompts:
-        return "".join(prompts[0])
+        return "".join(part or "" for part in prompts[0])
     return render(task.tree(item, train=True))
 
 
@@ -51,7 +51,7 @@ def tree_lengths(task: Task, conversations: list[Conversation], tokenizer, confi
     return [len(row) for row in training_rows(task, conversations, tokenizer, config)]
 
 
-def training_rows(task: Task, conversations: list[Conversation], tokenizer, config: Config) -> list[Row]:
+def training_rows(task: Task, conversations: Sequence[Conversation], tokenizer, config: Config) -> list[Row]:
     """The row of each conversation, gold answers as targets. Raises TrainingError for one that is too long."""
     trees = [task.tree(c, train=True) for c in conversations]
     return encode_trees(trees, names_of(conversations), tokenizer, config.max_row_tokens, train=True)

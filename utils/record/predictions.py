@@ -4,7 +4,8 @@ import json
 import os.path
 from pathlib import Path
 
-from utils.data.conversations import is_id, load_conversations, pairs, same_id, with_emotions, with_pairs
+from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
+from utils.data.validation import is_id, same_id
 from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints, read_records
 from utils.system import places
@@ -12,7 +13,7 @@ from utils.system.errors import FileError, RunError, shown
 from utils.system.files import read_json_lines, write_text
 
 
-def lines_of(conversations: list[dict], emotion_probabilities: list, cause_probabilities: list) -> list[dict]:
+def lines_of(conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list) -> list[dict]:
     """The lines of predictions.jsonl: one for each conversation, without text.
 
     conversations           with `emotion` and `emotion-cause_pairs`
@@ -31,7 +32,9 @@ def lines_of(conversations: list[dict], emotion_probabilities: list, cause_proba
     ]
 
 
-def write_predictions(folder: Path, conversations: list[dict], emotion_probabilities: list, cause_probabilities: list):
+def write_predictions(
+    folder: Path, conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list
+):
     """Writes folder/predictions.jsonl; the arguments are those of `lines_of`."""
     lines = lines_of(conversations, emotion_probabilities, cause_probabilities)
     write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), folder / "predictions.jsonl")
@@ -54,13 +57,13 @@ def run_folder(run: str, root: Path | None = None) -> Path:
     raise RunError(f"{folders[0]}: no such run{places.find().or_bring}")
 
 
-def read_lines(path: Path, conversations: list[dict]) -> list[dict]:
+def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
     """The lines of the file `path`, or of `path`/predictions.jsonl, in the order of these conversations.
 
     Raises FileError for what is no JSON, RunError for a line without an id, for two of one conversation, and where one
     is missing.
     """
-    path, lines = _file(path), {}
+    path, lines = predictions_file(path), {}
     for where, line in read_json_lines(path):
         key = line.get("conversation_ID")
         if not is_id(key):
@@ -76,7 +79,7 @@ def read_lines(path: Path, conversations: list[dict]) -> list[dict]:
         raise _unreadable(path, "these are no conversations") from error
 
 
-def read_predictions(path: Path, conversations: list[dict]) -> list[dict]:
+def read_predictions(path: Path, conversations: list[Conversation]) -> list[Conversation]:
     """`conversations` with the emotions and pairs of the file `path`, or of `path`/predictions.jsonl.
 
     Raises FileError or RunError where the two do not belong together.
@@ -85,9 +88,9 @@ def read_predictions(path: Path, conversations: list[dict]) -> list[dict]:
     try:
         return [_labelled(c, line) for c, line in zip(conversations, lines, strict=True)]
     except KeyError as error:
-        raise _unreadable(_file(path), f"a line has no {error}: write the file again") from error
+        raise _unreadable(predictions_file(path), f"a line has no {error}: write the file again") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _unreadable(_file(path), error) from error
+        raise _unreadable(predictions_file(path), error) from error
 
 
 def _labelled(conversation, line):
@@ -104,7 +107,8 @@ def _labelled(conversation, line):
     return labelled
 
 
-def _file(path) -> Path:
+def predictions_file(path) -> Path:
+    """The file `path`, or `path`/predictions.jsonl where that is a folder."""
     return Path(path) / "predictions.jsonl" if os.path.isdir(path) else Path(path)  # without an error of its own
 
 
@@ -147,7 +151,7 @@ def input_of_scores(folder: Path, root: Path | None = None) -> tuple[Path, str, 
     return find_input(input_dir, root or places.find().results, inputs), split, record
 
 
-def gold_of(folder: Path, root: Path | None = None) -> list[dict]:
+def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
     """The labelled conversations that a run or system in results_train was scored on; `root`: see open_run.
 
     Raises RunError for a folder without scores, and where the input is missing, empty or not the run's.

@@ -308,7 +308,7 @@ class Run:
         metrics[section] = values
         write_json(metrics, path)
 
-    def score_pairs(self, gold: list[dict], systems: dict[str, tuple[str, list[dict]]]):
+    def score_pairs(self, gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]):
         """Write the section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024
         Task 3, Subtask 2) and the scores of each emotion's pairs. Without `gold` nothing is written.
 
@@ -333,7 +333,7 @@ class Run:
         write_json(conversations, folder / f"{name}.json")
         write_json(probabilities, folder / f"{name}_probabilities.json")
 
-    def save_pairs(self, folder: Path, conversations: list[dict], emotions: list, causes: list):
+    def save_pairs(self, folder: Path, conversations: list[Conversation], emotions: list, causes: list):
         """Notebook 4's output: the conversations with their pairs (Subtask_2_pred.json), and beside them a line a
         conversation with labels and probabilities, without text (predictions.jsonl).
 

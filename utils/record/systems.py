@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from utils.config import Config
+from utils.data.conversations import Conversation
 from utils.record.adapter import trained_with
 from utils.system.errors import ModelError, RunError
 from utils.tasks import cause_structure, emotion
@@ -18,7 +19,7 @@ from utils.tasks.emotion import Emotion
 class System(NamedTuple):
     """Conversations with emotions and pairs, and for each its tables of probabilities (utils.tasks.ask.predict)."""
 
-    conversations: list[dict]
+    conversations: list[Conversation]
     emotions: list
     causes: list
 
@@ -64,7 +65,7 @@ def scored(adapters: list[Path], trees: list, names: list[str], journal) -> list
     return found
 
 
-def by_adapters(adapters: dict[str, dict[str, Path]], given: list[dict], journal, alone: bool) -> tuple:
+def by_adapters(adapters: dict[str, dict[str, Path]], given: list[Conversation], journal, alone: bool) -> tuple:
     """(the ensemble, {run: (that run as a system, whose cause adapter it uses)}, the emotion task).
 
     adapters  as `adapters_of` returns them; the first emotion adapter's prior and the first cause adapter's threshold
@@ -73,7 +74,7 @@ def by_adapters(adapters: dict[str, dict[str, Path]], given: list[dict], journal
     """
     first = {task: next(iter(found.values())) for task, found in adapters.items()}
     task = trained_with(first["emotion"]).task("emotion").trained(first["emotion"])
-    causes = trained_with(first["cause"]).task("cause")
+    causes: Any = trained_with(first["cause"]).task("cause")
     scores = {}
 
     def score_all(trees, names, progress):
@@ -103,8 +104,8 @@ def by_adapters(adapters: dict[str, dict[str, Path]], given: list[dict], journal
 
 def by_encoders(
     folders: list[Path],
-    given: list[dict],
-    taught: list[dict],
+    given: list[Conversation],
+    taught: list[Conversation],
     lines: list[dict] | None = None,
     prior: list[float] | None = None,
     alone: bool = True,
@@ -124,7 +125,8 @@ def by_encoders(
     encoders = [heads.load(folder, encoder_input.sizes()) for folder in folders]
     counted, trees = emotion.counts(taught), cause_structure.learn(taught)
     own = emotion.prior_scores(counted, Config.logit_adjustment)
-    task, causes, systems = Emotion(prior=own), Config().task("cause"), {}
+    causes: Any = Config().task("cause")
+    task, systems = Emotion(prior=own), {}
 
     def every_score(conversations, head):
         """For each conversation the scores of every encoder: encoders x what `heads.scores` returns."""
@@ -146,6 +148,8 @@ def by_encoders(
     if alone or lines is None:
         systems["encoder"] = decided(tables, trees)
     if lines is not None:
+        if trees is None:
+            raise RunError("the train split has no causes, or nothing else: boosted trees cannot learn from it")
         before = [unadjusted(one["emotion_probabilities"], prior or own) for one in lines]
         recorded = Recorded({one["conversation_ID"]: one["cause_probabilities"] for one in lines}, trees)
         systems["both"] = decided(mixed(tables, before), recorded)

@@ -8,10 +8,11 @@ No text is in the tables. notebooks/error_analysis.ipynb draws them.
 """
 
 import math
+from typing import Any
 
 import pandas as pd
 
-from utils.data.conversations import pairs, with_pairs
+from utils.data.conversations import Conversation, pairs, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.report.metrics import pair_scores
 from utils.tasks.cause import with_gold_causes
@@ -19,7 +20,7 @@ from utils.tasks.cause import with_gold_causes
 FATES = ("found", "emotion taken for neutral", "emotion taken for another", "cause not named")
 
 
-def utterance_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
+def utterance_table(gold: list[Conversation], predicted: list[Conversation]) -> pd.DataFrame:
     """One row an utterance: gold and predicted emotion, and what may explain an error.
 
     gold, predicted: the same conversations in the same order, with `emotion`. Columns: conversation_ID, position (from
@@ -47,7 +48,7 @@ def utterance_table(gold: list[dict], predicted: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def pair_table(gold: list[dict], predicted: list[dict], labels: LabelSet = ECF) -> pd.DataFrame:
+def pair_table(gold: list[Conversation], predicted: list[Conversation], labels: LabelSet = ECF) -> pd.DataFrame:
     """One row a gold pair: whether it was found, and if not, what lost it.
 
     gold, predicted: the same conversations in the same order, with `emotion` and `emotion-cause_pairs`. Columns:
@@ -81,7 +82,8 @@ def pair_table(gold: list[dict], predicted: list[dict], labels: LabelSet = ECF) 
 def fates(pairs: pd.DataFrame, by: str, shares: bool = False) -> pd.DataFrame:
     """How many gold pairs had each fate: a row a value of the column `by` of `pair_table`, in order, a column a fate.
     With `shares` as shares of their row, and the row's number of pairs in a last column."""
-    counts = pairs.groupby([by, "fate"]).size().unstack(fill_value=0).reindex(columns=FATES, fill_value=0)
+    counts: Any = pairs.groupby([by, "fate"]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=FATES, fill_value=0)
     if not shares:
         return counts
     total = counts.sum(axis=1)
@@ -91,7 +93,8 @@ def fates(pairs: pd.DataFrame, by: str, shares: bool = False) -> pd.DataFrame:
 def confused(utterances: pd.DataFrame) -> pd.DataFrame:
     """The wrong emotions of `utterance_table`, a row a (gold, predicted) pair of emotions, the most frequent first.
     Columns: emotion, predicted, utterances, and their share of the gold emotion's utterances."""
-    wrong = utterances[~utterances.right].groupby(["emotion", "predicted"]).size().rename("utterances").reset_index()
+    counts: Any = utterances[~utterances.right].groupby(["emotion", "predicted"]).size()
+    wrong = counts.rename("utterances").reset_index()
     wrong["share of gold"] = wrong.utterances / wrong.emotion.map(utterances.emotion.value_counts())
     return wrong.sort_values("utterances", ascending=False, kind="stable")
 
@@ -99,10 +102,11 @@ def confused(utterances: pd.DataFrame) -> pd.DataFrame:
 def binned(values: pd.Series, ends: list[int]) -> pd.Series:
     """Whole numbers in named groups: "up to 2", "3 to 5", ..., "over 20" for the ends [2, ..., 20]."""
     middle = [str(b) if a + 1 == b else f"{a + 1} to {b}" for a, b in zip(ends, ends[1:])]
-    return pd.cut(values, [-math.inf, *ends, math.inf], labels=[f"up to {ends[0]}", *middle, f"over {ends[-1]}"])
+    names = [f"up to {ends[0]}", *middle, f"over {ends[-1]}"]
+    return pd.Series(pd.cut(values, [-math.inf, *ends, math.inf], labels=names))
 
 
-def ceilings(gold: list[dict], predicted: list[dict], labels: LabelSet = ECF) -> pd.DataFrame:
+def ceilings(gold: list[Conversation], predicted: list[Conversation], labels: LabelSet = ECF) -> pd.DataFrame:
     """Official weighted F1 of the pairs as they are, and if one kind of error were fixed: what is worth work.
 
     Rows: "as predicted"; "neutral never taken for an emotion" (pairs of truly neutral utterances taken out); "emotions
@@ -140,7 +144,7 @@ def _name(truth, guess, labels):
     return guess if labels.neutral in (truth, guess) else truth
 
 
-def _named(conversation, truth, labels):
+def _named(conversation: Conversation, truth: dict, labels: LabelSet) -> Conversation:
     return {
         **conversation,
         "conversation": [

@@ -9,7 +9,7 @@ from utils.report.metrics import pair_counts, weighted_f1
 DRAWS = 20000  # 1,000 leave the third digit of an interval to chance
 
 
-def compared(gold: list[dict], systems: list[tuple]) -> dict:
+def compared(gold: list, systems: list[tuple]) -> dict:
     """{"difference", "interval_95", "share_above_zero", "draws"} of the official weighted F1 of pairs.
 
     gold     conversations with their pairs

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from utils.data.conversations import PAIRS, is_id
 from utils.data.labels import ECF, LabelSet
+from utils.data.validation import PAIRS, is_id
 from utils.system.errors import ScoringError, shown
 
 # The published evaluation adds this to every denominator, so its figures stay just below 1.
@@ -80,7 +80,8 @@ def per_emotion_pair_scores(gold, pred, labels: LabelSet = ECF):
     Raises ScoringError as `pair_scores` does.
     """
     counts = _pair_counts(*_aligned_pairs(gold, pred, 2, labels), labels)
-    return _per_emotion(labels.emotional, *_precision_recall_f1(counts), counts[2])
+    precision, recall, f1 = _precision_recall_f1(counts)
+    return _per_emotion(labels.emotional, precision, recall, f1, counts[2])
 
 
 def pair_counts(gold, pred, labels: LabelSet = ECF):

@@ -8,7 +8,8 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatc
 from matplotlib.path import Path as Curve
 from matplotlib.textpath import text_to_path
 
-from utils.data.conversations import pairs
+from utils.data.conversations import Conversation, Utterance, pairs
+from utils.data.labels import ECF, LabelSet
 from utils.report.plots import COLOURS, FAINT, INK, empty_figure, positions
 
 # ---- A conversation. All sizes below are in points (1/72 inch), y grows downwards. ----
@@ -26,17 +27,19 @@ LANES_WIDTH = 130  # the most room for all arrows
 PORT = 10  # distance of two arrows' ends at the same box
 
 
-def draw_conversation(conversation: dict, title: str | None = None, probabilities=None) -> Figure:
+def draw_conversation(
+    conversation: Conversation, title: str | None = None, probabilities=None, labels: LabelSet = ECF
+) -> Figure:
     """Draw the utterances as boxes from top to bottom, and an arrow from each cause to the emotion it led to.
 
-    conversation: dict with "conversation" (dicts with "text", and if known "speaker" and "emotion") and, if
+    conversation: a dictionary with "conversation" (dicts with "text", and if known "speaker" and "emotion") and, if
     known, "emotion-cause_pairs". Colours stand for emotions. An utterance that is its own cause has a ring.
-    probabilities: (utterances,) of each utterance's emotion, to stand beside it.
+    probabilities: (utterances,) of each utterance's emotion, to stand beside it. labels: the label set of the pairs.
     """
     utterances = conversation["conversation"]
     position = positions(conversation)
     links = []  # (cause position, emotion position, emotion)
-    for emotional, emotion, cause in pairs(conversation) if conversation.get("emotion-cause_pairs") else []:
+    for emotional, emotion, cause in pairs(conversation, labels) if conversation.get("emotion-cause_pairs") else []:
         if emotional in position and cause in position:
             links.append((position[cause], position[emotional], emotion))
 
@@ -166,11 +169,18 @@ def _tint(colour: str, share: float) -> tuple[float, ...]:
 
 
 def _draw_utterance(
-    ax, utterance: dict, lines: list[str], top: float, height: float, right: float, tag: str | None, tag_width: float
+    ax,
+    utterance: Utterance,
+    lines: list[str],
+    top: float,
+    height: float,
+    right: float,
+    tag: str | None,
+    tag_width: float,
 ):
     """Draw one box with its text and its tag, the emotion, and the speaker left of it."""
     emotion = utterance.get("emotion")
-    colour = COLOURS.get(emotion, COLOURS["neutral"])
+    colour = COLOURS.get(emotion or "neutral", COLOURS["neutral"])
     middle = top + height / 2
     box = FancyBboxPatch(
         (BOX_LEFT, top), right - BOX_LEFT, height, boxstyle="round,pad=0,rounding_size=8", gid="utterance",

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from utils.data.conversations import pairs
+from utils.data.conversations import Conversation, pairs
 from utils.data.labels import ECF, LabelSet
 from utils.system.files import write_texts
 
@@ -169,11 +169,12 @@ def stacked(table, title: str, xlabel: str, ylabel: str) -> Figure:
     return fig
 
 
-def cause_distances(gold: list[dict], pred: list[dict] | None = None) -> Figure:
+def cause_distances(gold: list[Conversation], pred: list[Conversation] | None = None, labels: LabelSet = ECF) -> Figure:
     """Draw how far causes lie from their emotions, as shares of all pairs.
 
-    gold, pred: conversations with their pairs. The distance is the cause's position in its conversation minus
-    the emotion's, so negative means an earlier cause; everything beyond -8 or +4 is in the outermost bars.
+    gold, pred: conversations with their pairs, whose emotions are of `labels`. The distance is the cause's position in
+    its conversation minus the emotion's, so negative means an earlier cause; everything beyond -8 or +4 is in the
+    outermost bars.
     """
     low, high = -8, 4
     places = np.arange(low, high + 1)
@@ -183,7 +184,7 @@ def cause_distances(gold: list[dict], pred: list[dict] | None = None) -> Figure:
         groups.append(("predicted", pred, COLOURS["joy"]))
     width = 0.8 / len(groups)
     for index, (name, conversations, colour) in enumerate(groups):
-        counts = Counter(min(max(distance, low), high) for distance in _distances(conversations))
+        counts = Counter(min(max(distance, low), high) for distance in _distances(conversations, labels))
         total = sum(counts.values())
         shares = [counts[place] / max(total, 1) for place in range(low, high + 1)]
         shift = (index - (len(groups) - 1) / 2) * width
@@ -196,17 +197,17 @@ def cause_distances(gold: list[dict], pred: list[dict] | None = None) -> Figure:
     return fig
 
 
-def _distances(conversations: list[dict]) -> list[int]:
+def _distances(conversations: list[Conversation], labels: LabelSet) -> list[int]:
     """List cause position minus emotion position of every pair in the conversations. Returns (pairs,)."""
     distances = []
     for conversation in conversations:
         position = positions(conversation)
-        for emotional, _, cause in pairs(conversation):
+        for emotional, _, cause in pairs(conversation, labels):
             if emotional in position and cause in position:
                 distances.append(position[cause] - position[emotional])
     return distances
 
 
-def positions(conversation: dict) -> dict[int, int]:
+def positions(conversation: Conversation) -> dict[int, int]:
     """Map utterance ids to their indices in the conversation."""
     return {int(utterance["utterance_ID"]): i for i, utterance in enumerate(conversation["conversation"])}

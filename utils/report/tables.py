@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
+from utils.data.conversations import Conversation
 from utils.data.labels import ECF
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.system.files import read_json
@@ -12,7 +13,7 @@ from utils.tasks.baselines import rule
 # ---- figures -------------------------------------------------------------------------------------------------
 
 
-def system_scores(gold: list[dict], predicted: list[dict]) -> dict:
+def system_scores(gold: list[Conversation], predicted: list[Conversation]) -> dict:
     """What metrics.json holds of a system: its emotions, its pairs, and the rule's pairs on its emotions and on gold
     ones. `predicted` carries emotions and pairs."""
     systems = {
@@ -33,7 +34,7 @@ def system_scores(gold: list[dict], predicted: list[dict]) -> dict:
     }
 
 
-def figures(gold: list[dict], labelled: list[dict], paired: list[dict]) -> dict:
+def figures(gold: list[Conversation], labelled: list[Conversation], paired: list[Conversation]) -> dict:
     """Scores of emotions and of pairs, and of the rule's pairs on the same emotions, each as {name: number}."""
     emotions = emotion_scores(gold, labelled)
     return {

@@ -85,7 +85,7 @@ def read_candidates(
     return with_pairs(conversation, triples), table
 
 
-def with_gold_causes(labelled: dict, gold: dict, labels: LabelSet = ECF) -> dict:
+def with_gold_causes(labelled: Conversation, gold: Conversation, labels: LabelSet = ECF) -> Conversation:
     """A conversation with predicted emotions and the gold causes of the same utterances: what cause training reads
     with cause_emotions="predicted". An utterance whose emotion is predicted, but neutral in gold, has no cause."""
     causes = causes_of(gold, labels)

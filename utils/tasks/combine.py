@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
 from utils.tasks.candidates import asked
 from utils.tasks.cause_structure import Structure
@@ -35,7 +36,7 @@ def mixed(tables: list[np.ndarray], others: list[np.ndarray], share: float = SHA
     return [(1 - share) * other + share * one for one, other in zip(tables, others, strict=True)]
 
 
-def mean_log_odds(grown: list[Structure], conversation: dict) -> list[float] | None:
+def mean_log_odds(grown: list[Structure], conversation: Conversation) -> list[float] | None:
     """The mean of the runs' log-odds (Structure.log_odds); None without any."""
     return [statistics.mean(one) for one in zip(*(s.log_odds(conversation) for s in grown))] if grown else None
 
@@ -45,9 +46,9 @@ class MeanStructure(NamedTuple):
 
     grown: list[Structure]
 
-    def log_odds(self, conversation: dict) -> list[float]:
+    def log_odds(self, conversation: Conversation) -> list[float]:
         """`mean_log_odds` of the trees."""
-        return mean_log_odds(self.grown, conversation)
+        return mean_log_odds(self.grown, conversation) or []
 
 
 # ---- recorded answers ------------------------------------------------------------------------------------------
@@ -65,7 +66,9 @@ def unadjusted(table: list[list[float]], prior: list[float]) -> np.ndarray:
     return weights / weights.sum(1, keepdims=True)
 
 
-def recorded_log_odds(conversation: dict, recorded: dict, others: list[float], labels: LabelSet = ECF) -> list[float]:
+def recorded_log_odds(
+    conversation: Conversation, recorded: dict, others: list[float], labels: LabelSet = ECF
+) -> list[float]:
     """For each question of `candidates.asked` the log-odds of the recorded answer; where there is none, because the
     utterance was neutral then, those of `others`.
 
@@ -86,7 +89,7 @@ class Recorded(NamedTuple):
     answers: dict
     trees: Structure
 
-    def log_odds(self, conversation: dict) -> list[float]:
+    def log_odds(self, conversation: Conversation) -> list[float]:
         """`recorded_log_odds` of the conversation."""
         recorded = self.answers[conversation["conversation_ID"]]
         return recorded_log_odds(conversation, recorded, self.trees.log_odds(conversation), self.trees.labels)

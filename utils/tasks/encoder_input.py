@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.data.conversations import causes_of
+from utils.data.conversations import Conversation, causes_of
 from utils.data.labels import ECF, LabelSet
 from utils.engine.heads import Sizes, one_way
 from utils.tasks import cause_structure, emotion
@@ -16,7 +16,7 @@ def sizes(labels: LabelSet = ECF) -> Sizes:
     return Sizes(len(labels), len(cause_structure.feature_names(labels)), WINDOW)
 
 
-def example(tokenizer, conversation: dict, gold: bool = False, labels: LabelSet = ECF) -> dict:
+def example(tokenizer, conversation: Conversation, gold: bool = False, labels: LabelSet = ECF) -> dict:
     """One conversation as numbers.
 
     rows      lists of token ids: the conversation's lines, in several rows where it is long; a row then begins with

@@ -1,0 +1,236 @@
+"""Is this a conversation? Checks of what a file holds, with one message that says where the fault is and how to fix it.
+
+validate_conversations(data, "my.json", labelled=True)
+"""
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any, Final
+
+from utils.data.labels import ECF, LabelSet
+from utils.system.errors import ConversationError, shown
+
+PAIRS: Final = "emotion-cause_pairs"
+# Nine digits are plenty, and keep int() away from strings of thousands of them.
+NUMBER = r"[1-9][0-9]{0,8}"
+
+
+def fault(where: str, field: str, problem: str, mend: str) -> ConversationError:
+    """The error for a `field` of the file, conversation or utterance that `where` names."""
+    return ConversationError(f"{where}, field {field!r}: {problem}. {mend}.")
+
+
+def validate_conversations(
+    data: Any,
+    source: str | Path = "conversations",
+    labelled: bool | None = None,
+    allow_empty: bool = False,
+    faults: list[tuple[str | None, str]] | None = None,
+    labels: LabelSet = ECF,
+) -> list:
+    """`data`, once it is known to be a list of sound conversations.
+
+    source: what messages call the data, usually its file.
+    labelled: True requires emotions and pairs; False and None do not. Labels that are there are always
+        checked, and a conversation has an emotion on all of its utterances or on none. Emotions without pairs
+        (what notebook 2 writes) are sound unless `labelled` is True.
+    allow_empty: whether the list may be empty, as a split may be.
+    faults: a list that gets (conversation_ID or None, message) of every conversation that is not sound, which is
+        then left out; one sound conversation must be left.
+    labels: the label set that emotions and pairs must be of.
+
+    Raises ConversationError, for the first fault found.
+    """
+    if not isinstance(data, list):
+        raise ConversationError(
+            f"{source}: holds {_kind(data)} where a list of conversations belongs. "
+            'Wrap it as [{"conversation_ID": ..., "conversation": [...]}, ...].'
+        )
+    if not data and not allow_empty:
+        raise ConversationError(f"{source}: holds no conversation. Give at least one.")
+    sound = {}
+    for position, conversation in enumerate(data, 1):
+        where = f"{source}, conversation at position {position}"
+        key = None
+        try:
+            key = _checked_id(conversation, where)
+            if same_id(key) in sound:
+                other = str(sound[same_id(key)]["conversation_ID"])
+                problem = f"{key} is there twice" if key == other else f"{key!r} and {other!r} are one id"
+                raise fault(where, "conversation_ID", problem, "Give each conversation its own")
+            _check_conversation(conversation, f"{source}, conversation {key}", labelled, labels)
+        except ConversationError as error:
+            if faults is None:
+                raise
+            faults.append((key, str(error)))
+        else:
+            sound[same_id(key)] = conversation
+    if faults and data and not sound:
+        first = faults[-len(data)][1]
+        raise ConversationError(f"{source}: none of {len(data):,} conversations is sound. The first: {first}")
+    return list(sound.values())
+
+
+def _kind(value):
+    """What JSON calls a value, for messages."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+def is_id(value: object) -> bool:
+    """Whether a value may be a conversation's id: a whole number, or a string that is not blank.
+
+    Ids stand in messages and in names of videos, so they have 100 characters at most, none of them a control.
+    """
+    if isinstance(value, str):
+        return bool(value.strip()) and len(value) <= 100 and not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**99
+
+
+def same_id(value: int | str) -> str:
+    """An id as ids are compared: without white space around it and without zeros in front of a number."""
+    text = str(value).strip()
+    return text.lstrip("0") or "0" if re.fullmatch("[0-9]+", text) else text
+
+
+def _is_blank(text):
+    """Whether nothing in `text` can be seen: white space, controls and characters without a width."""
+    return not any(unicodedata.category(character)[0] not in "CZ" for character in text)
+
+
+def _checked_id(conversation, where):
+    if not isinstance(conversation, dict):
+        raise ConversationError(
+            f"{where}: is {_kind(conversation)}, not an object. "
+            'Write {"conversation_ID": ..., "conversation": [...]}.'
+        )
+    mend = "Give the conversation a number or a name"
+    if "conversation_ID" not in conversation:
+        raise fault(where, "conversation_ID", "it is missing", mend)
+    value = conversation["conversation_ID"]
+    if not is_id(value):
+        raise fault(where, "conversation_ID", f"{shown(value)} is no number and no name", mend)
+    return str(value)
+
+
+def _check_conversation(conversation, where, labelled, labels):
+    utterances = conversation.get("conversation")
+    if not isinstance(utterances, list):
+        problem = f"it is {_kind(utterances)}" if "conversation" in conversation else "it is missing"
+        raise fault(where, "conversation", problem, "Write the list of the conversation's utterances")
+    if not utterances:
+        raise fault(where, "conversation", "it has no utterance", "Add some or leave the conversation out")
+    emotions = {}
+    for position, utterance in enumerate(utterances, 1):
+        number = _check_utterance(utterance, f"{where}, utterance at position {position}")
+        if number in emotions:
+            raise fault(
+                f"{where}, utterance {number}",
+                "utterance_ID",
+                f"{number} is there twice",
+                "Number the utterances 1, 2, 3, ...",
+            )
+        emotions[number] = _check_words_and_emotion(utterance, f"{where}, utterance {number}", labels)
+
+    bare = [number for number, emotion in emotions.items() if emotion is None]
+    if bare and (labelled or len(bare) < len(emotions)):
+        why = "labels are needed here" if labelled else "other utterances of the conversation have one"
+        raise fault(
+            f"{where}, utterance {bare[0]}",
+            "emotion",
+            f"it is missing, and {why}",
+            f"Label every utterance with one of {labels}" + ("" if labelled else ", or none of them"),
+        )
+    if PAIRS in conversation:
+        _check_pairs(conversation[PAIRS], emotions, where, labels)
+    elif labelled:
+        raise fault(
+            where,
+            PAIRS,
+            "it is missing, and labels are needed here",
+            'Write pairs such as ["3_surprise", "1"], or [] where there are none',
+        )
+
+
+def _check_utterance(utterance, where):
+    """The utterance's number, once it is known to be one."""
+    if not isinstance(utterance, dict):
+        raise ConversationError(
+            f"{where}: is {_kind(utterance)}, not an object. "
+            'Write {"utterance_ID": 1, "text": "...", "speaker": "..."}.'
+        )
+    mend = "Number the utterances 1, 2, 3, ..., because pairs point to these numbers"
+    if "utterance_ID" not in utterance:
+        raise fault(where, "utterance_ID", "it is missing", mend)
+    number = utterance["utterance_ID"]
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number < 10**9:
+        raise fault(where, "utterance_ID", f"{shown(number)} is not a positive whole number of up to 9 digits", mend)
+    return number
+
+
+def _check_words_and_emotion(utterance, where, labels):
+    """The utterance's emotion, or None where it has none."""
+    mends = {"text": "Write what is said, or leave the utterance out", "speaker": "Write who speaks"}
+    for field, mend in mends.items():
+        if field not in utterance:
+            raise fault(where, field, "it is missing", mend)
+        if not isinstance(utterance[field], str):
+            raise fault(where, field, f"it is {_kind(utterance[field])}, not a string", mend)
+        if _is_blank(utterance[field]):
+            raise fault(where, field, "it is empty", mend)
+    if "emotion" not in utterance:
+        return None
+    if utterance["emotion"] not in labels:
+        raise fault(
+            where,
+            "emotion",
+            f"{shown(utterance['emotion'])} is not an emotion of this task",
+            f"Write one of {labels}, or leave the field out of unlabelled data",
+        )
+    return utterance["emotion"]
+
+
+def _check_pairs(written, emotions, where, labels):
+    """Checks the pairs of a conversation whose utterances have `emotions` ({number: emotion or None})."""
+    if not isinstance(written, list):
+        raise fault(where, PAIRS, f"it is {_kind(written)}, not a list", 'Write [["3_surprise", "1"], ...]')
+    for pair in written:
+        number, emotion, cause = parse_pair(pair, where, labels)
+        for end in (number, cause):
+            if end not in emotions:
+                raise fault(
+                    where,
+                    PAIRS,
+                    f"the pair {pair} points to utterance {end}, which is not there",
+                    "Point to utterance_IDs of this conversation",
+                )
+        there = f"{where}, utterance {number}"
+        if emotion == labels.neutral:
+            raise fault(
+                there,
+                PAIRS,
+                f"the pair {pair} gives a neutral utterance a cause",
+                "Remove the pair, or correct the emotion",
+            )
+        # A pair written twice is no fault. Without emotions there is nothing to disagree with.
+        if emotions[number] not in (None, emotion):
+            problem = f"the pair {pair} disagrees with the utterance's emotion, {emotions[number]}"
+            raise fault(there, PAIRS, problem, "Correct one of the two")
+
+
+def parse_pair(pair, where, labels):
+    """(emotion utterance, emotion, cause utterance) of a pair in the official form, ["3_surprise", "1"]."""
+    whole = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(end, str) for end in pair)
+    if whole and re.match(f"{NUMBER}_", pair[1]):
+        problem = f"the cause {shown(pair[1])} is a span of text, so this is a Subtask 1 file"
+        raise fault(where, PAIRS, problem, "Pass the Subtask 2 file, whose causes are utterances")
+    ends = whole and re.fullmatch(f"({NUMBER})_({'|'.join(map(re.escape, labels))})", pair[0])
+    if not ends or not re.fullmatch(NUMBER, pair[1]):
+        raise fault(
+            where,
+            PAIRS,
+            f"{shown(pair)} is not an utterance with its emotion and a cause",
+            f'Write pairs such as ["3_surprise", "1"], with one of {labels}',
+        )
+    return int(ends[1]), ends[2], int(pair[1])
