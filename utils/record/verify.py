@@ -1,8 +1,8 @@
 """Are the scores in metrics.json those of the predictions, and the predictions those of their probabilities?
 
-    found = verify("results_train/smollm2-135m-ecf")
-    found.figures["emotions / fine-tuned / accuracy"]       # (in metrics.json, computed again)
-    found.not_compared                                       # {row: how many figures}, whose predictions are not kept
+found = verify("results_train/smollm2-135m-ecf")
+found.figures["emotions / fine-tuned / accuracy"]       # (in metrics.json, computed again)
+found.not_compared                                       # {row: how many figures}, whose predictions are not kept
 """
 
 import json
