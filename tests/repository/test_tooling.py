@@ -26,7 +26,7 @@ TARGETS = "run test check bench soak test-latest lint types format docs lab setu
 def make(*arguments):
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
-    done = subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     return done.stdout
 
 
@@ -75,7 +75,9 @@ def test_pre_commit_lets_the_adapters_that_ship_through_and_no_other_large_file(
     repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     hook = next(h for one in repos for h in one["hooks"] if h["id"] == "check-added-large-files")
     limit = int(hook["args"][0].split("=")[1]) * 1024
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split("\n")
     large = [file for file in files if file and (ROOT / file).is_file() and (ROOT / file).stat().st_size > limit]
     assert large and all(re.search(hook["exclude"], file) for file in large)
 
