@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from utils.data.conversations import Conversation, load_conversations, without_labels
+from utils.data.conversations import Conversation, file_in, load_conversations, without_labels
 from utils.data.labels import LabelSet
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
@@ -163,7 +163,7 @@ def main(argv=None) -> int:
     from utils.engine.processes import processes
 
     number, parts = arguments.part
-    check_output(arguments.out, arguments.conversations)
+    check_output(arguments.out, file_in(arguments.conversations))
     conversations = load_conversations(arguments.conversations)
     suffix = f".part-{number}-of-{parts}" if parts > 1 else ""
     journal = Journal(f"{arguments.out}{suffix}.unfinished.jsonl")

@@ -20,7 +20,7 @@ import sys
 from functools import partial
 from typing import Any
 
-from utils.data.conversations import load_conversations, without_labels
+from utils.data.conversations import file_in, load_conversations, without_labels
 from utils.engine.prefix_tree import paths
 from utils.engine.rows import encode_trees
 from utils.record.adapter import find_adapters, trained_with
@@ -132,7 +132,7 @@ def main(argv=None) -> int:
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
     add_adapters(parser)
     arguments = parser.parse_args(argv)
-    check_output(arguments.out, arguments.conversations)
+    check_output(arguments.out, file_in(arguments.conversations))
     conversations = load_conversations(arguments.conversations)
     adapters = [arguments.emotion_adapter, arguments.cause_adapter]
     if None in adapters:

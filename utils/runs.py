@@ -19,7 +19,7 @@ from utils.report.bootstrap import compared
 from utils.report.metrics import pair_scores
 from utils.system.command import command
 from utils.system.errors import RunError, shown
-from utils.system.files import write_json
+from utils.system.files import check_output, write_json
 from utils.tasks.baselines import rule
 
 
@@ -64,6 +64,8 @@ def _verify(arguments) -> int:
 
 
 def _compare(arguments) -> int:
+    if arguments.out:
+        check_output(arguments.out)
     found = compare(arguments.one, arguments.other)
     scores, (low, high) = found["weighted_f1"], found["interval_95"]
     print(f"{found['system']}: {scores[0]:.4f}")

@@ -218,7 +218,7 @@ def test_hub_splits_that_overlap(hub, capsys):
     write_utterance_folder(hub)
     write_json(talks(2, 4), hub / "utterance" / "dev.json")
     assert run("--data", "NUSTM/ECF") == 2
-    assert "2 is there twice" in capsys.readouterr().err and not Path("input").exists()
+    assert "conversation 2, field 'conversation_ID': train.json has a conversation of this id too" in capsys.readouterr().err and not Path("input").exists()
 
 
 def test_hub_without_conversations(hub, capsys):
@@ -270,4 +270,4 @@ def test_copies_across_splits_are_told(tmp_path, capsys):
     ]
     assert generate_input.main(arguments) == 0
     said = capsys.readouterr().out
-    assert "1 of 1 test conversations stand word for word in train" in said and "1 val" not in said
+    assert "1 of 1 test conversations are in train too" in said and "1 val" not in said

@@ -52,13 +52,17 @@ def load_conversations(
 
     Raises ConversationError where no file is obvious, and for what `validate_conversations` refuses.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = _only_file(path)
+    path = file_in(path)
     return validate_conversations(read_json(path), path, labelled, allow_empty, faults, labels)
 
 
-def _only_file(folder):
+def file_in(path: str | Path) -> Path:
+    """The file that `load_conversations` reads: `path`, or the obvious one where it is a folder.
+
+    Raises ConversationError where none is obvious."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return folder
     names = sorted(file.name for file in folder.glob("*.json") if not file.name.startswith("."))
     if "conversations.json" in names:
         return folder / "conversations.json"
