@@ -17,10 +17,11 @@ from pathlib import Path
 
 from utils.data.conversations import Conversation, load_conversations, without_labels
 from utils.data.labels import LabelSet
+from utils.data.validation import validate_conversations
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import ConversationError, FileError
-from utils.system.files import check_output, read_json, to_json, write_json
+from utils.system.files import check_output, read_json, read_object, to_json, write_json
 from utils.tasks import cause_structure
 
 
@@ -110,7 +111,7 @@ def job_of(conversations: list[Conversation], adapters) -> str:
     for adapter in adapters:
         digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
         digest.update(repr(trained_with(adapter)).encode())
-        seen = read_json(Path(adapter) / "training.json").get("emotions")
+        seen = read_object(Path(adapter) / "training.json").get("emotions")
         digest.update(repr((seen, cause_structure.load(adapter))).encode())
     return digest.hexdigest()
 
@@ -136,7 +137,9 @@ def write_part(paired: list[Conversation], out, number: int, parts: int, job: st
                 f"{file} is a part of other conversations or by other adapters than "
                 f"{files[number - 1]}: remove it, and label that part again"
             )
-    shares = [share["conversations"] for share in shares]
+    shares = [
+        validate_conversations(share.get("conversations"), file, allow_empty=True) for file, share in zip(files, shares)
+    ]
     whole = [share[place] for place in range(len(shares[0])) for share in shares if place < len(share)]
     write_json(whole, out)
     for file in files:

@@ -1,8 +1,8 @@
 """Are the scores in metrics.json those of the predictions, and the predictions those of their probabilities?
 
-    found = verify("results_train/smollm2-135m-ecf")
-    found.figures["emotions / fine-tuned / accuracy"]       # (in metrics.json, computed again)
-    found.not_compared                                       # {row: how many figures}, whose predictions are not kept
+found = verify("results_train/smollm2-135m-ecf")
+found.figures["emotions / fine-tuned / accuracy"]       # (in metrics.json, computed again)
+found.not_compared                                       # {row: how many figures}, whose predictions are not kept
 """
 
 import json
@@ -15,8 +15,14 @@ from utils.data.conversations import Conversation, load_conversations, pairs
 from utils.data.labels import ECF
 from utils.data.validation import same_id
 from utils.record.predictions import (
-    gold_of, input_of_scores, predictions_file, read_lines, read_predictions, run_folder, scored_on,
-)  # fmt: skip
+    gold_of,
+    input_of_scores,
+    predictions_file,
+    read_lines,
+    read_predictions,
+    run_folder,
+    scored_on,
+)
 from utils.record.provenance import ENCODER, fingerprints, read_records
 from utils.report.bootstrap import compared
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores

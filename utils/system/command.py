@@ -9,7 +9,7 @@ import functools
 import re
 import sys
 
-from utils.system.errors import UserError
+from utils.system.errors import UserError, without_credentials
 
 
 def command(name: str):
@@ -28,7 +28,7 @@ def command(name: str):
             try:
                 return main(argv)
             except (UserError, OSError) as error:
-                print(f"{name}: {error}", file=sys.stderr)
+                print(without_credentials(f"{name}: {error}"), file=sys.stderr)
                 return 2
             except KeyboardInterrupt:
                 print(f"\n{name}: interrupted. Every file is whole; the same command goes on.", file=sys.stderr)
