@@ -97,8 +97,8 @@ def _finding(model: str):
                 "(environment variable CUDA_VISIBLE_DEVICES set to nothing)"
             ) from error
         raise ModelError(
-            f"model {without_credentials(model)!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder that holds "
-            "config.json, or a hub id"
+            f"model {without_credentials(model)!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder "
+            "that holds config.json, or a hub id"
         ) from error
 
 
