@@ -5,14 +5,15 @@
     python generate_input.py --data NUSTM/ECF                               # from the Hugging Face hub
 
 It writes input/{train,val,test}/conversations.json and, for inference, input/unlabelled/conversations.json.
-All files are written or none, so bad input leaves an earlier `input/` as it was.
+Bad input or a full disk leaves an earlier `input/` as it was. Interrupted while it replaces the files, `input/` is
+marked (.incomplete), and refused until the same command has run again.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from utils.data.sources import UNLABELLED_NAMES, repeated, write_splits
+from utils.data.sources import UNLABELLED_NAMES, overlap, write_splits
 from utils.data.splits import count_table
 from utils.system.command import command
 
@@ -76,11 +77,8 @@ def main(argv=None):
     print(f"written to {arguments.out}/{{{','.join(parts)}}}/conversations.json")
     if left_out:
         print(f"left out: {left_out:,} conversations that are in no split")
-    for name, count in repeated(parts).items():
-        print(
-            f"note: {count:,} of {len(parts[name]):,} {name} conversations stand word for word in train, so scores "
-            "on them flatter: leave the copies out"
-        )
+    if note := overlap(parts):
+        print(note)
     for message in skipped:
         print(f"skipped: {message}", file=sys.stderr)
     if skipped:

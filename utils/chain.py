@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from utils.config import Config, check_names, load_config, parse_value
+from utils.record.lock import check_free, hold, release
 from utils.record.stages import NOTEBOOKS, parameter_names
 from utils.report.tables import results_table
 from utils.system import places
@@ -65,13 +66,20 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
 def run_chain(parameters: dict, source="parameters") -> Path:
     """Run the four notebooks with `parameters`; returns the folder of the run in results_train.
 
-    Raises ConfigError for a name that no notebook knows, ChainError at the first notebook that fails.
+    Raises ConfigError for a name that no notebook knows, RunError where another chain or notebook works in the run,
+    ChainError at the first notebook that fails.
     """
     check_names(parameters, source)
     folder = places.find().results / "results_train" / Config.of(parameters).run_name
-    for notebook in NOTEBOOKS:
-        print(f"\n== {notebook}", flush=True)
-        run_notebook(notebook, parameters, folder / "notebooks")
+    check_free(folder)
+    hold(folder / "notebooks")  # each kernel holds the run itself, and gives it back
+    try:
+        for notebook in NOTEBOOKS:
+            print(f"\n== {notebook}", flush=True)
+            check_free(folder)
+            run_notebook(notebook, parameters, folder / "notebooks")
+    finally:
+        release(folder / "notebooks")
     return folder
 
 

@@ -19,7 +19,7 @@ from html import escape
 from utils.data.conversations import Conversation, load_conversations, pairs, validate_conversations
 from utils.data.labels import ECF, LabelSet
 from utils.predict import Predictor
-from utils.system.command import add_adapters, command
+from utils.system.command import add_adapters, command, positive
 from utils.system.errors import ConversationError, UserError
 from utils.system.files import parse_json, to_json
 from utils.system.places import ROOT
@@ -41,7 +41,8 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
     """
     if re.search(r"[\ud800-\udfff]", text):
         raise ConversationError("the text holds half a character (a lone surrogate). Write the whole one, or remove it")
-    if text.lstrip()[:1] in ("[", "{"):
+    first = text.strip().partition("\n")[0].strip()
+    if re.match(r'[\[{]\s*(["\[{\]}]|$)', text.strip()) and not (loaded and first == line(loaded["conversation"][0])):
         data = parse_json(text, "the text")
         return validate_conversations(data if isinstance(data, list) else [data], "the text")[0]
     lines = {number: one.strip() for number, one in enumerate(text.splitlines(), 1) if one.strip()}
@@ -152,6 +153,13 @@ CSS = """
 """
 
 
+def port(text: str) -> int:
+    """A number from 1 to 65535. Raises argparse.ArgumentTypeError for other text."""
+    if positive(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r}; it must be a whole number from 1 to 65535")
+    return int(text)
+
+
 def build(predictor):
     """The page, a gradio.Blocks, around a utils.predict.Predictor."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -211,7 +219,7 @@ def main(argv=None) -> int:
     """Exit status 0 when the page is closed with Ctrl-C, or 2 with one message for what cannot be used."""
     parser = argparse.ArgumentParser(description="A page that labels conversations with emotions and their causes.")
     add_adapters(parser)
-    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--port", type=port, default=7860, help="default: %(default)s")
     arguments = parser.parse_args(argv)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:

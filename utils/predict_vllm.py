@@ -11,7 +11,7 @@ are asked for by their ids. Both adapters lie on one base model. Ray Data is the
     texts.map_batches(Labeller, fn_constructor_args=(EMOTION_DIR, CAUSE_DIR), num_gpus=1, concurrency=8, batch_size=512)
 
 Written against vLLM 0.33 and Ray Data, and not run with either: that needs a GPU. Run was all but the engine, with
-transformers in its place (tests/test_predict_vllm.py).
+transformers in its place (tests/doors/test_predict_vllm.py).
 """
 
 import argparse

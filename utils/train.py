@@ -33,6 +33,7 @@ from pathlib import Path
 from utils.config import Config, check_names, load_config, parse_value
 from utils.data.conversations import load_conversations
 from utils.engine.rows import longest_row
+from utils.record.inputs import tell_overlap
 from utils.record.provenance import ENCODER, encoder_record, record_of
 from utils.record.run import open_run
 from utils.record.stages import TRAINED_BY, parameter_names
@@ -80,6 +81,7 @@ def train_encoder(
     root = root or places.find().results
     folder, given = root / "results_train" / name, places.find().find_input(data, root)
     conversations = load_conversations(given / "train", labelled=True)
+    tell_overlap(given)
     if cause_structure.learn(conversations) is None:
         raise RunError(f"{given / 'train'}: no causes to learn from")
     record = record_of({"model": Path(model).name, "data": data, "seed": seed, "epochs": epochs}, given)

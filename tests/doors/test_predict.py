@@ -18,7 +18,7 @@ from utils.models.adapters import add_lora, save_adapter
 from utils.models.load import load_model
 from utils.predict import part_of, write_part
 from utils.system import files
-from utils.system.errors import ConversationError
+from utils.system.errors import ConversationError, FileError
 from utils.system.files import read_json, write_json
 
 
@@ -55,7 +55,7 @@ def test_two_parts_that_end_at_once(tmp_path, monkeypatch):
     assert read(out) == [{"conversation_ID": 1}, {"conversation_ID": 2}] and list(tmp_path.iterdir()) == [out]
     write_json([], tmp_path / "pred.json.part-1-of-2.json")
     (tmp_path / "pred.json.part-1-of-2.json").write_text("[")
-    with pytest.raises(ConversationError, match="part-1-of-2"):  # a damaged part is no whole
+    with pytest.raises(FileError, match="part-1-of-2"):  # a damaged part is no whole
         write_part([], out, 2, 2, "job")
 
 

@@ -167,14 +167,14 @@ def test_of_an_attached_file_only_results_are_taken_and_a_damaged_one_is_named(t
         place.bring_results()
 
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("results_train/b/adapter.bin", b"weights" * 100)
+        file.writestr("results_train/b/adapter.safetensors", b"weights" * 100)
     sound = archive.read_bytes()
     archive.write_bytes(sound.replace(b"weights", b"wei_hts", 1))
     with pytest.raises(PlaceError, match="odd-results.zip is damaged"):
         place.bring_results()
     archive.write_bytes(sound)
     place.bring_results()
-    assert (place.results / "results_train/b/adapter.bin").read_bytes() == b"weights" * 100
+    assert (place.results / "results_train/b/adapter.safetensors").read_bytes() == b"weights" * 100
 
 
 def test_a_copy_that_was_interrupted_is_made_again(tmp_path, monkeypatch):

@@ -11,13 +11,12 @@ from utils.data.conversations import (
     Conversation,
     add_video_names,
     load_conversations,
-    validate_conversations,
     without_labels,
 )
 from utils.data.splits import split_by_file, split_conversations
 from utils.system import places
 from utils.system.errors import ConversationError
-from utils.system.files import read_json, to_json, write_texts
+from utils.system.files import check_output, read_json, to_json, write_set
 
 FRACTIONS = (0.8, 0.1, 0.1)
 UNLABELLED_NAMES = ("unlabelled.json", "Subtask_2_test.json")
@@ -81,20 +80,39 @@ def read_dataset(folder: Path, faults: list | None = None) -> Data:
     if whole:
         return Data(load_conversations(whole[0], labelled=True, faults=faults), whole[0].parent, file=whole[0])
     for below in sorted(path for path in folder.rglob("utterance") if path.is_dir()):
-        conversations, splits = [], {}
+        conversations, splits, found = [], {}, {}
         for name in ("train", "dev", "val", "test"):
             for file in sorted(below.glob(f"*{name}*.json")):
-                part = load_conversations(file, labelled=True, faults=faults)
+                part = _new(load_conversations(file, labelled=True, faults=faults), file, found, faults)
                 splits.setdefault(name, []).extend(conversation["conversation_ID"] for conversation in part)
                 conversations += part
         if "train" in splits:
-            return Data(validate_conversations(conversations, below, labelled=True), below, splits)
+            return Data(conversations, below, splits)
     if any(folder.glob("*.json")):
         return Data(load_conversations(folder, labelled=True, faults=faults), folder)
     raise ConversationError(
         f"{folder}: found neither Subtask_2_train.json nor an utterance folder with "
         "train.json, dev.json and test.json. Name the file that holds the conversations."
     )
+
+
+def _new(part: list[Conversation], file: Path, found: dict[str, Path], faults: list | None) -> list[Conversation]:
+    """Those of `part`, a file's conversations, whose ids are not in `found`, {id: the file that has it}, yet."""
+    new = []
+    for conversation in part:
+        key = str(conversation["conversation_ID"])
+        if key in found:
+            message = (
+                f"{file}, conversation {key}, field 'conversation_ID': {found[key].name} has a conversation of this id "
+                "too. Give each conversation its own."
+            )
+            if faults is None:
+                raise ConversationError(message)
+            faults.append((key, message))
+        else:
+            found[key] = file
+            new.append(conversation)
+    return new
 
 
 def beside(name: str | Path, folder: Path) -> Path:
@@ -145,20 +163,37 @@ def read_unlabelled(
 
 
 def repeated(parts: dict[str, list[Conversation]]) -> dict[str, int]:
-    """For val and test, how many of their conversations stand word for word in train: {name: count}, without zeros."""
+    """For val and test, how many of their conversations are in train too, by their id or word for word: {name: count},
+    without zeros."""
 
     def words(conversation):
         return tuple((u["speaker"], u["text"]) for u in conversation["conversation"])
 
-    known = {words(c) for c in parts["train"]}
-    counts = {name: sum(words(c) in known for c in parts[name]) for name in ("val", "test")}
+    train = parts.get("train", [])
+    ids, known = {str(c["conversation_ID"]) for c in train}, {words(c) for c in train}
+    counts = {
+        name: sum(str(c["conversation_ID"]) in ids or words(c) in known for c in parts.get(name, []))
+        for name in ("val", "test")
+    }
     return {name: count for name, count in counts.items() if count}
+
+
+def overlap(parts: dict[str, list[Conversation]]) -> str:
+    """What `repeated` found, in one line for a person to read; "" where it found nothing."""
+    counts = [f"{count:,} of {len(parts[name]):,} {name} conversations" for name, count in repeated(parts).items()]
+    if not counts:
+        return ""
+    return (
+        f"note: {' and '.join(counts)} are in train too, by their id or word for word, so scores on them flatter: leave "
+        "them out"
+    )
 
 
 def write_splits(
     data: str | Path, out: str | Path, unlabelled: str | Path | None = None, skip_invalid: bool = False, **how
 ) -> tuple[dict[str, list[Conversation]], int, list[str]]:
-    """Reads, checks and splits everything, and only then writes `out`/{train,val,test,unlabelled}/conversations.json.
+    """Reads, checks and splits everything, and only then writes `out`/{train,val,test,unlabelled}/conversations.json,
+    as one set of files (`write_set`).
 
     data          a file, a folder or a hub dataset (see `read_data`)
     unlabelled    a file of conversations for inference; default: one of UNLABELLED_NAMES beside the data
@@ -168,7 +203,8 @@ def write_splits(
     Returns ({name: conversations} as written, how many sound labelled conversations are in no split, messages of
     the conversations that were skipped).
 
-    Raises ConversationError for input that cannot be used, and OSError where nothing can be written.
+    Raises ConversationError for input that cannot be used, FileError where a file would replace one that is read, and
+    OSError where one cannot be written.
     """
     faults = [] if skip_invalid else None
     read = read_data(str(data), faults)
@@ -177,10 +213,12 @@ def write_splits(
     unlabelled_ones = read_unlabelled(read, unlabelled, faults)
     if unlabelled_ones is not None:
         parts["unlabelled"] = unlabelled_ones
-    write_texts(
-        {
-            Path(out) / name / "conversations.json": to_json(add_video_names(conversations))
-            for name, conversations in parts.items()
-        }
-    )
+    texts = {
+        f"{name}/conversations.json": to_json(add_video_names(conversations)) for name, conversations in parts.items()
+    }
+    inputs = [read.file] if read.file else sorted(read.folder.glob("*.json"))
+    inputs += [beside(unlabelled, read.folder)] if unlabelled else []
+    for name in texts:
+        check_output(Path(out) / name, *inputs)
+    write_set(out, texts)
     return parts, left_out, [message for _, message in faults or []]

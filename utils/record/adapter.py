@@ -64,7 +64,9 @@ def trained_with(adapter, max_row_tokens: int | None = None) -> Config:
         records = read_records(run.parent)  # its inference may have used another logit_adjustment and cause_threshold
         for notebook in INFERENCE:
             parameters = parameters | records.get(notebook, {}).get("parameters", {})
-        config = Config.of({"quantization": "none", **parameters})  # records from before the parameter lack it
+        config = Config.of(parameters)
+        if config.quantization == "auto":  # a run records what it was; records from before the parameter mean none
+            config = replace(config, quantization="none")
         return config if max_row_tokens is None else replace(config, max_row_tokens=max_row_tokens)
     except (AttributeError, ConfigError, KeyError, TypeError) as error:
         raise ModelError(

@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 
 from utils.config import Config
-from utils.data.sources import write_splits
+from utils.data.conversations import load_conversations
+from utils.data.sources import overlap, write_splits
 from utils.data.splits import count_table
 from utils.record.provenance import fingerprints
 from utils.system import places
@@ -31,3 +32,10 @@ def find_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
             print(count_table(parts))
             print(f"the sample, written to {folder}/{{{','.join(parts)}}}/conversations.json")
     return folder
+
+
+def tell_overlap(folder: Path) -> None:
+    """Prints a line where conversations of a run's input that are held out are in train too."""
+    paths = {name: folder / name / "conversations.json" for name in ("train", "val", "test")}
+    if note := overlap({name: load_conversations(p, allow_empty=True) for name, p in paths.items() if p.is_file()}):
+        print(note)

@@ -8,6 +8,7 @@ from utils.data.conversations import Conversation, load_conversations, pairs, wi
 from utils.data.validation import is_id, same_id
 from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints, read_records
+from utils.record.stages import LABELLED_BY
 from utils.system import places
 from utils.system.errors import FileError, RunError, shown
 from utils.system.files import read_json_lines, write_text
@@ -130,9 +131,9 @@ def scored_on(folder: Path) -> dict:
         )
     records = read_records(folder)
     for name, record in reversed(records.items()):
-        if name == "4_cause_inference" or "split" in record["parameters"]:
+        if name == LABELLED_BY["cause"] or "split" in record["parameters"]:
             return record
-    raise RunError(f"{folder} has no causes yet: run 4_cause_inference first")
+    raise RunError(f"{folder} has no causes yet: run {LABELLED_BY['cause']} first")
 
 
 def input_of_scores(folder: Path, root: Path | None = None) -> tuple[Path, str, dict]:
@@ -146,7 +147,7 @@ def input_of_scores(folder: Path, root: Path | None = None) -> tuple[Path, str, 
     if not isinstance(split, str) or not isinstance(input_dir, str) or not isinstance(inputs, dict):
         raise FileError(
             f"{folder}/config.json: damaged: input_dir, split and input do not name the conversations that were "
-            "scored. Restore the file, or run 4_cause_inference again"
+            "scored. Restore the file, or run the last notebook again"
         )
     return find_input(input_dir, root or places.find().results, inputs), split, record
 

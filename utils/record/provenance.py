@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 from utils.system.errors import FileError, RunError, shown
-from utils.system.files import read_object
+from utils.system.files import check_set, read_object
 from utils.system.places import ROOT
 
 # What no result depends on. Everything else in the tree counts, files that git does not track yet too.
@@ -49,7 +49,10 @@ def weights_of(adapter: Path) -> str:
 
 
 def fingerprints(input_dir: Path) -> dict[str, str]:
-    """The beginning of the SHA-256 of each split's file: a run is a run on these data."""
+    """The beginning of the SHA-256 of each split's file: a run is a run on these data.
+
+    Raises FileError for a folder of which some files may be of another split (utils.system.files.write_set)."""
+    check_set(input_dir)
     files = sorted(input_dir.glob("*/conversations.json"))
     return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 

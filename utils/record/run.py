@@ -7,24 +7,22 @@ results_train/<run_name>/ holds the adapters and inference on labelled conversat
 results_test/<run_name>/ inference on unlabelled ones. Nothing is written outside the two.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations
 from utils.record.adapter import other_adapter
 from utils.record.card import write_cards
-from utils.record.inputs import find_input
+from utils.record.inputs import find_input, tell_overlap
+from utils.record.lock import opened, release
 from utils.record.predictions import write_predictions
 from utils.record.provenance import fingerprints, read_records, revision, versions, weights_of
 from utils.record.stages import FIRST, INFERENCE, LABELLED_BY
-from utils.report.metrics import pair_scores, per_emotion_pair_scores
+from utils.report.tables import scores_of_pairs
 from utils.system import places
 from utils.system.errors import RunError
 from utils.system.files import intact, read_json, read_object, write_json
@@ -44,6 +42,7 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
     records = read_records(root / "results_train" / config.run_name)
     find_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
     run = Run(config, notebook, [name for name in config.as_dict() if name in values], root)
+    tell_overlap(run.input_dir)
     return run.config, run
 
 
@@ -54,28 +53,6 @@ def _quantization_here(config: Config) -> str:
     from utils.models.fits import choose_quantization  # here, so that a run without a card opens without loading torch
 
     return choose_quantization(config)
-
-
-_held = {}  # this process's locks: a notebook may open its run again
-
-
-def _hold(folder: Path):
-    """Keep other processes out of a run folder as long as this one lives. Raises RunError where one is in. Processes
-    that were started together are held by the first of them."""
-    if os.environ.get("RANK", "0") != "0":
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = _held.setdefault(folder, FileLock(folder / ".lock"))
-    try:
-        if not lock.is_locked:
-            lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunError(
-            f"another process works in {folder}: let it end (a notebook that was stopped keeps it until its "
-            "kernel is shut down), or choose another run_name"
-        ) from error
-    except (OSError, NotImplementedError):  # a disk that knows no locks, such as a mounted drive
-        pass
 
 
 # Its default was another before: what the records of runs mean that lack the parameter.
@@ -103,6 +80,10 @@ class Run:
         self.test_dir = self.root / "results_test" / config.run_name
         self.input_dir = places.find().find_input(config.input_dir, self.root)
         self._adapter_used = None
+        with opened(self.train_dir):  # first: what is checked must not change before it is written
+            self._open(config, names)
+
+    def _open(self, config, names):
         if config.quantization == "auto":
             config = replace(config, quantization=self._recorded_quantization() or _quantization_here(config))
         self.config = config
@@ -111,11 +92,10 @@ class Run:
         record |= {"revision": revision(), "versions": versions()}
         for path in self._records():
             self._check(path, record)
-        _hold(self.train_dir)
         for path in self._records():
             before = read_records(path.parent)
-            made_by = before.get(notebook, {}).get("adapter")  # whose outputs are there, until `finish`
-            write_json({**before, notebook: record | ({"adapter": made_by} if made_by else {})}, path)
+            made_by = before.get(self.notebook, {}).get("adapter")  # whose outputs are there, until `finish`
+            write_json({**before, self.notebook: record | ({"adapter": made_by} if made_by else {})}, path)
 
     def _check(self, path, record):
         here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict() | BEFORE
@@ -298,8 +278,7 @@ class Run:
         try:  # to where the run was opened, also where a Drive was mounted since
             replace(places.find(), results=self.root).hand_over(self.train_dir, self.test_dir)
         finally:
-            if lock := _held.pop(self.train_dir, None):
-                lock.release()
+            release(self.train_dir)
 
     def add_metrics(self, section: str, values: dict):
         """Set one section of the run's metrics.json, leaving the others as they are."""
@@ -309,22 +288,10 @@ class Run:
         write_json(metrics, path)
 
     def score_pairs(self, gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]):
-        """Write the section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024
-        Task 3, Subtask 2) and the scores of each emotion's pairs. Without `gold` nothing is written.
-
-        gold     the labelled conversations
-        systems  {name: (whose emotions: a system of the section "emotions", or "gold"; `gold` with its pairs)}
-        """
+        """Write the section "pairs" of metrics.json (`scores_of_pairs`, which says what `systems` is). Without `gold`
+        nothing is written."""
         if gold:
-            scores = {
-                name: {
-                    "emotions": emotions,
-                    "scores": pair_scores(gold, pairs, 2),
-                    "per_emotion": per_emotion_pair_scores(gold, pairs),
-                }
-                for name, (emotions, pairs) in systems.items()
-            }
-            self.add_metrics("pairs", scores)
+            self.add_metrics("pairs", scores_of_pairs(gold, systems))
 
     def save_emotions(
         self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"

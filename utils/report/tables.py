@@ -21,16 +21,22 @@ def system_scores(gold: list[Conversation], predicted: list[Conversation]) -> di
         "**fine-tuned emotions and causes**": ("fine-tuned", predicted),
         "gold emotions + rule": ("gold", [rule(c) for c in gold]),
     }
+    return {"emotions": {"fine-tuned": emotion_scores(gold, predicted)}, "pairs": scores_of_pairs(gold, systems)}
+
+
+def scores_of_pairs(gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]) -> dict:
+    """The section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024 Task 3,
+    Subtask 2) and those of each emotion's pairs.
+
+    systems  {name: (whose emotions: a system of the section "emotions", or "gold"; `gold` with the system's pairs)}
+    """
     return {
-        "emotions": {"fine-tuned": emotion_scores(gold, predicted)},
-        "pairs": {
-            name: {
-                "emotions": emotions,
-                "scores": pair_scores(gold, labelled, 2),
-                "per_emotion": per_emotion_pair_scores(gold, labelled),
-            }
-            for name, (emotions, labelled) in systems.items()
-        },
+        name: {
+            "emotions": emotions,
+            "scores": pair_scores(gold, labelled, 2),
+            "per_emotion": per_emotion_pair_scores(gold, labelled),
+        }
+        for name, (emotions, labelled) in systems.items()
     }
 
 

@@ -5,16 +5,22 @@ def main(argv=None) -> int: ...
 """
 
 import argparse
+import contextlib
+import errno
 import functools
+import os
 import re
+import signal
 import sys
 
+import utils
 from utils.system.errors import UserError, without_credentials
 
 
 def command(name: str):
     """Decorator of a command's main(argv) -> status. `name` is what its messages begin with. UserError and OSError end
-    it with one message on stderr and status 2.
+    it with one message on stderr and status 2; a standard output that is full with one message and status 1, one that
+    nobody reads any more without a word and with status 141, as the shell's own commands end then.
 
     What takes seconds to import (torch) is imported inside main, so that Ctrl-C finds this in place.
     """
@@ -22,12 +28,23 @@ def command(name: str):
     def decorate(main):
         @functools.wraps(main)
         def stoppable(argv=None) -> int:
+            if signal.getsignal(signal.SIGINT) is utils.end_quietly:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             # A file or pipe on Windows may not be able to hold every text.
             if reconfigure := getattr(sys.stdout, "reconfigure", None):
                 reconfigure(errors="replace")
             try:
-                return main(argv)
+                status = main(argv)
+                if lost := _lost_output():
+                    return _output_ended(name, lost)
+                return status
+            except SystemExit:  # argparse's, behind --help
+                _lost_output()
+                raise
             except (UserError, OSError) as error:
+                lost = _lost_output(error if isinstance(error, OSError) else None)
+                if lost and isinstance(error, OSError) and not error.filename:
+                    return _output_ended(name, lost)
                 print(without_credentials(f"{name}: {error}"), file=sys.stderr)
                 return 2
             except KeyboardInterrupt:
@@ -37,6 +54,30 @@ def command(name: str):
         return stoppable
 
     return decorate
+
+
+def _lost_output(error: OSError | None = None) -> OSError | None:
+    """Why standard output takes nothing more, or None where it does. What waits to be written is then dropped, or the
+    interpreter would complain of it at its end. `error` has perhaps been raised by a write to it, unbuffered."""
+    try:
+        if error and not error.filename and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as lost:
+        with contextlib.suppress(OSError):  # of a test's output, which is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return lost
+    except (AttributeError, ValueError):  # there is none, or it is closed
+        return None
+    return None
+
+
+def _output_ended(name: str, lost: OSError) -> int:
+    """The status of a command whose output went nowhere; a full disk is told."""
+    if lost.errno == errno.EPIPE:
+        return 141
+    print(f"{name}: the output cannot be written ({lost.strerror}). Make room, or write it elsewhere", file=sys.stderr)
+    return 1
 
 
 def positive(text: str) -> int:

