@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from utils.data.conversations import with_emotions, without_labels
+from utils.data.conversations import pairs, with_emotions, without_labels
+from utils.data.labels import ECF
 from utils.system.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +87,16 @@ def beginning(conversation, length):
         "conversation": conversation["conversation"][:length],
         "emotion-cause_pairs": kept,
     }
+
+
+def tables_of(conversations, labels=ECF):
+    """(emotion probabilities, cause probabilities) that give these conversations' emotions and pairs, all of them 1."""
+    emotions = [[[float(u["emotion"] == label) for label in labels] for u in c["conversation"]] for c in conversations]
+    causes = [{} for _ in conversations]
+    for c, table in zip(conversations, causes):
+        for number, _, cause in pairs(c):
+            table.setdefault(number, {})[cause] = 1.0
+    return emotions, causes
 
 
 # ---- models and adapters ------------------------------------------------------------------------------------------

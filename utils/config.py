@@ -24,6 +24,7 @@ from utils.tasks.emotion import Emotion
 from utils.tasks.task import Task
 
 _LONGEST = 20_000  # characters of a parameter file; YAML is read slowly
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction, half characters, line breaks
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
 
@@ -259,9 +260,6 @@ class Config:
         return TASKS[name](self)
 
 
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
 def _problem(f: Field, value) -> str | None:
     """Why the parameter `f` cannot be `value`, in words that follow on its value; None where it can."""
     kind, facts = type(f.default), f.metadata
@@ -270,8 +268,7 @@ def _problem(f: Field, value) -> str | None:
         fits = bool(value) and all(isinstance(one, str) for one in value)
     if not fits:
         return f"it must be of type {kind.__name__}"
-    # They stand in commands, cards and names of files: controls, line breaks, marks of direction and half characters
-    # would change what is read there.
+    # It stands in commands, cards and names of files.
     texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
     if any(unicodedata.category(character) in _UNSEEN for text in texts for character in text):
         return "it must be whole characters of one line that can be seen"

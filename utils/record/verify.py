@@ -22,7 +22,7 @@ from utils.record.predictions import (
     read_predictions,
     run_folder,
     scored_on,
-)  # fmt: skip
+)
 from utils.record.provenance import ENCODER, fingerprints, read_records
 from utils.report.bootstrap import compared
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores

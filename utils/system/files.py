@@ -48,7 +48,7 @@ def read_json(path):
 
 
 def read_object(path) -> dict:
-    """`read_json` of a file that holds an object, as every record does. Raises FileError for another value."""
+    """`read_json` of a file that holds an object, as every record does. Raises FileError for another value too."""
     data = read_json(path)
     if not isinstance(data, dict):
         raise FileError(f"{path}: holds {shown(data)} where an object belongs. Restore the file, or write it again.")
