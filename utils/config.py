@@ -121,14 +121,8 @@ class Config:
         LEARNING,
         "cosine",
         "how the learning rate falls",
-        choices=(
-            "linear",
-            "cosine",
-            "cosine_with_restarts",
-            "polynomial",
-            "constant",
-            "constant_with_warmup",
-            "inverse_sqrt",
+        choices=tuple(
+            "linear cosine cosine_with_restarts polynomial constant constant_with_warmup inverse_sqrt".split()
         ),
     )
     warmup_ratio: float = parameter(
@@ -138,14 +132,7 @@ class Config:
         LEARNING,
         "adamw_torch",
         "AdamW; paged_adamw_32bit on GPUs that are nearly full",
-        choices=(
-            "adamw_torch",
-            "adamw_torch_fused",
-            "adamw_8bit",
-            "paged_adamw_8bit",
-            "paged_adamw_32bit",
-            "adafactor",
-        ),
+        choices=tuple("adamw_torch adamw_torch_fused adamw_8bit paged_adamw_8bit paged_adamw_32bit adafactor".split()),
     )
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
     lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)

@@ -184,8 +184,8 @@ def overlap(parts: dict[str, list[Conversation]]) -> str:
     if not counts:
         return ""
     return (
-        f"note: {' and '.join(counts)} are in train too, by their id or word for word, so scores on them flatter: leave "
-        "them out"
+        f"note: {' and '.join(counts)} are in train too, by their id or word for word, so scores on them flatter: "
+        "leave them out"
     )
 
 

@@ -6,7 +6,7 @@ validate_conversations(data, "my.json", labelled=True)
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from utils.data.labels import ECF, LabelSet
 from utils.system.errors import ConversationError, shown
@@ -78,7 +78,7 @@ def _kind(value):
     return kinds.get(type(value), "a number")
 
 
-def is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[int | str]:
     """Whether a value may be a conversation's id: a whole number, or a string that is not blank.
 
     Ids stand in messages and in names of videos, so they have 100 characters at most, none of them a control.
