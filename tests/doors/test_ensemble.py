@@ -21,7 +21,8 @@ from utils.data.labels import ECF
 from utils.engine import heads
 from utils.models.adapters import save_adapter
 from utils.predict import predict
-from utils.record.predictions import gold_of, read_predictions, verify, write_predictions
+from utils.record.predictions import gold_of, read_predictions, write_predictions
+from utils.record.verify import verify
 from utils.record.provenance import fingerprints, revision
 from utils.report import bootstrap
 from utils.report.metrics import pair_scores
@@ -91,7 +92,7 @@ def test_an_ensemble_of_runs_is_scored_and_written(runs, conversations):
         scored = read_predictions(place, conversations)
         assert pair_scores(conversations, scored, 2) == figures["pairs"]
         assert gold_of(place, runs) == conversations  # read as a run is
-        assert all(there == computed for there, computed in verify(place, runs).values())
+        assert all(there == computed for there, computed in verify(place, runs)[0].values())
         assert f"{figures['pairs']['weighted_f1']:.3f}" in results_table(place).splitlines()[3]
         if system == "first":  # as utils.predict has them, trees and all
             predicted = predict(conversations, *(place / "adapters" / task for task in TASKS))
@@ -210,7 +211,7 @@ def test_an_encoder_alone_has_its_causes_averaged_with_the_trees(encoders, sampl
         assert line["emotion-cause_pairs"] == paired[-1]["emotion-cause_pairs"]
     assert result["systems"]["encoder"]["pairs"] == pair_scores(given, paired, 2)
     assert set(result["systems"]) == set(result["less rule"]) == {"encoder"}
-    assert all(there == computed for there, computed in verify(folder, encoders).values())
+    assert all(there == computed for there, computed in verify(folder, encoders)[0].values())
 
 
 @pytest.fixture
@@ -352,5 +353,5 @@ def test_the_committed_predictions_give_the_committed_scores(shared, tmp_path, m
     folders = sorted(path.parent for path in ROOT.glob("results_train/*/predictions.jsonl"))
     assert {"smollm2-135m-ecf-seed-1", "smollm2-135m-ecf-ensemble"} < {folder.name for folder in folders}
     for folder in folders:
-        found = verify(folder, tmp_path)
+        found, *_ = verify(folder, tmp_path)
         assert len(found) == 171 and all(abs(there - computed) < 1e-9 for there, computed in found.values()), folder

@@ -152,7 +152,7 @@ def test_a_run_that_was_open_already_stays_held_after_a_refusal(tmp_path, proces
         "import sys; from pathlib import Path; from utils.record.lock import check_free; check_free(Path(sys.argv[1]))"
     )
     path = tmp_path / "results_train" / "one"
-    done = subprocess.run([sys.executable, "-c", check, path], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", check, path], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert "another process works in" in done.stderr
 
 
