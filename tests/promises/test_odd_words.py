@@ -17,7 +17,6 @@ from helpers import conversation
 from utils import demo
 from utils.report import picture
 
-
 # ---- the page's text ----------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftConfig, PeftModel, PeftType, get_peft_model, prepare_model_for_kbit_training
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
@@ -127,7 +128,7 @@ def adapter_record(folder) -> dict:
         raise ModelError(f"{path}: an adapter of the kind {shown(kind)}; known are {', '.join(METHODS)}")
     if not isinstance(record.get("base_model_name_or_path"), str):
         raise ModelError(f"{path}: it names no base model. Restore the file, or train the adapter again")
-    defaults = _defaults(type(method.config(r=1, alpha=1, dropout=0.0, targets="all-linear")))
+    defaults = _defaults(PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(kind)])
     for key, value in record.items():
         if key in method.keys:
             if not method.keys[key](value):
