@@ -17,11 +17,12 @@ from helpers import conversation
 from utils import demo
 from utils.report import picture
 
-
 # ---- the page's text ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("speaker", ["[Narrator]", "{Voice}", "[ Two words ]", "[1]", "(Ana)", '["quoted"]', "[]", "{}"])
+@pytest.mark.parametrize(
+    "speaker", ["[Narrator]", "{Voice}", "[ Two words ]", "[1]", "(Ana)", '["quoted"]', "[]", "{}"]
+)
 def test_a_speaker_in_brackets_is_labelled_as_any_other(speaker):
     given = conversation(["once upon a time", "a second line"], speakers=["Ben", speaker])
     assert [u["speaker"] for u in given["conversation"]] == [speaker, "Ben"]

@@ -96,9 +96,10 @@ def test_of_two_that_open_a_run_at_once_with_other_parameters_one_is_refused(tmp
     assert first.stdout.readline() == "opened\n"
     first.wait(timeout=60)
     again = process(OPENER, tmp_path, 2)  # the first has done its work by now
-    assert again.stdout.readline().startswith("refused") and "seed" in files(tmp_path / "results_train/one")[
-        "config.json"
-    ].decode()
+    assert (
+        again.stdout.readline().startswith("refused")
+        and "seed" in files(tmp_path / "results_train/one")["config.json"].decode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,9 @@ def test_a_run_that_was_open_already_stays_held_after_a_refusal(tmp_path, proces
     Run(Config(run_name="one", seed=1), "n", ["seed"], root=tmp_path)
     with pytest.raises(RunError):
         Run(Config(run_name="one", seed=2), "n", ["seed"], root=tmp_path)
-    check = "import sys; from pathlib import Path; from utils.record.lock import check_free; check_free(Path(sys.argv[1]))"
+    check = (
+        "import sys; from pathlib import Path; from utils.record.lock import check_free; check_free(Path(sys.argv[1]))"
+    )
     path = tmp_path / "results_train" / "one"
     done = subprocess.run([sys.executable, "-c", check, path], cwd=ROOT, capture_output=True, text=True)
     assert "another process works in" in done.stderr

@@ -95,9 +95,7 @@ def test_of_two_that_write_one_folder_one_wins_whole_and_the_other_is_told(tmp_p
     out = tmp_path / "place" / "out"
     out.parent.mkdir()
     both = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(out), *names], cwd=ROOT, stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([sys.executable, "-c", WRITER, str(out), *names], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         for names in (("a", "b"), ("b", "a"))
     ]
     said = [process.communicate(timeout=60)[1] for process in both]
@@ -283,5 +281,3 @@ def test_a_files_full_disk_is_not_taken_for_the_outputs(tmp_path, capsys):
     assert main([]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("utils.some: [Errno 27]") and "out.json" in captured.err and captured.out == ""
-
-

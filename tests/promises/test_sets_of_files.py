@@ -96,7 +96,9 @@ def busy(monkeypatch, name):
 
 
 @pytest.mark.parametrize(("name", "replaced"), [("train/conversations.json", 0), ("val/conversations.json", 1)])
-def test_a_file_that_cannot_be_replaced_is_named_and_what_is_mixed_then_is_marked(tmp_path, monkeypatch, name, replaced):
+def test_a_file_that_cannot_be_replaced_is_named_and_what_is_mixed_then_is_marked(
+    tmp_path, monkeypatch, name, replaced
+):
     monkeypatch.chdir(ROOT)
     before = generated(tmp_path / "input", 1)
     with monkeypatch.context() as patch:
@@ -157,7 +159,9 @@ def test_what_is_held_out_and_in_train_is_told_when_a_run_is_opened(tmp_path, ca
     for notebook in ("1_emotion_recognition_training", "2_emotion_inference"):
         open_run({"run_name": "one"}, notebook, tmp_path)
         said = capsys.readouterr().out
-        expected = f"note: {note} are in train too, by their id or word for word, so scores on them flatter: leave them out"
+        expected = (
+            f"note: {note} are in train too, by their id or word for word, so scores on them flatter: leave them out"
+        )
         assert said == (f"{expected}\n" if note else "")
 
 

@@ -11,7 +11,6 @@ from utils.data.conversations import (
     Conversation,
     add_video_names,
     load_conversations,
-    validate_conversations,
     without_labels,
 )
 from utils.data.splits import split_by_file, split_conversations
@@ -185,8 +184,8 @@ def overlap(parts: dict[str, list[Conversation]]) -> str:
     if not counts:
         return ""
     return (
-        f"note: {' and '.join(counts)} are in train too, by their id or word for word, so scores on them flatter: leave "
-        "them out"
+        f"note: {' and '.join(counts)} are in train too, by their id or word for word, so scores on them flatter: "
+        "leave them out"
     )
 
 

@@ -1,8 +1,8 @@
 """One process at a time in a run's folder.
 
-    hold(folder)        until this process ends, or `release(folder)`
-    with opened(folder): ...    the same, unless what is inside fails
-    check_free(folder)  before work begins: is another process in there?
+hold(folder)        until this process ends, or `release(folder)`
+with opened(folder): ...    the same, unless what is inside fails
+check_free(folder)  before work begins: is another process in there?
 """
 
 import contextlib
