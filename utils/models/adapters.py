@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
-from utils.system.errors import ModelError, shown
+from utils.system.errors import FileError, ModelError, shown
 from utils.system.files import read_object
 from utils.system.hardware import device, out_of_memory
 
@@ -118,10 +118,13 @@ def adapter_record(folder) -> dict:
     """adapter_config.json of an adapter, once it is known to be of one of METHODS and to set nothing but its keys: to
     be called before PEFT, or another library, reads the file.
 
-    Raises ModelError for a key, a value or a kind that is not allowed, FileError for a file that cannot be read.
+    Raises ModelError for a key, a value or a kind that is not allowed, and for a file that cannot be read.
     """
     path = Path(folder) / "adapter_config.json"
-    record = read_object(path)
+    try:
+        record = read_object(path)
+    except FileError as error:
+        raise ModelError(str(error)) from error
     kind = record.get("peft_type", "LORA")
     method = METHODS.get(kind.lower()) if isinstance(kind, str) else None
     if method is None:
