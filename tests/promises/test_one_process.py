@@ -80,7 +80,7 @@ def process():
     yield start
     for one in started:
         one.kill()
-        one.communicate()
+        one.communicate(timeout=60)
 
 
 def test_of_two_that_open_a_run_at_once_with_other_parameters_one_is_refused(tmp_path, process):
