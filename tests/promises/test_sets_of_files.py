@@ -96,9 +96,7 @@ def busy(monkeypatch, name):
 
 
 @pytest.mark.parametrize(("name", "replaced"), [("train/conversations.json", 0), ("val/conversations.json", 1)])
-def test_a_file_that_cannot_be_replaced_is_named_and_what_is_mixed_is_marked(
-    tmp_path, monkeypatch, name, replaced
-):
+def test_a_file_that_cannot_be_replaced_is_named_and_what_is_mixed_is_marked(tmp_path, monkeypatch, name, replaced):
     monkeypatch.chdir(ROOT)
     before = generated(tmp_path / "input", 1)
     with monkeypatch.context() as patch:
