@@ -239,7 +239,7 @@ class Config:
         }
 
     def inference(self) -> InferenceSettings:
-        """What inference of any task is told."""
+        """The settings of inference, for any task."""
         return InferenceSettings(self.recipe, self.token_budget, self.max_row_tokens)
 
     def task(self, name: str) -> Task:

@@ -16,9 +16,9 @@ PAIRS: Final = "emotion-cause_pairs"
 NUMBER = r"[1-9][0-9]{0,8}"
 
 
-def fault(where: str, field: str, problem: str, mend: str) -> ConversationError:
+def fault(where: str, field: str, problem: str, fix: str) -> ConversationError:
     """The error for a `field` of the file, conversation or utterance that `where` names."""
-    return ConversationError(f"{where}, field {field!r}: {problem}. {mend}.")
+    return ConversationError(f"{where}, field {field!r}: {problem}. {fix}.")
 
 
 def validate_conversations(
@@ -105,12 +105,12 @@ def _checked_id(conversation, where):
             f"{where}: is {_kind(conversation)}, not an object. "
             'Write {"conversation_ID": ..., "conversation": [...]}.'
         )
-    mend = "Give the conversation a number or a name"
+    fix = "Give the conversation a number or a name"
     if "conversation_ID" not in conversation:
-        raise fault(where, "conversation_ID", "it is missing", mend)
+        raise fault(where, "conversation_ID", "it is missing", fix)
     value = conversation["conversation_ID"]
     if not is_id(value):
-        raise fault(where, "conversation_ID", f"{shown(value)} is no number and no name", mend)
+        raise fault(where, "conversation_ID", f"{shown(value)} is no number and no name", fix)
     return str(value)
 
 
@@ -160,25 +160,25 @@ def _check_utterance(utterance, where):
             f"{where}: is {_kind(utterance)}, not an object. "
             'Write {"utterance_ID": 1, "text": "...", "speaker": "..."}.'
         )
-    mend = "Number the utterances 1, 2, 3, ..., because pairs point to these numbers"
+    fix = "Number the utterances 1, 2, 3, ..., because pairs point to these numbers"
     if "utterance_ID" not in utterance:
-        raise fault(where, "utterance_ID", "it is missing", mend)
+        raise fault(where, "utterance_ID", "it is missing", fix)
     number = utterance["utterance_ID"]
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number < 10**9:
-        raise fault(where, "utterance_ID", f"{shown(number)} is not a positive whole number of up to 9 digits", mend)
+        raise fault(where, "utterance_ID", f"{shown(number)} is not a positive whole number of up to 9 digits", fix)
     return number
 
 
 def _check_words_and_emotion(utterance, where, labels):
     """The utterance's emotion, or None where it has none."""
-    mends = {"text": "Write what is said, or leave the utterance out", "speaker": "Write who speaks"}
-    for field, mend in mends.items():
+    fixes = {"text": "Write what is said, or leave the utterance out", "speaker": "Write who speaks"}
+    for field, fix in fixes.items():
         if field not in utterance:
-            raise fault(where, field, "it is missing", mend)
+            raise fault(where, field, "it is missing", fix)
         if not isinstance(utterance[field], str):
-            raise fault(where, field, f"it is {_kind(utterance[field])}, not a string", mend)
+            raise fault(where, field, f"it is {_kind(utterance[field])}, not a string", fix)
         if not utterance[field].strip() or (field == "speaker" and _is_blank(utterance[field])):
-            raise fault(where, field, "it is empty", mend)
+            raise fault(where, field, "it is empty", fix)
     if "emotion" not in utterance:
         return None
     if utterance["emotion"] not in labels:

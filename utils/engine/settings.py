@@ -1,4 +1,4 @@
-"""What training and inference are told: plain settings, which utils/config.py fills in."""
+"""Settings of training and of inference; utils/config.py fills them in."""
 
 from dataclasses import dataclass
 

@@ -50,10 +50,10 @@ def check_tree_mask(model, max_row_tokens: int) -> None:
         window = None  # there may be one that no layer uses
     if others or (window and window < max_row_tokens):
         what = " and ".join(sorted(others)) or f"a window of {window} tokens"
-        mend = "" if others else f" or max_row_tokens {window}"
+        fix = "" if others else f" or max_row_tokens {window}"
         raise ModelError(
             f"model {config.name_or_path or config.model_type} has layers with {what}, which one row for all questions "
-            f"cannot use: give recipe published{mend}, or another model"
+            f"cannot use: give recipe published{fix}, or another model"
         )
 
 

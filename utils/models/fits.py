@@ -194,10 +194,10 @@ def check_memory(config, training: bool = False, longest: Callable[[], int] | No
     needed, free = estimate_memory(config, training), free_memory()
     tokens = longest() if longest else 0  # once the model is known to be there
     most = estimate_memory(config, training, tokens) if tokens > config.token_budget * config.batch_size else needed
-    told = f"{config.model} needs for {'training' if training else 'inference'} about {most}"
-    told += f", the most for the longest row, of {tokens:,} tokens; " if most is not needed else "; "
-    told += f"{free / GIB:.2f} GiB are free on {device()}; quantization {config.quantization}"
-    print(told)
+    line = f"{config.model} needs for {'training' if training else 'inference'} about {most}"
+    line += f", the most for the longest row, of {tokens:,} tokens; " if most is not needed else "; "
+    line += f"{free / GIB:.2f} GiB are free on {device()}; quantization {config.quantization}"
+    print(line)
     if needed.total <= free or (config.offload and not training):
         return most
     changes, least = [], needed
@@ -214,4 +214,4 @@ def check_memory(config, training: bool = False, longest: Callable[[], int] | No
         advice += ", too much as well: give a smaller model, or use a larger machine"
     if not training:
         advice += ". Or give offload true (with quantization none): what does not fit stays on CPU and disk; slow"
-    raise NotEnoughMemory(f"{told}. {advice}")
+    raise NotEnoughMemory(f"{line}. {advice}")

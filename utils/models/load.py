@@ -84,7 +84,7 @@ def source(model: str):
 
 
 @contextmanager
-def _finding(model: str):
+def load_errors(model: str):
     """Raises ModelError for what transformers raises where a model cannot be found or read."""
     try:
         yield
@@ -108,7 +108,7 @@ def empty_model(model: str, dtype: torch.dtype, attention: str):
 
     Raises ModelError for a model that cannot be found.
     """
-    with _finding(model):
+    with load_errors(model):
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(
@@ -172,7 +172,7 @@ def load_model(
     options |= {"use_safetensors": True, "trust_remote_code": False}
     if quantization == "nf4":
         options["quantization_config"] = nf4(dtype)
-    with _finding(model):
+    with load_errors(model):
         tokenizer = load_tokenizer(model)
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
         # GPUs have fast fused kernels.

@@ -55,7 +55,7 @@ def run_folder(run: str, root: Path | None = None) -> Path:
     for folder in folders:
         if folder.is_dir():
             return folder
-    raise RunError(f"{folders[0]}: no such run{places.find().or_bring}")
+    raise RunError(f"{folders[0]}: no such run{places.find().bring_hint}")
 
 
 def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
@@ -127,7 +127,7 @@ def scored_on(folder: Path) -> dict:
     if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
         raise RunError(
             f"{folder}: no metrics.json and config.json here; give a folder of results_train, of a run that "
-            f"went through the notebooks{places.find().or_bring}"
+            f"went through the notebooks{places.find().bring_hint}"
         )
     records = read_records(folder)
     for name, record in reversed(records.items()):

@@ -182,7 +182,7 @@ class Run:
         path = folder / f"{name}.json"
         for file in (path, folder / f"{name}_probabilities.json"):
             if not file.is_file():
-                raise RunError(f"{file} is missing: run {FIRST['emotion labels']} first{places.find().or_bring}")
+                raise RunError(f"{file} is missing: run {FIRST['emotion labels']} first{places.find().bring_hint}")
         if other_adapter(read_records(folder), LABELLED_BY["emotion"], self.adapter("emotion")):
             raise RunError(
                 f"{path} is of an emotion adapter that was trained again since: run {FIRST['emotion labels']} first"
@@ -211,7 +211,7 @@ class Run:
         folder = self.adapter(task)
         if not (folder / "training.json").is_file():
             raise RunError(
-                f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first{places.find().or_bring}"
+                f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first{places.find().bring_hint}"
             )
         if (folder / "adapter_model.safetensors").is_file():
             self._adapter_used = weights_of(folder)

@@ -28,14 +28,14 @@ class FileError(UserError):
 
 
 class ConversationError(UserError):
-    """Input that cannot be used: says which file, conversation, utterance and field, and how to mend it."""
+    """Input that cannot be used: says which file, conversation, utterance and field, and how to fix it."""
 
 
 class ScoringError(UserError):
     """Input that cannot be scored. `side`, "gold" or "pred", says whose fault it is."""
 
-    def __init__(self, side, where, problem, mend):
-        super().__init__(f"{side}{where and f' conversation {where}'}: {problem}. {mend}.")
+    def __init__(self, side, where, problem, fix):
+        super().__init__(f"{side}{where and f' conversation {where}'}: {problem}. {fix}.")
         self.side = side
 
 

@@ -64,11 +64,11 @@ def sharded() -> bool:
 
 
 # How the CPU's allocators, cuBLAS and older GPU back ends put it in a plain RuntimeError.
-_SAID = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED", "bad_alloc")
+OOM_PHRASES = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED", "bad_alloc")
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out: the GPU's, the CPU's or Python's."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OOM_PHRASES)

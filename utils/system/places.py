@@ -55,7 +55,7 @@ class Place:
         return next((folder for folder in choices if folder.is_dir()), choices[0])
 
     @property
-    def or_bring(self) -> str:
+    def bring_hint(self) -> str:
         """What a message adds to "run that notebook first", for a person who has: each notebook has its own disk."""
         how = {
             "Colab": "upload the -results.zip that it ended with to /content, or mount Drive before both",
@@ -292,9 +292,9 @@ def gpus() -> list[Gpu]:
     """The NVIDIA cards of this machine, as nvidia-smi tells them without loading torch; [] without any."""
     command = ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        output = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
         cards = []
-        for line in told.splitlines():
+        for line in output.splitlines():
             name, memory, capability = (part.strip() for part in line.rsplit(",", 2))
             major, minor = capability.split(".")
             cards.append(Gpu(name, int(memory), (int(major), int(minor))))
