@@ -35,7 +35,7 @@ RUN python3 -m venv /home/app/venv \
 COPY --chown=app . .
 # The embedded model is converted once, here; results and the hub's cache outlive a container in volumes.
 RUN mkdir -p results_train results_test input /home/app/.cache/huggingface \
- && python -c "from utils.modeling import embedded_model; print(embedded_model())"
+ && python -c "from utils.models.load import embedded_model; print(embedded_model())"
 VOLUME ["/app/results_train", "/app/results_test", "/home/app/.cache/huggingface"]
 EXPOSE 7860
 CMD ["sh", "-c", "python generate_input.py && python -m utils.chain configs/sample.yaml"]

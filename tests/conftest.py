@@ -10,7 +10,7 @@ import json
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, MPNetConfig, MPNetModel, PreTrainedTokenizerFast
 
 pytest.register_assert_rewrite("helpers", "one_sequence", "imitated_hub")
 
@@ -110,4 +110,31 @@ def copy(tmp_path_factory, tiny_model_folder):
     (folder / "few.json").write_text(json.dumps(few), encoding="utf-8")
     done = run_in(folder, "generate_input.py", "--data", "few.json", "--unlabelled", "data/sample/unlabelled.json")
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reader(tokenizer):
+    """The shared tokenizer with the special tokens that an encoder has."""
+    return type(tokenizer)(
+        tokenizer_object=tokenizer.backend_tokenizer, cls_token="<s>", sep_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(reader, tmp_path_factory):
+    """A folder with a random encoder of 2 layers."""
+    folder = tmp_path_factory.mktemp("tiny-mpnet")
+    torch.manual_seed(5)
+    config = MPNetConfig(
+        vocab_size=len(reader),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=514,
+        pad_token_id=reader.pad_token_id,
+    )
+    MPNetModel(config).save_pretrained(folder)
+    reader.save_pretrained(folder)
     return folder

@@ -7,6 +7,7 @@ docs/parameters.md is made from this file (`make docs`).
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import Field, asdict, dataclass, field, fields
 from difflib import get_close_matches
@@ -23,6 +24,8 @@ from utils.tasks.emotion import Emotion
 from utils.tasks.task import Task
 
 _LONGEST = 20_000  # characters of a parameter file; YAML is read slowly
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction, half characters, line breaks
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
 
 
@@ -118,14 +121,8 @@ class Config:
         LEARNING,
         "cosine",
         "how the learning rate falls",
-        choices=(
-            "linear",
-            "cosine",
-            "cosine_with_restarts",
-            "polynomial",
-            "constant",
-            "constant_with_warmup",
-            "inverse_sqrt",
+        choices=tuple(
+            "linear cosine cosine_with_restarts polynomial constant constant_with_warmup inverse_sqrt".split()
         ),
     )
     warmup_ratio: float = parameter(
@@ -135,14 +132,7 @@ class Config:
         LEARNING,
         "adamw_torch",
         "AdamW; paged_adamw_32bit on GPUs that are nearly full",
-        choices=(
-            "adamw_torch",
-            "adamw_torch_fused",
-            "adamw_8bit",
-            "paged_adamw_8bit",
-            "paged_adamw_32bit",
-            "adafactor",
-        ),
+        choices=tuple("adamw_torch adamw_torch_fused adamw_8bit paged_adamw_8bit paged_adamw_32bit adafactor".split()),
     )
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
     lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
@@ -198,7 +188,8 @@ class Config:
             value, kind = getattr(self, f.name), type(f.default)
             if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
                 try:  # YAML reads 1e-3 as a string
-                    value = float(value)
+                    if isinstance(value, int) or _NUMBER.fullmatch(value):
+                        value = float(value)
                 except (ValueError, OverflowError):
                     pass
                 setattr(self, f.name, value)
@@ -206,9 +197,13 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {problem}")
         if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
-        plain = Path(self.run_name).name == self.run_name and not set("{}") & set(self.run_name)  # papermill fills {}
-        if not self.run_name or not plain or self.run_name.startswith("."):
-            raise ConfigError(f"parameter run_name is {self.run_name!r}; it must be one plain folder name")
+        # It names folders on every system, stands in commands, and papermill fills {}.
+        plain = Path(self.run_name).name == self.run_name and not set("{}\\") & set(self.run_name)
+        if not plain or not self.run_name.strip() or self.run_name[0] in ".-" or len(self.run_name) > 100:
+            raise ConfigError(
+                f"parameter run_name is {shown(self.run_name)}; it must be one plain folder name of up to 100 "
+                "characters, without braces and backslashes, and not begin with a dot or a dash"
+            )
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -260,9 +255,10 @@ def _problem(f: Field, value) -> str | None:
         fits = bool(value) and all(isinstance(one, str) for one in value)
     if not fits:
         return f"it must be of type {kind.__name__}"
-    # No file system takes a zero byte, and no file half a character.
-    if isinstance(value, str) and re.search(r"[\x00\ud800-\udfff]", value):
-        return "it must be whole characters"
+    # It stands in commands, cards and names of files.
+    texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+    if any(unicodedata.category(character) in _UNSEEN for text in texts for character in text):
+        return "it must be whole characters of one line that can be seen"
     if "choices" in facts and value not in facts["choices"]:
         return f"choose one of {', '.join(facts['choices'])}"
     if isinstance(value, float) and not math.isfinite(value):
@@ -330,9 +326,11 @@ def parse_value(name: str, text: str):
     no or 2026-11-30). Raises ConfigError for text that is none."""
     text_wanted = isinstance(getattr(Config, name, None), str)
     try:
+        if len(text) > _LONGEST:
+            raise yaml.YAMLError("it is too long")
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
-        if text_wanted and isinstance(error, ValueError):
+    except Exception as error:  # as in load_config
+        if text_wanted and isinstance(error, ValueError):  # a date that does not exist
             return text
-        raise ConfigError(f"parameter {name} is {text!r}, which cannot be read as YAML") from error
+        raise ConfigError(f"parameter {name} is {shown(text)}, which cannot be read as YAML") from error
     return text if text_wanted and not isinstance(value, (str, list, dict)) else value

@@ -13,7 +13,7 @@ import sys
 from utils.config import Config
 from utils.models.hub import download
 from utils.system.command import command
-from utils.system.errors import HubError, ModelError
+from utils.system.errors import HubError, ModelError, without_credentials
 
 
 @command("utils.download")
@@ -37,7 +37,7 @@ def main(argv=None) -> int:
             except ModelError as error:
                 raise HubError(str(error)) from error
     except (HubError, OSError) as error:
-        print(f"utils.download: {error}", file=sys.stderr)
+        print(without_credentials(f"utils.download: {error}"), file=sys.stderr)
         return 2
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{size / 1e6:,.1f} MB in {folder}")

@@ -29,14 +29,14 @@ from pathlib import Path
 from utils.data.conversations import Conversation, load_conversations
 from utils.record.adapter import trained_with
 from utils.record.predictions import lines_of, read_lines, read_predictions, run_folder, write_predictions
-from utils.record.provenance import encoder_record, fingerprints, input_of, record_of
+from utils.record.provenance import encoder_record, fingerprints, input_of, read_records, record_of
 from utils.record.systems import System, adapters_of, by_adapters, by_encoders
 from utils.report.bootstrap import compared
 from utils.report.tables import figures, mean_and_spread, members_table, system_scores, systems_table
 from utils.system import places
 from utils.system.command import command
 from utils.system.errors import RunError
-from utils.system.files import read_json, write_json
+from utils.system.files import read_object, write_json
 from utils.tasks.baselines import rule
 
 SECTION = "utils.ensemble"  # what config.json calls the record of this command
@@ -67,7 +67,7 @@ def label(
     input_dir = places.find().find_input(data, root)
     _check_input(input_dir, folders, encoders, split)
     folder = root / ("results_test" if blind else "results_train") / name
-    before = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    before = read_records(folder)
     of_this_command = bool({SECTION, *OLDER} & set(before))
     if (name in runs and not blind) or (before and not of_this_command and name not in runs):
         raise RunError(f"{folder} is another system's: choose another name")
@@ -130,11 +130,11 @@ def _check_input(input_dir: Path, folders: dict[str, Path], encoders: Sequence[s
 
 def _write_member(folder: Path, gold: list[Conversation], system: System, record: dict):
     """A member's files, unless it has predictions of its own."""
-    records = read_json(folder / "config.json")
+    records = read_records(folder)
     if (folder / "predictions.jsonl").is_file() and SECTION not in records:
         return
     path = folder / "metrics.json"
-    before = read_json(path) if path.is_file() else {}
+    before = read_object(path) if path.is_file() else {}
     write_json({**before, **system_scores(gold, system.conversations)}, path)
     write_predictions(folder, *system)
     write_json({**records, SECTION: record}, folder / "config.json")
@@ -180,7 +180,7 @@ def main(argv=None) -> int:
     folder = label(a.name, a.runs, a.encoders, a.beside, a.split)
     path = folder / "metrics.json"
     if a.split != "unlabelled":
-        metrics = read_json(path)
+        metrics = read_object(path)
         print("\n\n".join([members_table(metrics)] * bool(a.runs) + [systems_table(metrics)] * bool(a.encoders)))
     print(f"{folder / 'predictions.jsonl'}")
     return 0

@@ -5,8 +5,8 @@
     python -m utils.export results_train/sample/adapters/emotion --out exported/emotion-q8 --to gguf --weights q8_0
 
 The folder also holds the tokenizer, the adapter's training.json, a cause adapter's structure.json and a model card.
-`gguf_scores` is how llama.cpp scores the questions that the model was trained on; benchmarks/export.py counts what each
-form of the weights changes.
+`gguf_scores` is how llama.cpp scores the questions that the model was trained on; benchmarks/exactness/export.py counts
+what each form of the weights changes.
 """
 
 import argparse

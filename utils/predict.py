@@ -13,23 +13,41 @@ import argparse
 import hashlib
 import re
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from utils.data.conversations import Conversation, file_in, load_conversations, without_labels
 from utils.data.labels import LabelSet
+from utils.data.validation import validate_conversations
+from utils.engine.rows import longest_row
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import ConversationError, FileError
-from utils.system.files import check_output, read_json, to_json, write_json
+from utils.system.files import check_output, read_json, read_object, to_json, write_json
 from utils.tasks import cause_structure
+
+
+def _longest(trees, model):
+    """Tokens of the longest row of these trees."""
+    from utils.models.load import load_tokenizer
+
+    return longest_row(trees, load_tokenizer(model)) if trees else 0
 
 
 class Predictor:
     """An emotion and a cause adapter, loaded once: `predictor(conversations)`. One base model of both is there once."""
 
-    def __init__(self, emotion_adapter=None, cause_adapter=None, max_row_tokens: int | None = None):
+    def __init__(
+        self,
+        emotion_adapter=None,
+        cause_adapter=None,
+        max_row_tokens: int | None = None,
+        conversations: Sequence[Conversation] = (),
+    ):
         """The folders are ones that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
-        max_row_tokens: instead of the adapters' own, for longer conversations.
+        max_row_tokens: instead of the adapters' own, for longer conversations. conversations: what the line about
+        memory counts the longest row of.
 
         Raises RunError or ModelError for adapters and models that cannot be used, NotEnoughMemory for too large ones.
         """
@@ -46,7 +64,10 @@ class Predictor:
             self.tasks[name] = config.task(name).trained(adapter)
             base = config.model, config.quantization, config.precision, config.offload
             if base not in bases:
-                check_memory(config)
+                # Causes are asked about emotions that are not known yet; their rows are shorter.
+                read = conversations if config.recipe == "one_pass" and not self.tasks[name].on_emotions else ()
+                trees = [self.tasks[name].tree(without_labels(c)) for c in read]
+                check_memory(config, longest=partial(_longest, trees, config.model))
                 bases[base] = load_model(*base)
             model, tokenizer = bases[base]
             bases[base] = self.models[name] = load_adapter(model, adapter, config.model, name=name), tokenizer
@@ -91,7 +112,7 @@ def predict(
 
     Raises RunError, ModelError, NotEnoughMemory, or TrainingError for a conversation that is too long.
     """
-    return Predictor(emotion_adapter, cause_adapter, max_row_tokens)(conversations, journal)[0]
+    return Predictor(emotion_adapter, cause_adapter, max_row_tokens, conversations)(conversations, journal)[0]
 
 
 def part_of(text: str) -> tuple[int, int]:
@@ -110,7 +131,7 @@ def job_of(conversations: list[Conversation], adapters) -> str:
     for adapter in adapters:
         digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
         digest.update(repr(trained_with(adapter)).encode())
-        seen = read_json(Path(adapter) / "training.json").get("emotions")
+        seen = read_object(Path(adapter) / "training.json").get("emotions")
         digest.update(repr((seen, cause_structure.load(adapter))).encode())
     return digest.hexdigest()
 
@@ -136,7 +157,9 @@ def write_part(paired: list[Conversation], out, number: int, parts: int, job: st
                 f"{file} is a part of other conversations or by other adapters than "
                 f"{files[number - 1]}: remove it, and label that part again"
             )
-    shares = [share["conversations"] for share in shares]
+    shares = [
+        validate_conversations(share.get("conversations"), file, allow_empty=True) for file, share in zip(files, shares)
+    ]
     whole = [share[place] for place in range(len(shares[0])) for share in shares if place < len(share)]
     write_json(whole, out)
     for file in files:

@@ -11,7 +11,7 @@ are asked for by their ids. Both adapters lie on one base model. Ray Data is the
     texts.map_batches(Labeller, fn_constructor_args=(EMOTION_DIR, CAUSE_DIR), num_gpus=1, concurrency=8, batch_size=512)
 
 Written against vLLM 0.33 and Ray Data, and not run with either: that needs a GPU. Run was all but the engine, with
-transformers in its place (tests/test_predict_vllm.py).
+transformers in its place (tests/doors/test_predict_vllm.py).
 """
 
 import argparse
@@ -26,7 +26,7 @@ from utils.engine.rows import encode_trees
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import EngineError
-from utils.system.files import check_output, read_json, write_json
+from utils.system.files import check_output, write_json
 from utils.tasks.cause import Cause
 
 RANKS = (8, 16, 32, 64, 128, 256)  # what vLLM reserves for an adapter
@@ -76,10 +76,13 @@ class Labeller:
             from vllm import LLM
         except ImportError as error:
             raise EngineError(f"no vLLM ({error}): run `pip install vllm` on a machine with a GPU") from error
+        from utils.models.adapters import adapter_record
         from utils.models.load import source
         from utils.system.hardware import choose_precision
 
-        ranks = [read_json(f"{folder}/adapter_config.json")["r"] for folder in self.adapters.values()]
+        ranks = [adapter_record(folder)["r"] for folder in self.adapters.values()]
+        if max(ranks) > max(RANKS):
+            raise EngineError(f"vLLM takes adapters up to rank {max(RANKS)}, and these have {ranks}: use utils.predict")
         precision = self.emotion.precision
         return LLM(
             model=str(source(self.emotion.model)),

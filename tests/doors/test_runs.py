@@ -11,19 +11,20 @@ import subprocess
 import sys
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, tables_of
 
 import generate_input
 from utils.config import Config
 from utils.data.conversations import with_pairs, without_labels
 from utils.data.labels import ECF
-from utils.record.predictions import verify, write_predictions
+from utils.record.predictions import write_predictions
 from utils.record.provenance import revision, versions
 from utils.record.run import Run
 from utils.record.run import open_run as open_notebook
+from utils.record.verify import is_equal, verify
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.runs import main
-from utils.system.errors import ConfigError, ConversationError, RunError
+from utils.system.errors import ConfigError, ConversationError, RunError, UserError
 from utils.system.files import read_json, write_json
 from utils.tasks.baselines import rule
 from utils.tasks.emotion import Emotion
@@ -341,7 +342,7 @@ def scored(tmp_path, sample):
     write_json(gold, tmp_path / "input" / "test" / "conversations.json")
     run = open_run(tmp_path, "4_cause_inference", ["input_dir"])
     predicted = [rule(c) for c in gold[:15]] + [with_pairs(c, []) for c in gold[15:]]
-    write_predictions(run.train_dir, predicted, [[[1.0]] * len(c["conversation"]) for c in gold], [{} for _ in gold])
+    write_predictions(run.train_dir, predicted, *tables_of(predicted))
     run.add_metrics("emotions", {"fine-tuned": emotion_scores(gold, predicted)})
     systems = {
         "fine-tuned emotions + rule": [rule(c) for c in predicted],
@@ -351,7 +352,11 @@ def scored(tmp_path, sample):
     run.add_metrics(
         "pairs",
         {
-            name: {"scores": pair_scores(gold, pairs, 2), "per_emotion": per_emotion_pair_scores(gold, pairs)}
+            name: {
+                "emotions": name.strip("*").split()[0],
+                "scores": pair_scores(gold, pairs, 2),
+                "per_emotion": per_emotion_pair_scores(gold, pairs),
+            }
             for name, pairs in systems.items()
         },
     )
@@ -360,16 +365,16 @@ def scored(tmp_path, sample):
 
 def test_verify_computes_every_figure_again(tmp_path, scored, capsys):
     folder, gold = scored
-    figures = verify(folder, tmp_path)
-    assert len(figures) > 100 and all(there == pytest.approx(here) for there, here in figures.values())
+    figures, *_ = verify(folder, tmp_path)
+    assert len(figures) > 100 and all(is_equal(*both) for both in figures.values())
     assert "pairs / **fine-tuned emotions and causes** / scores / weighted_f1" in figures
 
     metrics = read_json(folder / "metrics.json")
     metrics["emotions"]["fine-tuned"]["accuracy"] += 1e-6
     del metrics["pairs"]["gold emotions + rule"]
     write_json(metrics, folder / "metrics.json")
-    figures = verify(folder, tmp_path)
-    changed = {name for name, (there, here) in figures.items() if there != pytest.approx(here, abs=1e-9)}
+    figures, *_ = verify(folder, tmp_path)
+    changed = {name for name, both in figures.items() if not is_equal(*both)}
     assert "emotions / fine-tuned / accuracy" in changed
     assert {name.split(" / ")[1] for name in changed} == {"fine-tuned", "gold emotions + rule"}
 
@@ -395,15 +400,15 @@ def test_predictions_that_are_not_the_runs_are_refused(tmp_path, scored):
     lines = (folder / "predictions.jsonl").read_text().splitlines()
     for bad in ("", "[]", lines[0][:30], "\n".join(lines[1:]), "\n".join(lines).replace("_joy", "_envy")):
         (folder / "predictions.jsonl").write_text(bad)
-        with pytest.raises(RunError, match="predictions.jsonl: cannot be read as predictions"):
+        with pytest.raises(UserError, match="predictions.jsonl.*(cannot be read as predictions|not JSON|an object)"):
             verify(folder, tmp_path)
 
 
 def test_the_committed_scores_are_those_of_the_committed_predictions(tmp_path, shared, capsys):
     data = ["--data", str(shared / "ecf"), "--splits", "ecf1_splits.json", "--out", str(tmp_path / "input" / "ecf")]
     generate_input.main(data)
-    figures = verify(ROOT / "results_train" / "smollm2-135m-ecf", tmp_path)
-    assert len(figures) > 100 and all(there == pytest.approx(here, abs=1e-9) for there, here in figures.values())
+    figures, *_ = verify(ROOT / "results_train" / "smollm2-135m-ecf", tmp_path)
+    assert len(figures) > 100 and all(is_equal(*both) for both in figures.values())
 
 
 def test_verify_from_the_command_line(tmp_path, capsys):

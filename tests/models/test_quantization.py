@@ -186,11 +186,12 @@ def test_a_record_without_the_parameter_opens_and_means_none(large, card, tmp_pa
     assert Run(config_of(large), TRAINING, NAMES, tmp_path).config.quantization == "none"
 
 
-def test_an_adapter_whose_record_lacks_the_parameter_is_on_unquantized_weights(tmp_path, card):
+@pytest.mark.parametrize("left", [{}, {"quantization": "auto"}])
+def test_an_adapter_whose_record_lacks_the_parameter_is_on_unquantized_weights(tmp_path, card, left):
     parameters = Config().as_dict()
     del parameters["quantization"]
     card(0.1)
-    write_json({"parameters": parameters}, tmp_path / "training.json")
+    write_json({"parameters": {**parameters, **left}}, tmp_path / "training.json")
     assert trained_with(tmp_path) == replace(Config(), quantization="none")
 
 

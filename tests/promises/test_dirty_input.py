@@ -369,7 +369,7 @@ def test_parameters_that_grow(place):
 def test_odd_adapters(place, amount, name, monkeypatch):
     """What a trained adapter's folder, and its run's, say of their parameters."""
 
-    def no_model(*arguments):
+    def no_model(*arguments, **longest):
         raise ModelError("no model in this test")
 
     monkeypatch.undo()

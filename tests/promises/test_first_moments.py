@@ -61,6 +61,6 @@ def test_only_commands_take_ctrl_c_over():
     """A notebook's or another program's own handling stays."""
     code = "import signal, utils; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, preexec_fn=heeds_ctrl_c
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, preexec_fn=heeds_ctrl_c, timeout=120
     )
     assert done.stdout == "True\n"

@@ -36,6 +36,7 @@ from utils.engine.prefix_tree import Node, Question, TreeEncoder, encode, model_
 from utils.engine.rows import text_rows
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import train
+from utils.models import attention
 from utils.models.load import compile_layers
 from utils.tasks import cause, cause_list, emotion
 from utils.tasks.ask import predict
@@ -102,8 +103,15 @@ def test_a_compiled_model_is_the_same_function(tiny_model_folder, tokenizer, con
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one", "packed"])
 def test_long_rows_leave_the_plain_products(adapted, tokenizer, conversations, count, monkeypatch):
-    monkeypatch.setattr("utils.models.attention.PLAIN_UP_TO", 8)
+    def fused(module, query, key, value, mask, **more):
+        trees.append(mask is not None and mask.dtype == torch.bool)
+        return compute(module, query, key, value, mask, **more)
+
+    trees, compute = [], attention.sdpa_attention_forward
+    monkeypatch.setattr(attention, "PLAIN_UP_TO", 8)
+    monkeypatch.setattr(attention, "sdpa_attention_forward", fused)
     assert max(measure_parity(adapted("none"), tokenizer, "emotion", conversations[:count])) < TOLERANCE
+    assert any(trees), "rows of trees went through the fused attention"
 
 
 def test_labels_are_several_tokens_long(tokenizer):

@@ -53,7 +53,8 @@ def test_a_kill_between_two_renames_marks_the_folder_and_the_same_command_mends_
     monkeypatch.chdir(ROOT)
     wanted, mine = generated(tmp_path / "wanted", 2), tmp_path / "root" / "input"
     before = generated(mine, 1)
-    done = subprocess.run([sys.executable, "-c", KILLED, str(rename), "--seed", "2", "--out", str(mine)], cwd=ROOT)
+    command = [sys.executable, "-c", KILLED, str(rename), "--seed", "2", "--out", str(mine)]
+    done = subprocess.run(command, cwd=ROOT, timeout=120)
     assert done.returncode == -9
     if rename > 1:
         assert ids(mine, "train") & ids(mine, "test") or rename == 4, "what the mark is for"

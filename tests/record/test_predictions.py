@@ -3,6 +3,10 @@
 python -m pytest tests/record/test_predictions.py
 """
 
+import re
+
+from helpers import tables_of
+
 from utils.config import Config
 from utils.record.predictions import write_predictions
 from utils.record.run import Run
@@ -18,13 +22,13 @@ def test_verify_fails_where_a_score_is_not_that_of_the_predictions(tmp_path, sam
     config = Config(run_name="mine", input_dir=str(tmp_path / "input"))
     run = Run(config, "4_cause_inference", ["input_dir"], root=tmp_path)
     predicted = [rule(c) for c in gold]
-    write_predictions(run.train_dir, predicted, [[[1.0]] * len(c["conversation"]) for c in gold], [{} for _ in gold])
+    write_predictions(run.train_dir, predicted, *tables_of(predicted))
     run.add_metrics("emotions", {"fine-tuned": emotion_scores(gold, predicted)})
     names = "fine-tuned emotions + rule", "**fine-tuned emotions and causes**", "gold emotions + rule"
     scores = {"scores": pair_scores(gold, predicted, 2), "per_emotion": per_emotion_pair_scores(gold, predicted)}
-    run.add_metrics("pairs", dict.fromkeys(names, scores))
+    run.add_metrics("pairs", {name: {"emotions": name.strip("*").split()[0], **scores} for name in names})
     assert main(["verify", str(run.train_dir)]) == 0
-    assert capsys.readouterr().out.strip().endswith("figures are those of the predictions")
+    assert re.search(r": (\d+) of \1 figures are those of the predictions", capsys.readouterr().out)
     metrics = read_json(run.train_dir / "metrics.json")
     metrics["pairs"]["gold emotions + rule"]["scores"]["weighted_f1"] += 1e-3
     write_json(metrics, run.train_dir / "metrics.json")

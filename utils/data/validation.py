@@ -4,8 +4,9 @@ validate_conversations(data, "my.json", labelled=True)
 """
 
 import re
+import unicodedata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from utils.data.labels import ECF, LabelSet
 from utils.system.errors import ConversationError, shown
@@ -54,15 +55,17 @@ def validate_conversations(
         key = None
         try:
             key = _checked_id(conversation, where)
-            if key in sound:
-                raise fault(where, "conversation_ID", f"{key} is there twice", "Give each conversation its own")
+            if same_id(key) in sound:
+                other = str(sound[same_id(key)]["conversation_ID"])
+                problem = f"{key} is there twice" if key == other else f"{key!r} and {other!r} are one id"
+                raise fault(where, "conversation_ID", problem, "Give each conversation its own")
             _check_conversation(conversation, f"{source}, conversation {key}", labelled, labels)
         except ConversationError as error:
             if faults is None:
                 raise
             faults.append((key, str(error)))
         else:
-            sound[key] = conversation
+            sound[same_id(key)] = conversation
     if faults and data and not sound:
         first = faults[-len(data)][1]
         raise ConversationError(f"{source}: none of {len(data):,} conversations is sound. The first: {first}")
@@ -75,7 +78,7 @@ def _kind(value):
     return kinds.get(type(value), "a number")
 
 
-def is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[int | str]:
     """Whether a value may be a conversation's id: a whole number, or a string that is not blank.
 
     Ids stand in messages and in names of videos, so they have 100 characters at most, none of them a control.
@@ -83,6 +86,17 @@ def is_id(value: object) -> bool:
     if isinstance(value, str):
         return bool(value.strip()) and len(value) <= 100 and not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", value)
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**99
+
+
+def same_id(value: int | str) -> str:
+    """An id as ids are compared: without white space around it and without zeros in front of a number."""
+    text = str(value).strip()
+    return text.lstrip("0") or "0" if re.fullmatch("[0-9]+", text) else text
+
+
+def _is_blank(text):
+    """Whether nothing in `text` can be seen: white space, controls and characters without a width."""
+    return not any(unicodedata.category(character)[0] not in "CZ" for character in text)
 
 
 def _checked_id(conversation, where):
@@ -163,7 +177,7 @@ def _check_words_and_emotion(utterance, where, labels):
             raise fault(where, field, "it is missing", mend)
         if not isinstance(utterance[field], str):
             raise fault(where, field, f"it is {_kind(utterance[field])}, not a string", mend)
-        if not utterance[field].strip():
+        if _is_blank(utterance[field]):
             raise fault(where, field, "it is empty", mend)
     if "emotion" not in utterance:
         return None

@@ -7,6 +7,7 @@ it stopped.
 import hashlib
 import json
 import math
+import sys
 from pathlib import Path
 
 import torch
@@ -24,22 +25,28 @@ from utils.system.files import naming
 class Journal:
     """Finished forward passes on disk, so that the same inference, run again, goes on behind the last one.
 
-    A line of the file is [key, result], and the key is a hash of all that the result follows from.
+    A line of the file is [key, result], and the key is a hash of all that the result follows from. Lines that were cut
+    off or damaged are skipped, with a line on stderr, and computed again.
     """
 
     def __init__(self, path: str | Path):
-        self.path, self.results = Path(path), {}
-        for line in self.path.read_text("utf-8", "replace").splitlines() if self.path.is_file() else ():
+        self.path, self.results, damaged = Path(path), {}, 0
+        for line in self.path.read_text("utf-8", "replace").split("\n") if self.path.is_file() else ():
             try:
                 key, result = json.loads(line)
+                if not isinstance(key, str) or not isinstance(result, list):
+                    raise ValueError("no result")
                 self.results[key] = result
-            except (ValueError, TypeError, RecursionError):  # empty, cut off by an interruption, or damaged
-                continue
+            except (ValueError, TypeError, RecursionError):
+                damaged += bool(line.strip())
+        if damaged:
+            print(f"{self.path}: {damaged} damaged lines are skipped, and computed again", file=sys.stderr)
 
-    def __call__(self, origin, compute):
-        """The result for `origin` (whatever determines it, with a faithful repr), computed unless it is known."""
+    def __call__(self, origin, compute, fits=lambda result: True):
+        """The result for `origin` (whatever determines it, with a faithful repr), computed unless it is known and
+        `fits(result)`."""
         key = hashlib.sha256(repr(origin).encode("utf-8", "surrogatepass")).hexdigest()
-        if key not in self.results:
+        if key not in self.results or not fits(self.results[key]):
             self.results[key] = compute()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # The line break first: the last line may be cut off.
@@ -48,8 +55,17 @@ class Journal:
         return self.results[key]
 
 
-def _remembered(journal: Journal | None, origin, compute):
-    return journal(origin, compute) if journal else compute()
+def _remembered(journal: Journal | None, origin, compute, fits):
+    return journal(origin, compute, fits) if journal else compute()
+
+
+def _answers(result, counts: list[int]) -> bool:
+    """Whether a result is a list of log-probabilities for each question; counts: how many answers each has."""
+    return (
+        len(result) == len(counts)
+        and all(isinstance(one, list) and len(one) == count for one, count in zip(result, counts))
+        and all(type(value) is float and math.isfinite(value) for one in result for value in one)
+    )
 
 
 def fingerprint(model) -> str:
@@ -118,7 +134,9 @@ def score_trees(
         return [question for scores in found for question in scores]
 
     def known(group):
-        return _remembered(journal, (origin, pack([rows[i] for i in group])), lambda: score(group))
+        counts = [len(answers) for i in group for answers in rows[i].answers]
+        packed = pack([rows[i] for i in group])
+        return _remembered(journal, (origin, packed), lambda: score(group), lambda found: _answers(found, counts))
 
     groups = plan_rows([len(row) for row in rows], token_budget)
     with float32_head(model):  # here too, so that its weights are converted once
@@ -154,7 +172,11 @@ def generate_published(
 
     def known(batch):
         names, texts = map(list, zip(*batch))
-        return _remembered(journal, (origin, texts, new_tokens), lambda: generate(names, texts))
+
+        def whole(found):
+            return len(found) == len(texts) and all(isinstance(one, str) for one in found)
+
+        return _remembered(journal, (origin, texts, new_tokens), lambda: generate(names, texts), whole)
 
     batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
     return [text for texts in divided(batches, known, progress, "batch") for text in texts]

@@ -18,8 +18,8 @@ def load_gguf(path, tokens: int = 4096):
 
 
 def gguf_scores(llama, row) -> list[list[float]]:
-    """utils.inference.score_row by llama.cpp: the log-probability of every allowed answer of every question in `row`
-    (a prefix_tree.Row): questions x answers. Depth first, so that only what no path before held is computed."""
+    """utils.engine.inference.score_row by llama.cpp: for `row` (a prefix_tree.Row) the log-probability of every allowed
+    answer of every question, questions x answers. Depth first, so that only what no path before held is computed."""
     from llama_cpp import llama_get_logits_ith  # pyright: ignore[reportAttributeAccessIssue] (as above)
 
     targets = sorted({target for question in row.answers for answer in question for target in answer})

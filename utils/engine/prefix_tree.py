@@ -7,7 +7,7 @@
 
 Every path from the root to a leaf sees exactly what it would see as a sequence of its own, so loss, gradients
 and log-probabilities are those of the one-sequence-a-question form, to rounding; `paths` gives that form, and
-tests/test_parity.py holds the two equal. Nothing here knows of emotions or causes.
+tests/promises/test_parity.py holds the two equal. Nothing here knows of emotions or causes.
 
 A row stores its tokens in depth-first order, so the descendants of a token are the ones right behind it, and
 the whole mask follows from one number a token: the index of its last descendant.

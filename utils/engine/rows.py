@@ -2,7 +2,7 @@
 
 import random
 
-from utils.engine.prefix_tree import Node, Row, TreeEncoder, encode, pack, plan_rows
+from utils.engine.prefix_tree import Node, Row, TreeEncoder, encode, pack, plan_rows, render
 from utils.system.errors import TrainingError
 
 
@@ -15,6 +15,12 @@ def encode_trees(trees: list[Node], names: list[str], tokenizer, max_row_tokens:
     rows = [encode(tree, train) for tree in trees]
     _refuse_longer(rows, names, max_row_tokens, " with its questions")
     return rows
+
+
+def longest_row(trees: list[Node], tokenizer, train: bool = False) -> int:
+    """How many tokens the row of the longest tree (by its characters) has; 0 without trees."""
+    longest = max(trees, key=lambda tree: len(render(tree)), default=None)
+    return 0 if longest is None else len(TreeEncoder(tokenizer)(longest, train))
 
 
 def _refuse_longer(rows, names, max_row_tokens, what):

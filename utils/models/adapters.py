@@ -5,19 +5,21 @@ save_adapter(model, "results_train/sample/adapters/emotion", "smollm2-135m-instr
 model = load_adapter(model, "results_train/sample/adapters/emotion", "smollm2-135m-instruct")
 """
 
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
-from safetensors import SafetensorError, safe_open
+from peft import LoraConfig, PeftConfig, PeftModel, PeftType, get_peft_model, prepare_model_for_kbit_training
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
-from utils.system.errors import ModelError, shown
-from utils.system.hardware import device
+from utils.system.errors import FileError, ModelError, shown
+from utils.system.files import read_object
+from utils.system.hardware import device, out_of_memory
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,14 @@ class Method:
     config     its configuration, made from the settings that `add_adapter` is given
     is_weight  whether the parameter of this name is one of the adapter's weights
     is_empty   whether these weights, {name: tensor}, are as before any training
+    keys       {key of adapter_config.json: whether it may have this value}. Of other keys that PEFT writes the default
+               alone is allowed: some of them import modules, open files or change the base model
     """
 
     config: Callable[..., PeftConfig]
     is_weight: Callable[[str], bool]
     is_empty: Callable[[dict[str, torch.Tensor]], bool]
+    keys: dict[str, Callable[[Any], bool]]
 
 
 def _lora(r: int, alpha: int, dropout: float, targets) -> LoraConfig:
@@ -39,12 +44,65 @@ def _lora(r: int, alpha: int, dropout: float, targets) -> LoraConfig:
     return LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
 
 
+def _names(value) -> bool:
+    return isinstance(value, str) or isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _optional_names(value) -> bool:
+    return value is None or _names(value)
+
+
+def _rank(value) -> bool:
+    return type(value) is int and 0 < value < 2**15
+
+
+def _number(value) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e6
+
+
+def _boolean(value) -> bool:
+    return isinstance(value, bool)
+
+
+def _each(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
+
+
+def _layers(value) -> bool:
+    return value is None or type(value) is int or isinstance(value, list) and all(type(one) is int for one in value)
+
+
+_OF_ALL: dict[str, Callable[[Any], bool]] = {  # whatever the method
+    "base_model_name_or_path": lambda value: isinstance(value, str),
+    "peft_type": lambda value: isinstance(value, str),
+    "peft_version": lambda value: isinstance(value, str),
+    "task_type": lambda value: value in (None, "CAUSAL_LM"),
+    "inference_mode": _boolean,
+    "revision": lambda value: value is None or isinstance(value, str),
+}
+
 METHODS = {  # by the name of PEFT's PeftType, in small letters
     "lora": Method(
         config=_lora,
         is_weight=lambda name: "lora_" in name,
         # Its second factor is zero at the start.
         is_empty=lambda weights: not any(w.abs().max() > 0 for name, w in weights.items() if "lora_B" in name),
+        keys={
+            **_OF_ALL,
+            "r": _rank,
+            "lora_alpha": _number,
+            "lora_dropout": lambda value: _number(value) and value < 1,
+            "target_modules": _names,
+            "exclude_modules": _optional_names,
+            "layers_to_transform": _layers,
+            "layers_pattern": _optional_names,
+            "rank_pattern": _each(_rank),
+            "alpha_pattern": _each(_number),
+            "fan_in_fan_out": _boolean,
+            "use_rslora": _boolean,
+            "use_dora": _boolean,
+            "init_lora_weights": lambda value: isinstance(value, bool) or value == "gaussian",
+        },
     )
 }
 
@@ -54,6 +112,44 @@ def adapter_weights(model) -> Iterator[tuple[str, torch.nn.Parameter]]:
     for name, parameter in model.named_parameters():
         if any(method.is_weight(name) for method in METHODS.values()):
             yield name, parameter
+
+
+def adapter_record(folder) -> dict:
+    """adapter_config.json of an adapter, once it is known to be of one of METHODS and to set nothing but its keys: to
+    be called before PEFT, or another library, reads the file.
+
+    Raises ModelError for a key, a value or a kind that is not allowed, and for a file that cannot be read.
+    """
+    path = Path(folder) / "adapter_config.json"
+    try:
+        record = read_object(path)
+    except FileError as error:
+        raise ModelError(str(error)) from error
+    kind = record.get("peft_type", "LORA")
+    method = METHODS.get(kind.lower()) if isinstance(kind, str) else None
+    if method is None:
+        raise ModelError(f"{path}: an adapter of the kind {shown(kind)}; known are {', '.join(METHODS)}")
+    if not isinstance(record.get("base_model_name_or_path"), str):
+        raise ModelError(f"{path}: it names no base model. Restore the file, or train the adapter again")
+    defaults = _defaults(PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(kind)])
+    for key, value in record.items():
+        if key in method.keys:
+            if not method.keys[key](value):
+                raise ModelError(
+                    f"{path}: {key} cannot be {shown(value)}. Restore the file, or train the adapter again"
+                )
+        elif value is None or value == defaults.get(key):
+            continue
+        elif key.startswith("megatron") or not (value is False or value in ({}, [])):
+            raise ModelError(
+                f"{path}: the key {shown(key)} ({shown(value)}) is not allowed. Take an adapter that does without it"
+            )
+    return record
+
+
+def _defaults(kind: type[PeftConfig]) -> dict[str, Any]:
+    """{name: default} of a configuration's fields that have a plain one."""
+    return {one.name: one.default for one in fields(kind) if isinstance(one.default, str | int | float)}
 
 
 def method_of(config: PeftConfig) -> Method:
@@ -141,17 +237,11 @@ def load_adapter(model, folder, base: str, name: str = "default"):
         )
     if weights.stat().st_size < 1024:
         raise ModelError(f"{weights}: holds no weights ({weights.stat().st_size} bytes). Train the adapter again")
-    try:
-        record = json.loads(config.read_text(encoding="utf-8"))
-        made_for, method = record["base_model_name_or_path"], str(record.get("peft_type", "LORA")).lower()
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(f"{config}: not an adapter's configuration. Train the adapter again") from error
+    made_for = adapter_record(folder)["base_model_name_or_path"]
     if made_for != base:
         raise ModelError(
             f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
         )
-    if method not in METHODS:
-        raise ModelError(f"{folder}: an adapter of the kind {shown(method)}; known are {', '.join(METHODS)}")
     try:
         bare = model.get_base_model() if isinstance(model, PeftModel) else model
         offloaded = bare.__dict__.pop("hf_device_map", None)  # peft would lose the adapter of what is offloaded
@@ -172,7 +262,10 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             given = {key.replace(".weight", f".{name}.weight"): weight for key, weight in given.items()}
             model.load_state_dict(given, strict=False, assign=True)
         return adapter_in_compute_type(model).eval()
-    except (RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
+    except Exception as error:  # PEFT has no kinds of its own
+        if isinstance(error, ModelError) or out_of_memory(error):
+            raise
+        reason = " ".join(f"{error}".split())[:500] or type(error).__name__
         raise ModelError(
-            f"{folder}: the adapter is damaged or does not fit the base model {base!r} ({error})"
+            f"{folder}: the adapter is damaged or does not fit the base model {base!r} ({reason})"
         ) from error

@@ -6,6 +6,7 @@ choose_quantization(config)             # "nf4" where 16 bits do not fit on the 
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,13 +55,14 @@ class Estimate:
         return f"{terms} = {self.total / GIB:.2f} GiB"
 
 
-def estimate_memory(config, training: bool) -> Estimate:
+def estimate_memory(config, training: bool, longest: int = 0) -> Estimate:
     """What the model of `config` (a utils.config.Config) needs, counted on the same model without weights (torch's meta
-    device), on which a forward pass costs next to nothing.
+    device), on which a forward pass costs next to nothing. A row has `longest` tokens, where that is more than rows are
+    filled up to.
 
     Raises ModelError for a model that cannot be found.
     """
-    dtype, tokens = dtype_of(config.precision), config.token_budget * config.batch_size
+    dtype, tokens = dtype_of(config.precision), max(config.token_budget * config.batch_size, longest)
     published = config.recipe == "published"  # a loss on every token, and prompts of their own instead of one row
     shape = (config.batch_size, config.token_budget) if published else (1, tokens)
     on_text = training and config.text_epochs > 0
@@ -180,18 +182,24 @@ def choose_quantization(config) -> str:
     return chosen
 
 
-def check_memory(config, training: bool = False) -> Estimate:
+def check_memory(config, training: bool = False, longest: Callable[[], int] | None = None) -> Estimate:
     """Prints what the model of `config` needs (estimate_memory) beside what is free, and returns it.
+
+    longest  counts the tokens of the longest conversation's row, which is not cut and may need more than rows that are
+             filled up. Only the line counts it: where memory does not suffice for it, it is named once its turn comes
 
     Raises NotEnoughMemory where it cannot fit, naming the parameters that would make it fit; ModelError for a model
     that cannot be found.
     """
     needed, free = estimate_memory(config, training), free_memory()
-    told = f"{config.model} needs for {'training' if training else 'inference'} about {needed}; "
+    tokens = longest() if longest else 0  # once the model is known to be there
+    most = estimate_memory(config, training, tokens) if tokens > config.token_budget * config.batch_size else needed
+    told = f"{config.model} needs for {'training' if training else 'inference'} about {most}"
+    told += f", the most for the longest row, of {tokens:,} tokens; " if most is not needed else "; "
     told += f"{free / GIB:.2f} GiB are free on {device()}; quantization {config.quantization}"
     print(told)
     if needed.total <= free or (config.offload and not training):
-        return needed
+        return most
     changes, least = [], needed
     for name, value in (("quantization", "nf4"), ("gradient_checkpointing", True), ("batch_size", 1)):
         if getattr(config, name) == value or (name == "gradient_checkpointing" and not training):

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from utils.system import places
-from utils.system.errors import HubError
+from utils.system.errors import HubError, without_credentials
 
 # What a model or an adapter consists of: no pickles, no code, and of doubled weights ("original/", "consolidated") one.
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*")
@@ -19,7 +19,11 @@ PUSHED = (*FILES, "*.gguf", "state_dict.pt")
 
 def why(error: BaseException, name: str, to: str = "read") -> str:
     """Why `name` could not be had from the hub (to "read") or put there (to "write to"), and what to do, in a sentence
-    or two; of an error of huggingface_hub, or of one that was raised because of it."""
+    or two; of an error of huggingface_hub, or of one that was raised because of it. Addresses are without passwords."""
+    return without_credentials(_why(error, name, to))
+
+
+def _why(error, name, to):
     from huggingface_hub import constants, errors, get_token
 
     chain, one = [], error
@@ -101,7 +105,7 @@ def push(folder, name: str, public: bool = False) -> str:
         )
     except Exception as error:
         raise HubError(f"{name}: {error if isinstance(error, HubError) else why(error, name, 'write to')}") from error
-    return str(url)
+    return without_credentials(str(url))
 
 
 def _without_paths(path: Path) -> bytes:

@@ -23,7 +23,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from utils.models.attention import attention_of
 from utils.models.hub import why
 from utils.system import places
-from utils.system.errors import ModelError
+from utils.system.errors import ModelError, without_credentials
 from utils.system.hardware import compiler, cpu_bfloat16_works, device, dtype_of, out_of_memory, sharded
 
 EMBEDDED = "smollm2-135m-instruct"
@@ -97,8 +97,8 @@ def _finding(model: str):
                 "(environment variable CUDA_VISIBLE_DEVICES set to nothing)"
             ) from error
         raise ModelError(
-            f"model {model!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder that holds "
-            "config.json, or a hub id"
+            f"model {without_credentials(model)!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder "
+            "that holds config.json, or a hub id"
         ) from error
 
 

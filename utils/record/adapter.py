@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from utils.config import Config
-from utils.record.provenance import weights_of
+from utils.record.provenance import read_records, weights_of
 from utils.record.stages import INFERENCE
 from utils.system import places
 from utils.system.errors import ConfigError, ModelError, RunError
-from utils.system.files import read_json
+from utils.system.files import read_object
 
 
 def other_adapter(records: dict, notebook: str, adapter: Path) -> bool:
@@ -41,7 +41,7 @@ def find_adapters(root: Path | None = None) -> tuple[Path, Path]:
     def ended(adapters):
         """A clone gives the files that ship its own time; what was trained here says when."""
         path = adapters / "cause" / "training.json"
-        return read_json(path).get("ended", ""), path.stat().st_mtime
+        return str(read_object(path).get("ended", "")), path.stat().st_mtime
 
     newest = max(runs, key=ended)
     return newest / "emotion", newest / "cause"
@@ -60,11 +60,13 @@ def trained_with(adapter, max_row_tokens: int | None = None) -> Config:
         )
     run = Path(adapter).absolute().parent.parent / "config.json"
     try:
-        parameters = read_json(path)["parameters"]
-        if run.is_file():  # its inference may have used another logit_adjustment and cause_threshold
-            for notebook in INFERENCE:
-                parameters = parameters | read_json(run).get(notebook, {}).get("parameters", {})
-        config = Config.of({"quantization": "none", **parameters})  # records from before the parameter lack it
+        parameters = read_object(path)["parameters"]
+        records = read_records(run.parent)  # its inference may have used another logit_adjustment and cause_threshold
+        for notebook in INFERENCE:
+            parameters = parameters | records.get(notebook, {}).get("parameters", {})
+        config = Config.of(parameters)
+        if config.quantization == "auto":  # a run records what it was; records from before the parameter mean none
+            config = replace(config, quantization="none")
         return config if max_row_tokens is None else replace(config, max_row_tokens=max_row_tokens)
     except (AttributeError, ConfigError, KeyError, TypeError) as error:
         raise ModelError(

@@ -3,6 +3,7 @@
 A card is made from what the run recorded (training.json, config.json, metrics.json) and from nothing else.
 """
 
+import contextlib
 import json
 import re
 import shlex
@@ -10,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.config import Config, load_config
+from utils.config import Config, check_names, load_config
 from utils.data.labels import ECF
 from utils.record.adapter import other_adapter
+from utils.record.provenance import read_records
 from utils.record.stages import INFERENCE, TRAINED_BY
 from utils.report.tables import results_table
-from utils.system.errors import ConfigError, RunError, UserError
-from utils.system.files import read_json, write_text
+from utils.system.errors import ConfigError, RunError
+from utils.system.files import intact, read_object, write_text
 from utils.system.places import ROOT
 
 
@@ -86,22 +88,26 @@ UNKNOWN = Data(
 def command_of(parameters: dict) -> str:
     """The command of the chain that trains with these parameters: the file of configs/ that comes nearest, and what
     differs from it. Raises RunError where no file can be read."""
-    best = None
-    for path in sorted((ROOT / "configs").glob("*.yaml")):
-        try:
-            there = Config.of(load_config(path)).as_dict()
-        except ConfigError:  # a file that somebody is still writing
-            continue
-        changes = [
+    commands = {}
+    for file, there in _configs().items():
+        commands[file] = [
             f" -p {name} {shlex.quote(value if isinstance(value, str) else json.dumps(value))}"
             for name, value in parameters.items()
             if there[name] != value
         ]
-        if best is None or len(changes) < len(best[1]):
-            best = path.name, changes
-    if best is None:
+    if not commands:
         raise RunError(f"{ROOT / 'configs'} holds no file of parameters: a card names one")
-    return f"python -m utils.chain configs/{best[0]}{''.join(best[1])}"
+    best = min(commands, key=lambda file: len(commands[file]))
+    return f"python -m utils.chain configs/{best}{''.join(commands[best])}"
+
+
+def _configs() -> dict[str, dict]:
+    """{name: parameters} of the files in configs/, without those that somebody is still writing."""
+    found = {}
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        with contextlib.suppress(ConfigError):
+            found[path.name] = Config.of(load_config(path)).as_dict()
+    return found
 
 
 @dataclass(frozen=True)
@@ -149,28 +155,27 @@ def facts(adapter) -> CardFacts:
     task, run = adapter.name, adapter.parent.parent
     if task not in TRAINED_BY or not all(p.is_file() for p in (adapter / "training.json", run / "config.json")):
         raise RunError(f"{adapter}: no finished adapter of a run (results_train/RUN/adapters/emotion or cause)")
+    of = f"{adapter}/training.json, or config.json or metrics.json in {run}"
     try:
-        return _facts(task, run, read_json(adapter / "training.json"), read_json(run / "config.json"))
-    except UserError:
-        raise
-    except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
-        raise RunError(
-            f"{adapter}: its card cannot be written, because training.json there, or config.json or metrics.json in "
-            f"{run}, is damaged ({type(error).__name__}: {error}). Restore the file, or run the notebooks again"
-        ) from error
+        with intact(of, "Restore the file, or run the notebooks again"):
+            return _facts(task, run, read_object(adapter / "training.json"), read_records(run))
+    except ConfigError as error:
+        raise RunError(f"{of}: {error}. Restore the file, or run the notebooks again") from error
 
 
 def _facts(task: str, run: Path, record: dict, notebooks: dict) -> CardFacts:
     # A run's notebooks share their input; of the parameters each records those that it uses.
-    made = notebooks.get(TRAINED_BY[task]) or {**next(iter(notebooks.values())), "parameters": record["parameters"]}
-    parameters = made["parameters"]
-    if TASK_CARDS[task].reads_text:  # came after some adapters were trained, without
-        parameters = {"text_epochs": Config.text_epochs, **parameters}
+    made = notebooks.get(TRAINED_BY[task]) or {**[*notebooks.values()][0], "parameters": record["parameters"]}
+    parameters = {"text_epochs": Config.text_epochs} if TASK_CARDS[task].reads_text else {}  # absent in old records
+    parameters |= made["parameters"]
+    check_names(parameters, TRAINED_BY[task])
     config = Config.of({**record["parameters"], **parameters})
     base, base_licence = EMBEDDED.get(config.model, (config.model, None))
     if Path(config.model).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", base):
         base = None  # a folder of somebody's machine, whose path is nobody's business
-        parameters = {**parameters, "model": Path(config.model).name}
+        parameters = {**parameters, "model": plain(config.model)}
+    if config.input_dir not in {Config.input_dir, *(there["input_dir"] for there in _configs().values())}:
+        parameters = {**parameters, "input_dir": "INPUT"}
     metrics = _current_metrics(run, notebooks)
     scored = notebooks.get(SCORED_BY["cause"], notebooks.get(SCORED_BY["emotion"], {}))
     scores = metrics.get("emotions", {}).get("fine-tuned", {}).get("per_emotion", {})
@@ -179,27 +184,33 @@ def _facts(task: str, run: Path, record: dict, notebooks: dict) -> CardFacts:
     return CardFacts(
         task=task,
         base=base,
-        named=base or Path(config.model).name,
+        named=base or plain(config.model),
         base_licence=base_licence,
         data=KNOWN.get(made["input"].get("train"), UNKNOWN),
-        fingerprint=made["input"].get("train", "nowhere"),
+        fingerprint=plain(made["input"].get("train") or "nowhere"),
         seen=None if seen is None else {label: int(count) for label, count in seen.items()},
         text_epochs=config.text_epochs if TASK_CARDS[task].reads_text else 0.0,
         unlabelled="unlabelled" in made["input"],
-        structure={name: structure[name] for name in ("revision", "scikit-learn")} if structure else None,
+        structure={name: plain(structure[name]) for name in ("revision", "scikit-learn")} if structure else None,
         figures=figures,
         table=table,
         utterances=sum(one["support"] for one in scores.values()),
-        scored_at=scored["revision"] if table or figures else None,
+        scored_at=plain(scored["revision"]) if table or figures else None,
         parameters=parameters,
-        revision=record["revision"],
-        versions={**made["versions"]},
+        revision=plain(record["revision"]),
+        versions={plain(name): plain(version) for name, version in made["versions"].items()},
     )
+
+
+def plain(name: str) -> str:
+    """A name as a card shows it: the last part of a path, and "_" for what Markdown or YAML could take for its own.
+    Raises TypeError for what is no text."""
+    return re.sub(r"[^\w.+ -]", "_", re.split(r"[\\/]", name.rstrip("\\/"))[-1]).strip()[:100] or "unnamed"
 
 
 def _current_metrics(run: Path, notebooks: dict) -> dict:
     """The run's metrics.json, without scores of adapters that were trained again since."""
-    metrics = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    metrics = read_object(run / "metrics.json") if (run / "metrics.json").is_file() else {}
     if other_adapter(notebooks, SCORED_BY["emotion"], run / "adapters" / "emotion"):
         return {}
     if other_adapter(notebooks, SCORED_BY["cause"], run / "adapters" / "cause"):
@@ -333,8 +344,7 @@ def repository() -> str:
 
 def write_cards(run):
     """Write README.md for each finished adapter of the run in this folder of results_train; their paths."""
-    adapters = [Path(run) / "adapters" / task for task in TRAINED_BY]
-    finished = [adapter for adapter in adapters if (adapter / "training.json").is_file()]
+    finished = [one for task in TRAINED_BY if ((one := Path(run) / "adapters" / task) / "training.json").is_file()]
     for adapter in finished:
         write_text(card(adapter), adapter / "README.md")
     return [adapter / "README.md" for adapter in finished]

@@ -1,15 +1,17 @@
-"""predictions.jsonl: write it, read it, and compute a system's scores again from it."""
+"""predictions.jsonl: write it, read it, and find the conversations that it is about."""
 
 import json
+import os.path
 from pathlib import Path
 
 from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
+from utils.data.validation import is_id, same_id
 from utils.record.inputs import find_input
-from utils.record.provenance import fingerprints
-from utils.report.tables import system_scores
+from utils.record.provenance import fingerprints, read_records
+from utils.record.stages import LABELLED_BY
 from utils.system import places
-from utils.system.errors import ConversationError, RunError
-from utils.system.files import read_json, write_text
+from utils.system.errors import FileError, RunError, shown
+from utils.system.files import read_json_lines, write_text
 
 
 def lines_of(conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list) -> list[dict]:
@@ -39,7 +41,7 @@ def write_predictions(
     write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), folder / "predictions.jsonl")
 
 
-# ---- are they the scores of these predictions? ---------------------------------------------------------------
+# ---- read -----------------------------------------------------------------------------------------------------
 
 
 def run_folder(run: str, root: Path | None = None) -> Path:
@@ -59,41 +61,60 @@ def run_folder(run: str, root: Path | None = None) -> Path:
 def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
     """The lines of the file `path`, or of `path`/predictions.jsonl, in the order of these conversations.
 
-    Raises RunError where one is missing.
+    Raises FileError for what is no JSON, RunError for a line without an id, for two of one conversation, and where one
+    is missing.
     """
-    path, lines = _file(path), {}
+    path, lines = predictions_file(path), {}
+    for where, line in read_json_lines(path):
+        key = line.get("conversation_ID")
+        if not is_id(key):
+            raise _unreadable(where, f"{shown(key)} is no conversation_ID: it is a number or a name")
+        if same_id(key) in lines:
+            raise _unreadable(where, f"conversation {shown(key)} is there twice: keep one of the two lines")
+        lines[same_id(key)] = line
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            one = json.loads(line)
-            lines[one["conversation_ID"]] = one
-        return [lines[c["conversation_ID"]] for c in conversations]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise _unreadable(path, error) from error
+        return [lines[same_id(c["conversation_ID"])] for c in conversations]
+    except KeyError as error:
+        raise _unreadable(path, f"conversation {error.args[0]} is missing: write a line for it") from error
+    except TypeError as error:
+        raise _unreadable(path, "these are no conversations") from error
 
 
 def read_predictions(path: Path, conversations: list[Conversation]) -> list[Conversation]:
     """`conversations` with the emotions and pairs of the file `path`, or of `path`/predictions.jsonl.
 
-    Raises RunError where the two do not belong together.
+    Raises FileError or RunError where the two do not belong together.
     """
     lines = read_lines(path, conversations)
     try:
-        labelled: list[Conversation] = [
-            {**with_emotions(c, line["emotions"]), "emotion-cause_pairs": line["emotion-cause_pairs"]}
-            for c, line in zip(conversations, lines, strict=True)
-        ]
-        return [with_pairs(c, pairs(c)) for c in labelled]
-    except (ValueError, LookupError, TypeError, AttributeError, ConversationError) as error:
-        raise _unreadable(_file(path), error) from error
+        return [_labelled(c, line) for c, line in zip(conversations, lines, strict=True)]
+    except KeyError as error:
+        raise _unreadable(predictions_file(path), f"a line has no {error}: write the file again") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _unreadable(predictions_file(path), error) from error
 
 
-def _file(path) -> Path:
-    return Path(path) / "predictions.jsonl" if Path(path).is_dir() else Path(path)
+def _labelled(conversation, line):
+    """The conversation with a line's emotions and pairs, which must be of its utterances and of these emotions."""
+    labelled = with_emotions(conversation, line["emotions"])
+    labelled = with_pairs(labelled, pairs({**labelled, "emotion-cause_pairs": line["emotion-cause_pairs"]}))
+    emotions = {u["utterance_ID"]: u["emotion"] for u in labelled["conversation"]}
+    for number, emotion, cause in pairs(labelled):
+        where = f"conversation {conversation['conversation_ID']}: the pair {number}_{emotion}, {cause}"
+        if number not in emotions or cause not in emotions:
+            raise ValueError(f"{where} points to an utterance that is not there")
+        if emotions[number] != emotion:
+            raise ValueError(f"{where} disagrees with the emotion in the same line, {emotions[number]}")
+    return labelled
 
 
-def _unreadable(path: Path, error: Exception) -> RunError:
-    reason = f"{error} is missing" if isinstance(error, KeyError) else f"{error}"
-    return RunError(f"{path}: cannot be read as predictions for these conversations ({reason})")
+def predictions_file(path) -> Path:
+    """The file `path`, or `path`/predictions.jsonl where that is a folder."""
+    return Path(path) / "predictions.jsonl" if os.path.isdir(path) else Path(path)  # without an error of its own
+
+
+def _unreadable(where, reason) -> RunError:
+    return RunError(f"{where}: cannot be read as predictions for these conversations ({reason})")
 
 
 def scored_on(folder: Path) -> dict:
@@ -108,11 +129,27 @@ def scored_on(folder: Path) -> dict:
             f"{folder}: no metrics.json and config.json here; give a folder of results_train, of a run that "
             f"went through the notebooks{places.find().or_bring}"
         )
-    records = read_json(folder / "config.json")
+    records = read_records(folder)
     for name, record in reversed(records.items()):
-        if name == "4_cause_inference" or "split" in record["parameters"]:
+        if name == LABELLED_BY["cause"] or "split" in record["parameters"]:
             return record
-    raise RunError(f"{folder} has no causes yet: run 4_cause_inference first")
+    raise RunError(f"{folder} has no causes yet: run {LABELLED_BY['cause']} first")
+
+
+def input_of_scores(folder: Path, root: Path | None = None) -> tuple[Path, str, dict]:
+    """(the folder of the input, the split, the record) that a run or system was scored on; `root`: see open_run.
+
+    Raises RunError for a folder without scores, FileError for a record that names no input.
+    """
+    record = scored_on(folder)
+    parameters, inputs = record["parameters"], record.get("input")
+    split, input_dir = parameters.get("split", "test"), parameters.get("input_dir")
+    if not isinstance(split, str) or not isinstance(input_dir, str) or not isinstance(inputs, dict):
+        raise FileError(
+            f"{folder}/config.json: damaged: input_dir, split and input do not name the conversations that were "
+            "scored. Restore the file, or run the last notebook again"
+        )
+    return find_input(input_dir, root or places.find().results, inputs), split, record
 
 
 def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
@@ -120,9 +157,7 @@ def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
 
     Raises RunError for a folder without scores, and where the input is missing, empty or not the run's.
     """
-    record = scored_on(folder)
-    split = record["parameters"].get("split", "test")
-    input_dir = find_input(record["parameters"]["input_dir"], root or places.find().results, record["input"])
+    input_dir, split, record = input_of_scores(folder, root)
     if not (input_dir / split).exists():
         raise RunError(
             f"{input_dir}/{split}, which this run was scored on, is not here: make it with generate_input.py"
@@ -135,31 +170,3 @@ def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
             f"{input_dir}/{split} is empty: nothing was held out of this run's training, so nothing was scored"
         )
     return gold
-
-
-def verify(folder: Path, root: Path | None = None) -> dict[str, tuple]:
-    """Compute the scores of a run or system again, from its predictions.jsonl and the gold labels of its input, and
-    compare them with its metrics.json: {name of a figure: (there, computed)}, for what `system_scores` counts.
-
-    Raises RunError for a folder without scores, and where the input is missing or not the run's.
-    """
-    folder = Path(folder)
-    gold = gold_of(folder, root)
-    there = read_json(folder / "metrics.json")
-    computed = system_scores(gold, read_predictions(folder, gold))
-    for row in computed["pairs"].values():
-        del row["emotions"]  # a name, no figure
-    return dict(_figures(there, json.loads(json.dumps(computed)), ""))
-
-
-def _figures(there, computed, name):
-    """(name, (there, computed)) for every figure in `computed`, dictionaries and lists within each other."""
-    if isinstance(computed, (dict, list)):
-        for key in computed if isinstance(computed, dict) else range(len(computed)):
-            try:
-                below = there[key]
-            except (KeyError, IndexError, TypeError):
-                below = None
-            yield from _figures(below, computed[key], f"{name} / {key}" if name else str(key))
-    else:
-        yield name, (there, computed)

@@ -5,8 +5,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from utils.system.errors import RunError
-from utils.system.files import check_set, read_json
+from utils.system.errors import FileError, RunError, shown
+from utils.system.files import check_set, read_object
 from utils.system.places import ROOT
 
 # What no result depends on. Everything else in the tree counts, files that git does not track yet too.
@@ -57,6 +57,24 @@ def fingerprints(input_dir: Path) -> dict[str, str]:
     return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 
 
+def read_records(folder: Path) -> dict[str, dict]:
+    """config.json of a run's folder: {notebook or command: what it recorded}; {} where there is none.
+
+    Raises FileError for a file that is damaged: every record has parameters, and maybe the input's fingerprints.
+    """
+    path = Path(folder) / "config.json"
+    records = read_object(path) if path.is_file() else {}
+    for name, record in records.items():
+        whole = isinstance(record, dict) and isinstance(record.get("parameters"), dict)
+        inputs = record.get("input", {}) if whole else None
+        if not isinstance(inputs, dict) or not all(isinstance(one, str | None) for one in inputs.values()):
+            raise FileError(
+                f"{path}: the record {shown(name)} is damaged: it must hold parameters, and input as "
+                "{split: fingerprint}. Restore the file, or remove the folder and run again"
+            )
+    return records
+
+
 def input_of(runs: dict[str, Path], split: str) -> dict[str, str | None]:
     """The fingerprints of the conversations that the records (config.json) of several runs agree about: those of
     `split`, and where it has labels those of train, since a run that was trained on others may have seen its labels.
@@ -70,7 +88,8 @@ def input_of(runs: dict[str, Path], split: str) -> dict[str, str | None]:
         path = folder / "config.json"
         if not path.is_file():
             raise RunError(f"{path} is missing: the folder tells of no run")
-        recorded = next(iter(read_json(path).values()))["input"]  # what is recorded of one run shares its input
+        records = read_records(folder).values()
+        recorded = next(iter(records), {}).get("input", {})  # what is recorded of one run shares its input
         found[run] = {name: recorded.get(name) for name in names}
         first = next(iter(found))
         if found[run] != found[first]:
@@ -80,8 +99,7 @@ def input_of(runs: dict[str, Path], split: str) -> dict[str, str | None]:
 
 def encoder_record(folder: Path) -> dict | None:
     """What config.json of a run's folder tells of the training of its encoder; None where it tells of none."""
-    path = Path(folder) / "config.json"
-    records = read_json(path) if path.is_file() else {}
+    records = read_records(folder)
     return next((records[name] for name in ENCODER if name in records), None)
 
 

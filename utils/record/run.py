@@ -20,12 +20,12 @@ from utils.record.card import write_cards
 from utils.record.inputs import find_input, tell_overlap
 from utils.record.lock import opened, release
 from utils.record.predictions import write_predictions
-from utils.record.provenance import fingerprints, revision, versions, weights_of
+from utils.record.provenance import fingerprints, read_records, revision, versions, weights_of
 from utils.record.stages import FIRST, INFERENCE, LABELLED_BY
-from utils.report.metrics import pair_scores, per_emotion_pair_scores
+from utils.report.tables import scores_of_pairs
 from utils.system import places
 from utils.system.errors import RunError
-from utils.system.files import read_json, write_json
+from utils.system.files import intact, read_json, read_object, write_json
 from utils.system.places import ROOT
 from utils.tasks.cause import with_gold_causes
 from utils.tasks.task import Task
@@ -39,8 +39,7 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
     """
     config = Config.of(values)
     root = root or places.find().results
-    path = root / "results_train" / config.run_name / "config.json"
-    records = read_json(path) if path.is_file() else {}
+    records = read_records(root / "results_train" / config.run_name)
     find_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
     run = Run(config, notebook, [name for name in config.as_dict() if name in values], root)
     tell_overlap(run.input_dir)
@@ -94,13 +93,13 @@ class Run:
         for path in self._records():
             self._check(path, record)
         for path in self._records():
-            before = read_json(path) if path.is_file() else {}
+            before = read_records(path.parent)
             made_by = before.get(self.notebook, {}).get("adapter")  # whose outputs are there, until `finish`
             write_json({**before, self.notebook: record | ({"adapter": made_by} if made_by else {})}, path)
 
     def _check(self, path, record):
         here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict() | BEFORE
-        for notebook, before in (read_json(path) if path.is_file() else {}).items():
+        for notebook, before in read_records(path.parent).items():
             if before.get("input") and not record["input"]:
                 raise RunError(
                     f"{self.input_dir}, whose conversations this run is on, is not here: make it again with "
@@ -126,7 +125,7 @@ class Run:
 
     def _recorded_quantization(self) -> str | None:
         """What the run's notebooks so far were run with; None before the first of them."""
-        records = [one["parameters"] for path in self._records() if path.is_file() for one in read_json(path).values()]
+        records = [one["parameters"] for path in self._records() for one in read_records(path.parent).values()]
         recorded = [parameters["quantization"] for parameters in records if "quantization" in parameters]
         return next(iter(recorded), BEFORE["quantization"] if records else None)
 
@@ -184,12 +183,13 @@ class Run:
         for file in (path, folder / f"{name}_probabilities.json"):
             if not file.is_file():
                 raise RunError(f"{file} is missing: run {FIRST['emotion labels']} first{places.find().or_bring}")
-        if other_adapter(read_json(folder / "config.json"), LABELLED_BY["emotion"], self.adapter("emotion")):
+        if other_adapter(read_records(folder), LABELLED_BY["emotion"], self.adapter("emotion")):
             raise RunError(
                 f"{path} is of an emotion adapter that was trained again since: run {FIRST['emotion labels']} first"
             )
         conversations = load_conversations(path)
-        lengths = [len(one) for one in read_json(folder / f"{name}_probabilities.json")]
+        with intact(folder / f"{name}_probabilities.json", f"Run {FIRST['emotion labels']} again"):
+            lengths = [len(one) for one in read_json(folder / f"{name}_probabilities.json")]
         if lengths != [len(c["conversation"]) for c in conversations]:
             raise RunError(
                 f"{path}: it has other utterances than {name}_probabilities.json beside it: run "
@@ -222,7 +222,7 @@ class Run:
         """Record whose outputs this notebook writes; `only_first`: not in place of another's, whose outputs may still
         be there."""
         for path in self._records() if self._adapter_used else []:
-            records = read_json(path)
+            records = read_records(path.parent)
             if not (only_first and "adapter" in records[self.notebook]):
                 records[self.notebook]["adapter"] = self._adapter_used
                 write_json(records, path)
@@ -254,7 +254,7 @@ class Run:
     def history(self, task: str) -> list[dict] | None:
         """The trainer's log of a finished adapter, or None where it has not been trained."""
         path = self.adapter(task) / "training.json"
-        return read_json(path)["history"] if path.is_file() else None
+        return read_object(path).get("history") if path.is_file() else None
 
     # ---- outputs ---------------------------------------------------------------------------------------------
 
@@ -283,27 +283,15 @@ class Run:
     def add_metrics(self, section: str, values: dict):
         """Set one section of the run's metrics.json, leaving the others as they are."""
         path = self.train_dir / "metrics.json"
-        metrics = read_json(path) if path.is_file() else {}
+        metrics = read_object(path) if path.is_file() else {}
         metrics[section] = values
         write_json(metrics, path)
 
     def score_pairs(self, gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]):
-        """Write the section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024
-        Task 3, Subtask 2) and the scores of each emotion's pairs. Without `gold` nothing is written.
-
-        gold     the labelled conversations
-        systems  {name: (whose emotions: a system of the section "emotions", or "gold"; `gold` with its pairs)}
-        """
+        """Write the section "pairs" of metrics.json (`scores_of_pairs`, which says what `systems` is). Without `gold`
+        nothing is written."""
         if gold:
-            scores = {
-                name: {
-                    "emotions": emotions,
-                    "scores": pair_scores(gold, pairs, 2),
-                    "per_emotion": per_emotion_pair_scores(gold, pairs),
-                }
-                for name, (emotions, pairs) in systems.items()
-            }
-            self.add_metrics("pairs", scores)
+            self.add_metrics("pairs", scores_of_pairs(gold, systems))
 
     def save_emotions(
         self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"

@@ -12,6 +12,7 @@ from utils.record.adapter import trained_with
 from utils.system.errors import ModelError, RunError
 from utils.tasks import cause_structure, emotion
 from utils.tasks.ask import search_all
+from utils.tasks.cause import Cause
 from utils.tasks.combine import MeanStructure, Recorded, averaged, mixed, unadjusted
 from utils.tasks.emotion import Emotion
 
@@ -54,7 +55,7 @@ def scored(adapters: list[Path], trees: list, names: list[str], journal) -> list
     found, base, model, tokenizer = [], None, None, None
     for number, adapter in enumerate(adapters):
         config = trained_with(adapter)
-        if config.recipe != "one_pass" or config.cause_form != "candidates":
+        if config.recipe != "one_pass" or not isinstance(config.task("cause"), Cause):
             raise ModelError(f"{adapter}: needs recipe one_pass and cause_form candidates")
         if base != (config.model, config.quantization, config.precision):
             base = config.model, config.quantization, config.precision

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from utils.data.labels import ECF, LabelSet
-from utils.data.validation import PAIRS, is_id
+from utils.data.validation import PAIRS, is_id, same_id
 from utils.system.errors import ScoringError, shown
 
 # The published evaluation adds this to every denominator, so its figures stay just below 1.
@@ -35,7 +35,8 @@ def pair_scores(gold, pred, subtask, labels: LabelSet = ECF):
     """The official figures of SemEval-2024 Task 3 under their official names, and nothing else.
 
     gold, pred: lists of conversations, matched by conversation_ID; conversations in `pred` only are ignored.
-        A duplicate pair counts once, a neutral one never, and "U3_joy" means "3_joy".
+        A duplicate pair counts once, a neutral one never, and "U3_joy" means "3_joy". Ids may differ by
+        white space around them and zeros in front; in Subtask 2 a cause may be 2 or " 2" as well as "2".
     subtask: 1 (causes are spans: words in `gold`, tokens "2_0_5" in `pred`) or 2 (causes are utterances). Words that
         the utterance does not say are the empty range 0 to 0 (see `spans_not_said`).
     Returns {name: figure}. "weighted" averages the six emotions by their gold pairs; the others pool them.
@@ -207,9 +208,9 @@ def _by_id(conversations, side):
             raise ScoringError(
                 side, f"at position {position}", "it has no conversation_ID, a number or name", "Give it that of gold"
             )
-        if str(key) in result:
+        if same_id(key) in result:
             raise ScoringError(side, key, "its conversation_ID is there twice", "Keep one of the two")
-        result[str(key)] = conversation
+        result[same_id(key)] = conversation
     return result
 
 
@@ -237,6 +238,8 @@ def _pairs(key, conversation, subtask, side, labels):
     cause_form, example = _CAUSE_FORMS[subtask, side]
     result = set()
     for pair in written:
+        if subtask == 2 and isinstance(pair, list) and len(pair) == 2:  # as lenient as int() in the official script
+            pair = [pair[0], str(pair[1]).strip() if type(pair[1]) in (int, str) else pair[1]]
         whole = isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, str) for end in pair)
         end = whole and re.fullmatch(f"U?{_NUMBER}_(.*)", pair[0], re.DOTALL)
         cause = whole and re.fullmatch(cause_form, pair[1], re.DOTALL)

@@ -7,7 +7,7 @@ from pathlib import Path
 from utils.data.conversations import Conversation
 from utils.data.labels import ECF
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
-from utils.system.files import read_json
+from utils.system.files import intact, read_object
 from utils.tasks.baselines import rule
 
 # ---- figures -------------------------------------------------------------------------------------------------
@@ -21,16 +21,22 @@ def system_scores(gold: list[Conversation], predicted: list[Conversation]) -> di
         "**fine-tuned emotions and causes**": ("fine-tuned", predicted),
         "gold emotions + rule": ("gold", [rule(c) for c in gold]),
     }
+    return {"emotions": {"fine-tuned": emotion_scores(gold, predicted)}, "pairs": scores_of_pairs(gold, systems)}
+
+
+def scores_of_pairs(gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]) -> dict:
+    """The section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024 Task 3,
+    Subtask 2) and those of each emotion's pairs.
+
+    systems  {name: (whose emotions: a system of the section "emotions", or "gold"; `gold` with the system's pairs)}
+    """
     return {
-        "emotions": {"fine-tuned": emotion_scores(gold, predicted)},
-        "pairs": {
-            name: {
-                "emotions": emotions,
-                "scores": pair_scores(gold, labelled, 2),
-                "per_emotion": per_emotion_pair_scores(gold, labelled),
-            }
-            for name, (emotions, labelled) in systems.items()
-        },
+        name: {
+            "emotions": emotions,
+            "scores": pair_scores(gold, labelled, 2),
+            "per_emotion": per_emotion_pair_scores(gold, labelled),
+        }
+        for name, (emotions, labelled) in systems.items()
     }
 
 
@@ -71,20 +77,21 @@ def results_table(folder) -> str:
     and F1 over all pairs (SemEval-2024 Task 3, Subtask 2).
     """
     path = Path(folder) / "metrics.json"
-    metrics = read_json(path) if path.is_file() else {}
+    metrics = read_object(path) if path.is_file() else {}
     if "pairs" not in metrics:
         return "no scores: the run has no labelled conversations held out of training (input test split)"
     lines = [
         "| system | emotion accuracy | weighted F1 | macro F1 | pairs weighted F1 | pairs F1 |",
         "|---|---|---|---|---|---|",
     ]
-    for name, row in metrics["pairs"].items():
-        emotions = metrics["emotions"].get(row["emotions"])
-        cells = ["", "", ""]
-        if emotions:
-            cells = [f"{emotions[key]:.3f}" for key in ("accuracy", "weighted_f1", "macro_f1")]
-        cells += [f"{row['scores'][key]:.3f}" for key in ("weighted_f1", "f1_pair")]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    with intact(path, "Restore the file, or run notebooks 2 and 4 again"):
+        for name, row in metrics["pairs"].items():
+            emotions = metrics["emotions"].get(row["emotions"])
+            cells = ["", "", ""]
+            if emotions:
+                cells = [f"{emotions[key]:.3f}" for key in ("accuracy", "weighted_f1", "macro_f1")]
+            cells += [f"{row['scores'][key]:.3f}" for key in ("weighted_f1", "f1_pair")]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

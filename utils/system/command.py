@@ -14,7 +14,7 @@ import signal
 import sys
 
 import utils
-from utils.system.errors import UserError
+from utils.system.errors import UserError, without_credentials
 
 
 def command(name: str):
@@ -45,7 +45,7 @@ def command(name: str):
                 lost = _lost_output(error if isinstance(error, OSError) else None)
                 if lost and isinstance(error, OSError) and not error.filename:
                     return _output_ended(name, lost)
-                print(f"{name}: {error}", file=sys.stderr)
+                print(without_credentials(f"{name}: {error}"), file=sys.stderr)
                 return 2
             except KeyboardInterrupt:
                 print(f"\n{name}: interrupted. Every file is whole; the same command goes on.", file=sys.stderr)

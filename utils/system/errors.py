@@ -6,11 +6,17 @@ Every command catches `UserError` once (utils/system/command.py). Only the stand
 cell of a notebook reads this file before any package is installed.
 """
 
+import re
 import reprlib
 
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 2
 shown = _REPR.repr  # a value for messages, which stay short whatever it holds
+
+
+def without_credentials(text: str) -> str:
+    """`text` without the user and the password of the addresses in it."""
+    return re.sub(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s'\"]*@", r"\1", text)
 
 
 class UserError(ValueError):

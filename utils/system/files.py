@@ -1,6 +1,8 @@
 """Files: JSON in with clear errors, every file out whole or not at all.
 
     read_json(path)            write_json(data, path)
+    read_object(path)          read_json_lines(path)
+    with intact(path, fix): ...     what a damaged record raises, as one message
     write_texts({path: text})  several files, all of them or none
     write_set(folder, {name: text}); check_set(folder)    files that belong together; a half-replaced set is refused
     check_output(path)         before work begins: can this file be written?
@@ -43,6 +45,49 @@ def read_json(path):
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: not UTF-8 (byte {error.start}). Save the file as UTF-8.") from error
     return parse_json(text, path)
+
+
+def read_object(path) -> dict:
+    """`read_json` of a file that holds an object, as every record does. Raises FileError for another value too."""
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise FileError(f"{path}: holds {shown(data)} where an object belongs. Restore the file, or write it again.")
+    return data
+
+
+def read_json_lines(path) -> list[tuple[str, dict]]:
+    """[(what messages call the line, its object)] of a file with an object of JSON a line; empty lines are skipped.
+
+    Raises FileError as `read_json` does, naming the line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}). Give another file.") from error
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: not UTF-8 (byte {error.start}). Save the file as UTF-8.") from error
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at breaks within strings
+        if line.strip():
+            where = f"{path}, line {number}"
+            data = parse_json(line, where)
+            if not isinstance(data, dict):
+                raise FileError(f"{where}: holds {shown(data)} where an object belongs. Write the file again.")
+            found.append((where, data))
+    return found
+
+
+@contextlib.contextmanager
+def intact(path, fix):
+    """Raises FileError, naming `path` and the `fix`, for what code raises that meets a record of another form."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise FileError(f"{path}: damaged ({' '.join(reason.split())[:300]}). {fix}") from error
 
 
 def parse_json(text, path):

@@ -17,7 +17,7 @@ import numpy as np
 from utils.data.conversations import Conversation, causes_of
 from utils.data.labels import ECF, LabelSet
 from utils.system.errors import ModelError
-from utils.system.files import read_json, write_text
+from utils.system.files import read_object, write_text
 from utils.tasks.candidates import asked
 
 FILE = "structure.json"
@@ -160,23 +160,29 @@ def load(folder, labels: LabelSet = ECF) -> Structure | None:
     Raises ModelError where they are missing, cannot be read, or know other features than this code.
     """
     folder = Path(folder)
-    if not read_json(folder / "training.json").get("structure"):
+    if not read_object(folder / "training.json").get("structure"):
         return None
     path = folder / FILE
     if not path.is_file():
         raise ModelError(f"{path} is missing, which training.json tells of: fetch it again, or train the adapter again")
     try:
-        record = read_json(path)
+        record = read_object(path)
         if tuple(record["features"]) != feature_names(labels):
             raise ValueError("it knows other features than this revision of the code")
+        if not _is_number(record["start"]) or not isinstance(record["trees"], list):
+            raise ValueError("its start is no number, or its trees are no list")
         structure = Structure(float(record["start"]), record["trees"], labels)
         for tree in structure.trees:
             nodes = [len(tree[name]) for name in _ARRAYS]
             ends = {"feature": len(feature_names(labels)), "left": nodes[0], "right": nodes[0]}
             inside = all(type(k) is int and 0 <= k < end for name, end in ends.items() for k in tree[name])
-            numbers = all(type(k) in (int, float) for name in ("threshold", "value") for k in tree[name])
-            if len(set(nodes)) != 1 or not inside or not numbers:
+            numbers = all(_is_number(k) for name in ("threshold", "value") for k in tree[name])
+            if len(set(nodes)) != 1 or not nodes[0] or not inside or not numbers:
                 raise ValueError("a tree is not whole")
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: cannot be used ({error}). Fetch it again, or train the adapter again") from error
     return structure
+
+
+def _is_number(value) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9

@@ -17,7 +17,7 @@ from utils.data.conversations import Conversation, Utterance, with_emotions
 from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.system.errors import RunError
-from utils.system.files import read_json
+from utils.system.files import read_object
 from utils.tasks.task import OneRound, probabilities
 
 
@@ -141,7 +141,8 @@ class Emotion:
 
     def trained(self, adapter: Path) -> "Emotion":
         path = Path(adapter) / "training.json"
-        seen = read_json(path).get("emotions")
-        if not isinstance(seen, dict) or not all(isinstance(seen.get(label), int) for label in self.labels):
+        seen = read_object(path).get("emotions")
+        seen = seen if isinstance(seen, dict) else {}
+        if not all(type(seen.get(label)) is int and 0 <= seen[label] < 10**12 for label in self.labels):
             raise RunError(f'{path} lacks "emotions", how often training saw each label: train the adapter again')
         return replace(self, prior=prior_scores(seen, self.adjustment, self.labels))

@@ -1,0 +1,80 @@
+"""The encoder's heads: a batch scores what each conversation scores alone, a language model is read at its ends, and
+what was learnt by LoRA is in what is kept. Tiny random models, made here.
+
+python -m pytest tests/engine/test_heads.py
+"""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, Trainer
+
+from utils.engine import heads
+from utils.system.errors import ModelError
+from utils.tasks import emotion
+from utils.tasks.encoder_input import example, sizes
+
+
+@pytest.mark.parametrize("kind", ["encoder", "language model"])
+def test_a_batch_scores_what_each_conversation_scores_alone(
+    reader, tokenizer, encoder_folder, tiny_model_folder, conversations, kind
+):
+    torch.manual_seed(0)
+    reader, folder = (reader, encoder_folder) if kind == "encoder" else (tokenizer, tiny_model_folder)
+    assert heads.one_way(reader) == (kind == "language model")
+    model = heads.Encoder(AutoModel.from_pretrained(folder), heads.one_way(reader), sizes()).eval()
+    rows = [example(reader, c, gold=True) for c in conversations]
+    with torch.no_grad():
+        together, alone = model(**heads.collate(rows)), [model(**heads.collate([one])) for one in rows]
+    for name in ("emotion_scores", "cause_scores"):
+        assert torch.allclose(together[name], torch.cat([one[name] for one in alone]), atol=0.02)  # bfloat16
+    assert together["cause_scores"].std() > 0.01
+    gold = torch.tensor(sum((one["emotions"] for one in rows), []))
+    causes = torch.tensor(sum((one["causes"] for one in rows), []))
+    p = together["cause_scores"].sigmoid()
+    wanted = -(together["emotion_scores"].log_softmax(1)[range(len(gold)), gold]).mean()
+    wanted -= torch.where(causes == 1, p, 1 - p).log().mean()
+    assert together["loss"].item() == pytest.approx(wanted.item(), rel=1e-4)
+
+
+def test_a_language_model_is_read_at_its_ends_and_at_the_next_ones(tokenizer, tiny_model_folder, conversations):
+    base = AutoModel.from_pretrained(tiny_model_folder)
+    model, seen = heads.Encoder(base, True, sizes()).eval(), []
+    model.emotion.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        model(**heads.collate([example(tokenizer, c) for c in conversations]))
+    wanted = []
+    for c in conversations:
+        lines = [tokenizer(f"{emotion.line(u)}\n", add_special_tokens=False).input_ids for u in c["conversation"]]
+        row, ends = [tokenizer.bos_token_id, *sum(lines, [])], np.cumsum([1, *map(len, lines)])
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            states = base(input_ids=torch.tensor([row])).last_hidden_state[0].float()
+        for k, end in enumerate(ends[1:]):
+            after = ends[min(k + 2, len(lines))]
+            said = torch.cat([states[ends[k] : end].mean(0), states[end - 1], states[after - 1]])
+            wanted.append((said - said.mean()) / said.std(correction=0))
+    assert torch.allclose(seen[0], torch.stack(wanted), atol=1e-3)
+
+
+def test_what_a_language_model_learnt_by_lora_is_in_what_is_kept(tiny_model_folder, sample, tmp_path, monkeypatch):
+    given, trained, train = sample[24:32], [], Trainer.train
+    model, reader = heads.fresh(tiny_model_folder, sizes(), seed=42)
+    asked = [example(reader, c) for c in given]
+
+    def watched(self, **resumed):
+        train(self, **resumed)
+        names = {name for name, p in self.model.base.named_parameters() if p.requires_grad}
+        assert names and all("lora" in name for name in names)
+        trained.extend(heads.scores(self.model.eval(), asked, "emotion"))
+
+    monkeypatch.setattr(Trainer, "train", watched)
+    with pytest.raises(ModelError, match="no finished encoder there"):
+        heads.load(tmp_path / "encoder", sizes())
+    taught = [example(reader, c, gold=True) for c in sample[:24]]
+    heads.train(model, reader, taught, tmp_path / "encoder", seed=42, epochs=4)
+    model, _ = heads.load(tmp_path / "encoder", sizes())
+    kept = heads.scores(model, asked, "emotion")
+    model.base = AutoModel.from_pretrained(tiny_model_folder)
+    without = heads.scores(model.eval(), asked, "emotion")
+    trained, kept, without = map(np.concatenate, (trained, kept, without))
+    assert np.abs(kept - trained).mean() < 0.05 < np.abs(without - trained).mean()

@@ -1,0 +1,32 @@
+"""The paired bootstrap scores a draw as the official metric would.
+
+python -m pytest tests/report/test_bootstrap.py
+"""
+
+import numpy as np
+import pytest
+
+from utils.data.conversations import pairs, with_pairs
+from utils.report import bootstrap
+from utils.report.metrics import pair_counts, pair_scores, weighted_f1
+from utils.tasks.baselines import rule
+
+
+def test_the_bootstrap_scores_a_draw_as_the_official_metric_scores_its_copies(conversations, monkeypatch):
+    systems = [[rule(c) for c in conversations], [with_pairs(c, pairs(c)[:1]) for c in conversations]]
+    times = np.random.default_rng(1).integers(0, 3, len(conversations))
+    drawn = [i for i, n in enumerate(times) for _ in range(n)]
+
+    def copies(labelled):
+        return [{**labelled[i], "conversation_ID": k} for k, i in enumerate(drawn)]
+
+    for system in systems:
+        counts = pair_counts(conversations, system)
+        official = pair_scores(copies(conversations), copies(system), 2)["weighted_f1"]
+        assert weighted_f1(np.tensordot(times, counts, 1)) == pytest.approx(official, abs=1e-9)
+    monkeypatch.setattr(bootstrap, "DRAWS", 500)
+    found = bootstrap.compared(conversations, [systems, systems])
+    scores = [pair_scores(conversations, system, 2)["weighted_f1"] for system in systems]
+    assert found["difference"] == pytest.approx(scores[0] - scores[1]) and found["draws"] == 500
+    assert found["interval_95"][0] < found["difference"] < found["interval_95"][1]
+    assert bootstrap.compared(conversations, [[systems[0]] * 2])["interval_95"] == [0, 0]

@@ -1,0 +1,260 @@
+"""Are the scores in metrics.json those of the predictions, and the predictions those of their probabilities?
+
+found = verify("results_train/smollm2-135m-ecf")
+found.figures["emotions / fine-tuned / accuracy"]       # (in metrics.json, computed again)
+found.not_compared                                       # {row: how many figures}, whose predictions are not kept
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from utils.config import Config
+from utils.data.conversations import Conversation, load_conversations, pairs
+from utils.data.labels import ECF
+from utils.data.validation import same_id
+from utils.record.predictions import (
+    gold_of,
+    input_of_scores,
+    predictions_file,
+    read_lines,
+    read_predictions,
+    run_folder,
+    scored_on,
+)
+from utils.record.provenance import ENCODER, fingerprints, read_records
+from utils.report.bootstrap import compared
+from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.report.tables import figures, mean_and_spread, system_scores
+from utils.system.errors import RunError, UserError, shown
+from utils.system.files import intact, read_json_lines, read_object
+from utils.tasks.baselines import rule, with_majority
+
+# Rows whose predictions are not kept, and whose emotions those of pairs are on.
+NOT_KEPT = {"base model, zero-shot": "zero-shot", "gold emotions + fine-tuned causes": "gold"}
+ROUNDED = 5e-5  # predictions.jsonl has four digits
+
+
+class Verified(NamedTuple):
+    """figures       {name: (in metrics.json, computed from predictions)}
+    not_compared  {row: how many of its figures cannot be computed}
+    threshold     what pairs were compared with; None where no record names it
+    """
+
+    figures: dict[str, tuple]
+    not_compared: dict[str, int]
+    threshold: float | None
+
+
+def verify(folder: Path, root: Path | None = None) -> Verified:
+    """Computes the scores of a run or system again, from its predictions.jsonl and the gold labels of its input.
+
+    Raises RunError for a folder without scores, where the input is missing or not the run's, for conversations,
+    rows and figures that do not belong there, and for labels that are not those of the probabilities beside them.
+    """
+    folder = Path(folder)
+    gold = gold_of(folder, root)
+    there = read_object(folder / "metrics.json")
+    predicted = read_predictions(folder, gold)
+    threshold = _threshold(folder, root)
+    _check_probabilities(folder, predicted, threshold)
+    with intact(folder / "metrics.json", "Restore the file, or run the notebooks or utils.ensemble again"):
+        computed, uncomputed = _computed(folder, root, gold, predicted, there)
+        expected = dict(_leaves(json.loads(json.dumps(computed))))
+        given = dict(_leaves(there))
+    not_compared: dict[str, int] = {}
+    for name in [name for name in given if name not in expected]:
+        row = next((row for row in uncomputed if name.startswith(f"{row} / ")), None)
+        if row is None:
+            raise RunError(f"{folder}/metrics.json: {name[:200]!r} is no figure of this run: remove it, or score again")
+        not_compared[row] = not_compared.get(row, 0) + 1
+    return Verified({name: (given.get(name), here) for name, here in expected.items()}, not_compared, threshold)
+
+
+def is_equal(there, computed) -> bool:
+    """Whether a figure of metrics.json is the computed one, to 1e-9; names must be the same."""
+    if type(there) not in (int, float) or not isinstance(computed, (int, float)):
+        return type(there) is type(computed) and there == computed
+    return -1e9 < there < 1e9 and abs(there - computed) < 1e-9
+
+
+def _leaves(data, name: str = "") -> Iterator[tuple]:
+    """(name, value) of every value in `data`, dictionaries and lists within each other."""
+    if isinstance(data, (dict, list)):
+        for key, below in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from _leaves(below, f"{name} / {key}" if name else str(key))
+    else:
+        yield name, data
+
+
+# ---- the labels and their probabilities ------------------------------------------------------------------------
+
+
+def _threshold(folder: Path, root: Path | None) -> float | None:
+    """The probability from which on pairs were named, None where no record names it: that of notebook 4, also of the
+    first run in an ensemble, or the default where encoders decided."""
+    record = scored_on(folder)
+    parameters = record["parameters"]
+    by_encoders = any(name in ENCODER and one == record for name, one in read_records(folder).items())
+    if parameters.get("encoders") or by_encoders:
+        return Config.cause_threshold
+    for name in parameters.get("causes") or parameters.get("runs") or ():
+        try:
+            records = read_records(run_folder(name, root))
+        except (TypeError, UserError):  # a run that is not here
+            return None
+        if "4_cause_inference" in records:
+            parameters = records["4_cause_inference"]["parameters"]
+            break
+    threshold = parameters.get("cause_threshold")
+    known = isinstance(threshold, float) and parameters.get("cause_form", Config.cause_form) == "candidates"
+    return threshold if known and parameters.get("recipe", Config.recipe) == "one_pass" else None
+
+
+def _check_probabilities(folder: Path, predicted: list[Conversation], threshold: float | None):
+    """Raises RunError for a conversation that was not scored, for an emotion that is not the most probable one, and for
+    pairs that are not those from `threshold` on (None: not asked)."""
+    path = predictions_file(folder)
+    known = {same_id(c["conversation_ID"]) for c in predicted}
+    for where, line in read_json_lines(path):
+        if same_id(line["conversation_ID"]) not in known:
+            raise RunError(f"{where}: conversation {shown(line['conversation_ID'])} was not scored: remove the line")
+    for c, line in zip(predicted, read_lines(path, predicted), strict=True):
+        where = f"{path}: conversation {c['conversation_ID']}"
+        with intact(where, "Restore the file, or run 4_cause_inference again"):
+            emotions = _checked_emotions(where, c, line["emotion_probabilities"])
+            _check_pairs(where, c, line["cause_probabilities"], emotions, threshold)
+
+
+def _checked_emotions(where, c, table) -> dict[int, float]:
+    """{utterance id: the probability of its emotion}."""
+    if len(table) != len(c["conversation"]):
+        raise RunError(f"{where}: {len(table)} rows of probabilities for {len(c['conversation'])} utterances")
+    found = {}
+    for u, row in zip(c["conversation"], table):
+        here = f"{where}, utterance {u['utterance_ID']}"
+        if len(row) != len(ECF) or not all(map(_is_probability, row)) or abs(sum(row) - 1) > 8 * ROUNDED:
+            raise RunError(f"{here}: {shown(row)} are no probabilities of {len(ECF)} labels, which sum to 1")
+        most = max(row)
+        if most - row[ECF.index(u["emotion"])] > 2.1 * ROUNDED:
+            likeliest = ECF.labels[row.index(most)]
+            raise RunError(f"{here}: {u['emotion']} is not the most probable emotion, {likeliest} is ({most})")
+        found[u["utterance_ID"]] = most
+    return found
+
+
+def _check_pairs(where, c, table, emotions, threshold):
+    calm = {u["utterance_ID"] for u in c["conversation"] if u["emotion"] == ECF.neutral}
+    named = {(number, cause) for number, _, cause in pairs(c)}
+    asked = {(int(i), int(k)): p for i, row in table.items() for k, p in row.items()}
+    for (i, k), p in asked.items():
+        if i not in emotions or k not in emotions or i in calm or not _is_probability(p):
+            raise RunError(f"{where}: the probability {shown(p)} that {k} caused the emotion of {i} cannot be")
+    if missing := named - {*asked}:
+        raise RunError(f"{where}: the pair {sorted(missing)[0]} has no probability")
+    likely = {pair: p * emotions[pair[0]] for pair, p in asked.items()}
+    if threshold is None:
+        return
+    for pair, p in likely.items():
+        if (pair in named) != (p >= threshold) and abs(p - threshold) > 2.1 * ROUNDED:
+            said = "is named" if pair in named else "is not named"
+            raise RunError(f"{where}: the pair {pair} {said} at {p:.4f}, and the threshold is {threshold}")
+
+
+def _is_probability(value) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+# ---- the rows --------------------------------------------------------------------------------------------------
+
+
+def _computed(folder, root, gold, predicted, there) -> tuple[dict, set[str]]:
+    """(what metrics.json must hold of the rows that it has, the rows that cannot be computed)."""
+    found = system_scores(gold, predicted)
+    uncomputed = {f"pairs / {row}" for row in NOT_KEPT} | {"emotions / zero-shot"}
+    found["pairs"] |= {row: {"emotions": whose} for row, whose in NOT_KEPT.items() if row in there["pairs"]}
+    majority = {"emotions": "majority", "pairs": "majority emotion + rule"}
+    if train := _training(folder, root):
+        paired = [rule(c) for c in with_majority(gold, train)]
+        if majority["emotions"] in there["emotions"]:
+            found["emotions"]["majority"] = emotion_scores(gold, paired)
+        if majority["pairs"] in there["pairs"]:
+            found["pairs"][majority["pairs"]] = {
+                "emotions": "majority",
+                "scores": pair_scores(gold, paired, 2),
+                "per_emotion": per_emotion_pair_scores(gold, paired),
+            }
+    else:
+        uncomputed |= {f"{section} / {row}" for section, row in majority.items()}
+    if "systems" in there:
+        uncomputed |= _add_systems(found, folder, root, gold, predicted, there)
+    if "members" in there:
+        uncomputed |= _add_members(found, root, gold, predicted, there)
+    return found, uncomputed
+
+
+def _training(folder, root) -> list[Conversation] | None:
+    """What the run was trained on, where it is here."""
+    input_dir, _, record = input_of_scores(folder, root)
+    recorded = record["input"].get("train")
+    if recorded is None or fingerprints(input_dir).get("train") != recorded:
+        return None
+    return load_conversations(input_dir / "train", labelled=True)
+
+
+def _kept(name, root, gold) -> list[Conversation] | None:
+    """What another run, or the folder of this name, predicts for the same conversations; None where it is not here."""
+    try:
+        return read_predictions(run_folder(name, root), gold)
+    except (OSError, UserError):
+        return None
+
+
+def _add_members(found, root, gold, predicted, there) -> set[str]:
+    """Adds to `found` what utils.ensemble writes of runs with adapters; the rows that cannot be computed."""
+    uncomputed, labelled = set(), {}
+    members = {}
+    for run in there["members"]:
+        if (its := _kept(run, root, gold)) is None:
+            uncomputed.add(f"members / {run}")
+            continue
+        labelled[run] = its
+        by = there["members"][run].get("causes by")
+        members[run] = {"causes by": by if by in there["members"] else run, **figures(gold, its, its)}
+    found["members"] = members
+    whole = predicted if "systems" not in there else None
+    if whole is None:
+        uncomputed |= {"ensemble", "ensemble less rule"}
+    else:
+        found["ensemble"] = figures(gold, whole, whole)
+        found["ensemble less rule"] = compared(gold, [(whole, [rule(c) for c in whole])])
+    every = list((there["members"] | members).values())
+    found["mean and spread"] = mean_and_spread(every) if len(every) > 1 else None
+    if len(labelled) == len(there["members"]):
+        found["members less rule"] = compared(gold, [(one, [rule(c) for c in one]) for one in labelled.values()])
+    else:
+        uncomputed.add("members less rule")
+    return uncomputed
+
+
+def _add_systems(found, folder, root, gold, predicted, there) -> set[str]:
+    """Adds to `found` what utils.ensemble writes of encoders; the rows that cannot be computed."""
+    uncomputed = set()
+    known = {"both" if "both" in there["systems"] else "encoder": predicted}
+    beside = scored_on(folder)["parameters"].get("beside")
+    if isinstance(beside, str) and (kept := _kept(beside, root, gold)):
+        known["language models"] = kept
+    found["systems"], found["less rule"] = {}, {}
+    for name in ("both", "encoder", "language models"):
+        if name in known and name in there["systems"]:
+            one = known[name]
+            found["systems"][name] = figures(gold, one, one)
+            found["less rule"][name] = compared(gold, [(one, [rule(c) for c in one])])
+        else:
+            uncomputed |= {f"systems / {name}", f"less rule / {name}"}
+    if {"both", "language models"} <= {*known}:
+        found["both less language models"] = compared(gold, [(known["both"], known["language models"])])
+    else:
+        uncomputed.add("both less language models")
+    return uncomputed
