@@ -192,7 +192,7 @@ def test_a_chain_on_a_run_where_another_process_works_writes_nothing(tmp_path, p
     code, said = called(chain.main, ROOT / "configs" / "sample.yaml")
     assert code == 2 and re.match("utils.chain: another process works in", said) and len(said.splitlines()) == 1
     assert notebooks == [] and files(folder) == before
-    other.communicate(timeout=60)
+    other.communicate(timeout=120)
     assert called(chain.main, ROOT / "configs" / "sample.yaml") == (0, "")
     assert len(notebooks) == 4
     check_free(folder / "notebooks")
