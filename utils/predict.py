@@ -19,7 +19,6 @@ from pathlib import Path
 
 from utils.data.conversations import Conversation, file_in, load_conversations, without_labels
 from utils.data.labels import LabelSet
-from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
 from utils.record.adapter import find_adapters, trained_with
 from utils.system.command import add_adapters, command
@@ -157,9 +156,11 @@ def write_part(paired: list[Conversation], out, number: int, parts: int, job: st
                 f"{file} is a part of other conversations or by other adapters than "
                 f"{files[number - 1]}: remove it, and label that part again"
             )
-    shares = [
-        validate_conversations(share.get("conversations"), file, allow_empty=True) for file, share in zip(files, shares)
-    ]
+    for file, share in zip(files, shares):
+        found = share.get("conversations")
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise FileError(f"{file}: damaged: it holds no conversations. Remove it, and label that part again")
+    shares = [share["conversations"] for share in shares]
     whole = [share[place] for place in range(len(shares[0])) for share in shares if place < len(share)]
     write_json(whole, out)
     for file in files:
