@@ -6,6 +6,7 @@ No test imports another one. Fixtures are in conftest.py, the hand-written form 
 torch, peft and transformers are imported inside the functions that need them: most tests need none of them.
 """
 
+import copy
 import io
 import json
 import os
@@ -41,6 +42,36 @@ def try_all(count, check, *strategies):
         max_examples=count, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
     )
     repeatable(given(*strategies)(check))()
+
+
+ODD_VALUES = (
+    None, True, False, 0, -1, 1.5, 10**30, 10**400, 1e308, "", "x", " 1 ", "\u202e", "9" * 5000, "../x", [], {}, [[]],
+    {"a": {}}, [1, "x"], [None], [[0, 99]], {"1": {"1": 2}},
+)  # fmt: skip
+
+
+def damaged(data, random):
+    """A file of JSON as bytes, whose `data` is damaged in one to three places, or whose bytes are."""
+    root = [json.loads(json.dumps(data))]
+    for _ in range(random.randint(1, 3)):
+        outer, key = root, 0
+        while random.random() < 0.8 and isinstance(outer[key], (dict, list)) and outer[key]:
+            outer = outer[key]
+            key = random.choice([*outer] if isinstance(outer, dict) else range(len(outer)))
+        change = random.random()
+        if change < 0.75 or isinstance(outer, list):
+            outer[key] = copy.deepcopy(random.choice(ODD_VALUES))
+        elif change < 0.9:
+            del outer[key]
+        else:
+            outer[f"{key}x"] = copy.deepcopy(random.choice(ODD_VALUES))
+    content = json.dumps(root[0], ensure_ascii=False).encode("utf-8", "replace")
+    if random.random() < 0.25:
+        place = random.randrange(max(1, len(content)))
+        content = random.choice(
+            [content[:place], content[place:], content[:place] + bytes([random.randrange(256)]) + content[place + 1 :]]
+        )
+    return b"[" * 100_000 if random.random() < 0.02 else content
 
 
 # ---- conversations ------------------------------------------------------------------------------------------------

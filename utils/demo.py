@@ -41,8 +41,11 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
     """
     if re.search(r"[\ud800-\udfff]", text):
         raise ConversationError("the text holds half a character (a lone surrogate). Write the whole one, or remove it")
-    first = text.strip().partition("\n")[0].strip()
-    if re.match(r'[\[{]\s*(["\[{\]}]|$)', text.strip()) and not (loaded and first == line(loaded["conversation"][0])):
+    # "[Narrator]: ..." is a line, and what has a bracket or a quotation mark behind its first bracket is JSON, unless
+    # the speaker of the first line that was loaded is called so.
+    speaker = " ".join(loaded["conversation"][0]["speaker"].split()) if loaded else ""
+    written = text.strip()
+    if re.match(r'[\[{]\s*(["\[{\]}]|$)', written) and not (speaker and written.startswith(f"{speaker}:")):
         data = parse_json(text, "the text")
         return validate_conversations(data if isinstance(data, list) else [data], "the text")[0]
     lines = {number: one.strip() for number, one in enumerate(text.splitlines(), 1) if one.strip()}

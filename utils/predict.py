@@ -14,6 +14,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from utils.data.conversations import Conversation, file_in, load_conversations, without_labels
@@ -25,6 +26,13 @@ from utils.system.command import add_adapters, command
 from utils.system.errors import ConversationError, FileError
 from utils.system.files import check_output, read_json, read_object, to_json, write_json
 from utils.tasks import cause_structure
+
+
+def _longest(trees, model):
+    """Tokens of the longest row of these trees."""
+    from utils.models.load import load_tokenizer
+
+    return longest_row(trees, load_tokenizer(model)) if trees else 0
 
 
 class Predictor:
@@ -45,7 +53,7 @@ class Predictor:
         """
         from utils.models.adapters import load_adapter
         from utils.models.fits import check_memory
-        from utils.models.load import load_model, load_tokenizer
+        from utils.models.load import load_model
 
         if emotion_adapter is None or cause_adapter is None:
             found = find_adapters()
@@ -59,7 +67,7 @@ class Predictor:
                 # Causes are asked about emotions that are not known yet; their rows are shorter.
                 read = conversations if config.recipe == "one_pass" and not self.tasks[name].on_emotions else ()
                 trees = [self.tasks[name].tree(without_labels(c)) for c in read]
-                check_memory(config, longest=longest_row(trees, load_tokenizer(config.model)) if trees else 0)
+                check_memory(config, longest=partial(_longest, trees, config.model))
                 bases[base] = load_model(*base)
             model, tokenizer = bases[base]
             bases[base] = self.models[name] = load_adapter(model, adapter, config.model, name=name), tokenizer

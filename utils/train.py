@@ -60,8 +60,9 @@ def train_adapter(name: str, parameters: dict) -> None:
     train, val = run.training_conversations(task), run.conversations("val", labelled=True)
     if not sharded():  # otherwise a card holds a part of it
         trees = [task.tree(c, train=True) for c in train + val] if config.recipe == "one_pass" else []
-        longest = longest_row(trees, load_tokenizer(config.model), train=True) if trees else 0
-        check_memory(config, training=True, longest=longest)
+        check_memory(
+            config, training=True, longest=lambda: longest_row(trees, load_tokenizer(config.model), train=True)
+        )
     model, tokenizer = load_model(config.model, config.quantization, config.precision)
     fit(run, task, model, tokenizer, train, val, run.unlabelled_words())
     print(f"{name} adapter: {run.adapter(name)}")

@@ -218,11 +218,8 @@ def test_hub_splits_that_overlap(hub, capsys):
     write_utterance_folder(hub)
     write_json(talks(2, 4), hub / "utterance" / "dev.json")
     assert run("--data", "NUSTM/ECF") == 2
-    assert (
-        "conversation 2, field 'conversation_ID': train.json has a conversation of this id too"
-        in capsys.readouterr().err
-        and not Path("input").exists()
-    )
+    assert "conversation 2, field 'conversation_ID': train.json has a conversation" in capsys.readouterr().err
+    assert not Path("input").exists()
 
 
 def test_hub_without_conversations(hub, capsys):

@@ -22,6 +22,11 @@ from utils.system.errors import ConversationError, FileError
 from utils.system.files import read_json, write_json
 
 
+def said(key):
+    """A conversation of one utterance, with this id."""
+    return {"conversation_ID": key, "conversation": [{"utterance_ID": 1, "text": "Hello", "speaker": "Ana"}]}
+
+
 def test_parts_are_named_by_number_and_count():
     assert part_of("3/8") == (3, 8) and part_of("1/1") == (1, 1)
     for text in ("0/8", "9/8", "3", "3/", "/8", "-1/8", "a/b", "1/0", "1/2/3", ""):
@@ -31,7 +36,7 @@ def test_parts_are_named_by_number_and_count():
 
 @pytest.mark.parametrize("count", [1, 2, 7, 9])
 def test_parts_in_any_order_become_the_whole_in_the_inputs_order(tmp_path, count):
-    everything = [{"conversation_ID": number} for number in range(count)]
+    everything = [said(number) for number in range(count)]
     out = tmp_path / "pred.json"
     for number in (2, 3, 1):
         assert not out.exists()
@@ -41,18 +46,18 @@ def test_parts_in_any_order_become_the_whole_in_the_inputs_order(tmp_path, count
 
 def test_two_parts_that_end_at_once(tmp_path, monkeypatch):
     out = tmp_path / "pred.json"
-    write_part([{"conversation_ID": 1}], out, 1, 2, "job")
+    write_part([said(1)], out, 1, 2, "job")
     read, other = files.read_json, []
 
     def read_late(path):
         if not other:  # the other process is faster
             other.append(1)
-            assert write_part([{"conversation_ID": 2}], out, 2, 2, "job") == out
+            assert write_part([said(2)], out, 2, 2, "job") == out
         return read(path)
 
     monkeypatch.setattr(predict, "read_json", read_late)
-    assert write_part([{"conversation_ID": 2}], out, 2, 2, "job") == out
-    assert read(out) == [{"conversation_ID": 1}, {"conversation_ID": 2}] and list(tmp_path.iterdir()) == [out]
+    assert write_part([said(2)], out, 2, 2, "job") == out
+    assert read(out) == [said(1), said(2)] and list(tmp_path.iterdir()) == [out]
     write_json([], tmp_path / "pred.json.part-1-of-2.json")
     (tmp_path / "pred.json.part-1-of-2.json").write_text("[")
     with pytest.raises(FileError, match="part-1-of-2"):  # a damaged part is no whole
@@ -61,12 +66,12 @@ def test_two_parts_that_end_at_once(tmp_path, monkeypatch):
 
 def test_parts_of_two_jobs_are_not_mixed(tmp_path):
     out = tmp_path / "pred.json"
-    old = write_part([{"conversation_ID": "old"}], out, 1, 2, "old job")
+    old = write_part([said("old")], out, 1, 2, "old job")
     with pytest.raises(ConversationError, match="part-1-of-2.json is a part of other conversations or by other adapt"):
-        write_part([{"conversation_ID": "new"}], out, 2, 2, "new job")
+        write_part([said("new")], out, 2, 2, "new job")
     assert not out.exists() and len(list(tmp_path.iterdir())) == 2, "both parts are still there"
     old.unlink()
-    assert write_part([{"conversation_ID": "newer"}], out, 1, 2, "new job") == out
+    assert write_part([said("newer")], out, 1, 2, "new job") == out
     assert [c["conversation_ID"] for c in read_json(out)] == ["newer", "new"]
 
 

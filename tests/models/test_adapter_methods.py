@@ -3,6 +3,8 @@
 python -m pytest tests/models/test_adapter_methods.py
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft import IA3Config
@@ -25,6 +27,7 @@ def method(request, monkeypatch):
             config=lambda targets: IA3Config(target_modules=targets, feedforward_modules=[], task_type="CAUSAL_LM"),
             is_weight=lambda name: "ia3_l" in name,
             is_empty=lambda weights: all(bool((weight == 1).all()) for weight in weights.values()),
+            keys=dict.fromkeys(IA3Config().to_dict(), lambda value: True),
         )
         monkeypatch.setitem(METHODS, "ia3", ia3)
         monkeypatch.setitem(SETTINGS, "ia3", {"targets": r".*_proj"})
@@ -73,11 +76,10 @@ def test_a_file_without_one_weight_is_refused(tiny_model_folder, tmp_path, metho
     model = learn(fresh(tiny_model_folder, method))
     first = next(name for name, _ in adapter_weights(model))
     known = METHODS[method].is_weight
-    monkeypatch.setitem(
-        METHODS, method, Method(METHODS[method].config, lambda n: known(n) and n != first, METHODS[method].is_empty)
-    )
+    less = replace(METHODS[method], is_weight=lambda name: known(name) and name != first)
+    monkeypatch.setitem(METHODS, method, less)
     save_adapter(model, tmp_path / "adapter", tiny_model_folder)
-    monkeypatch.setitem(METHODS, method, Method(METHODS[method].config, known, METHODS[method].is_empty))
+    monkeypatch.setitem(METHODS, method, replace(less, is_weight=known))
     with pytest.raises(ModelError, match="lacks 1 tensors"):
         load_adapter(load_model(tiny_model_folder)[0], tmp_path / "adapter", tiny_model_folder)
 
@@ -86,7 +88,7 @@ def test_an_adapter_of_an_unknown_method_is_refused_by_name(tiny_model_folder, t
     save_adapter(learn(fresh(tiny_model_folder, "lora")), tmp_path, tiny_model_folder)
     record = read_json(tmp_path / "adapter_config.json")
     write_json({**record, "peft_type": "VERA"}, tmp_path / "adapter_config.json")
-    with pytest.raises(ModelError, match="an adapter of the kind 'vera'; known are lora"):
+    with pytest.raises(ModelError, match="an adapter of the kind 'VERA'; known are lora"):
         load_adapter(load_model(tiny_model_folder)[0], tmp_path, tiny_model_folder)
 
 

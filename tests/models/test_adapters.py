@@ -16,7 +16,7 @@ from utils.engine.inference import score_trees
 from utils.models.adapters import add_lora, gather_adapter, load_adapter, save_adapter
 from utils.models.load import load_model
 from utils.system import hardware
-from utils.system.errors import ModelError
+from utils.system.errors import ModelError, UserError
 from utils.tasks import emotion
 
 
@@ -60,7 +60,7 @@ def damage(folder, fault):
 )
 def test_damaged_adapters_are_refused(tiny_model_folder, saved, fault, message):
     damage(saved, fault)
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(UserError, match=message):
         load_adapter(load_model(tiny_model_folder)[0], saved, tiny_model_folder)
 
 

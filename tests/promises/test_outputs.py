@@ -72,18 +72,18 @@ def test_an_export_on_a_full_disk_is_one_message(adapter, merged, tmp_path, monk
     assert called(export.main, adapter, "--out", out, "--to", form)[0] == 0
 
 
-# Two of these wait for each other inside, so that each has a file in its folder before either is done.
+# Writes the folder argv[1] in two steps; between them it says that it has begun, and waits for the file argv[3].
 WRITER = """
 import sys, time
 from pathlib import Path
 from utils.system.errors import FileError
 from utils.system.files import new_folder
-folder, me, other = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+folder, me, awaited = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 try:
     with new_folder(folder) as partial:
         (partial / "first").write_text(me)
-        (folder.parent / me).touch()
-        while not (folder.parent / other).exists():
+        print("begun", flush=True)
+        while not awaited.exists():
             time.sleep(0.01)
         (partial / "second").write_text(me)
 except FileError as error:
@@ -92,18 +92,22 @@ except FileError as error:
 
 
 def test_of_two_that_write_one_folder_one_wins_whole_and_the_other_is_told(tmp_path):
-    out = tmp_path / "place" / "out"
+    """The second begins while the first writes, and ends after it."""
+    out, go_on = tmp_path / "place" / "out", [tmp_path / "one", tmp_path / "two"]
     out.parent.mkdir()
-    both = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(out), *names], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        for names in (("a", "b"), ("b", "a"))
-    ]
-    said = [process.communicate(timeout=60)[1] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 1], said
-    winner = "ab"[[process.returncode for process in both].index(0)]
-    assert {path.name: path.read_text() for path in out.iterdir()} == {"first": winner, "second": winner}
-    assert {path.name for path in out.parent.iterdir()} == {"a", "b", "out"}
-    assert str(out) in "".join(said) and "Traceback" not in "".join(said)
+    both = []
+    for name, awaited in zip("ab", go_on):
+        command = [sys.executable, "-c", WRITER, str(out), name, str(awaited)]
+        both.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        assert both[-1].stdout.readline() == "begun\n"
+    said = []
+    for process, awaited in zip(both, go_on):
+        awaited.touch()
+        said.append(process.communicate(timeout=60)[1])
+    assert [process.returncode for process in both] == [0, 1], said
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"first": "a", "second": "a"}
+    assert list(out.parent.iterdir()) == [out]
+    assert said == ["", f"{out} is there already: remove it, or give another name\n"]
 
 
 def test_an_adapter_that_is_of_no_run_is_refused_before_it_is_merged(adapter, tmp_path, monkeypatch):

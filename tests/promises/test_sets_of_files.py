@@ -53,7 +53,8 @@ def test_a_kill_between_two_renames_marks_the_folder_and_the_same_command_mends_
     monkeypatch.chdir(ROOT)
     wanted, mine = generated(tmp_path / "wanted", 2), tmp_path / "root" / "input"
     before = generated(mine, 1)
-    done = subprocess.run([sys.executable, "-c", KILLED, str(rename), "--seed", "2", "--out", str(mine)], cwd=ROOT)
+    command = [sys.executable, "-c", KILLED, str(rename), "--seed", "2", "--out", str(mine)]
+    done = subprocess.run(command, cwd=ROOT, timeout=120)
     assert done.returncode == -9
     if rename > 1:
         assert ids(mine, "train") & ids(mine, "test") or rename == 4, "what the mark is for"
@@ -96,9 +97,7 @@ def busy(monkeypatch, name):
 
 
 @pytest.mark.parametrize(("name", "replaced"), [("train/conversations.json", 0), ("val/conversations.json", 1)])
-def test_a_file_that_cannot_be_replaced_is_named_and_what_is_mixed_then_is_marked(
-    tmp_path, monkeypatch, name, replaced
-):
+def test_a_file_that_cannot_be_replaced_is_named_and_what_is_mixed_is_marked(tmp_path, monkeypatch, name, replaced):
     monkeypatch.chdir(ROOT)
     before = generated(tmp_path / "input", 1)
     with monkeypatch.context() as patch:

@@ -96,7 +96,7 @@ def same_id(value: int | str) -> str:
 
 def _is_blank(text):
     """Whether nothing in `text` can be seen: white space, controls and characters without a width."""
-    return not any(unicodedata.category(character)[0] not in "CZ" for character in text)
+    return all(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Zs") for character in text)
 
 
 def _checked_id(conversation, where):
@@ -177,7 +177,7 @@ def _check_words_and_emotion(utterance, where, labels):
             raise fault(where, field, "it is missing", mend)
         if not isinstance(utterance[field], str):
             raise fault(where, field, f"it is {_kind(utterance[field])}, not a string", mend)
-        if _is_blank(utterance[field]):
+        if not utterance[field].strip() or (field == "speaker" and _is_blank(utterance[field])):
             raise fault(where, field, "it is empty", mend)
     if "emotion" not in utterance:
         return None

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftConfig, PeftModel, PeftType, get_peft_model, prepare_model_for_kbit_training
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
-from utils.system.errors import ModelError, shown
+from utils.system.errors import FileError, ModelError, shown
 from utils.system.files import read_object
 from utils.system.hardware import device, out_of_memory
 
@@ -117,17 +118,20 @@ def adapter_record(folder) -> dict:
     """adapter_config.json of an adapter, once it is known to be of one of METHODS and to set nothing but its keys: to
     be called before PEFT, or another library, reads the file.
 
-    Raises ModelError for a key, a value or a kind that is not allowed, FileError for a file that cannot be read.
+    Raises ModelError for a key, a value or a kind that is not allowed, and for a file that cannot be read.
     """
     path = Path(folder) / "adapter_config.json"
-    record = read_object(path)
+    try:
+        record = read_object(path)
+    except FileError as error:
+        raise ModelError(str(error)) from error
     kind = record.get("peft_type", "LORA")
     method = METHODS.get(kind.lower()) if isinstance(kind, str) else None
     if method is None:
         raise ModelError(f"{path}: an adapter of the kind {shown(kind)}; known are {', '.join(METHODS)}")
     if not isinstance(record.get("base_model_name_or_path"), str):
         raise ModelError(f"{path}: it names no base model. Restore the file, or train the adapter again")
-    defaults = _defaults(type(method.config(r=1, alpha=1, dropout=0.0, targets="all-linear")))
+    defaults = _defaults(PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(kind)])
     for key, value in record.items():
         if key in method.keys:
             if not method.keys[key](value):

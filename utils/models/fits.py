@@ -6,6 +6,7 @@ choose_quantization(config)             # "nf4" where 16 bits do not fit on the 
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -181,19 +182,20 @@ def choose_quantization(config) -> str:
     return chosen
 
 
-def check_memory(config, training: bool = False, longest: int = 0) -> Estimate:
+def check_memory(config, training: bool = False, longest: Callable[[], int] | None = None) -> Estimate:
     """Prints what the model of `config` needs (estimate_memory) beside what is free, and returns it.
 
-    longest  tokens of the longest conversation's row, which is not cut and may need more than rows that are filled up.
-             Only the line counts it: where memory does not suffice for it, it is named once its turn comes
+    longest  counts the tokens of the longest conversation's row, which is not cut and may need more than rows that are
+             filled up. Only the line counts it: where memory does not suffice for it, it is named once its turn comes
 
     Raises NotEnoughMemory where it cannot fit, naming the parameters that would make it fit; ModelError for a model
     that cannot be found.
     """
     needed, free = estimate_memory(config, training), free_memory()
-    most = estimate_memory(config, training, longest) if longest > config.token_budget * config.batch_size else needed
+    tokens = longest() if longest else 0  # once the model is known to be there
+    most = estimate_memory(config, training, tokens) if tokens > config.token_budget * config.batch_size else needed
     told = f"{config.model} needs for {'training' if training else 'inference'} about {most}"
-    told += f", the most for the longest row, of {longest:,} tokens; " if most is not needed else "; "
+    told += f", the most for the longest row, of {tokens:,} tokens; " if most is not needed else "; "
     told += f"{free / GIB:.2f} GiB are free on {device()}; quantization {config.quantization}"
     print(told)
     if needed.total <= free or (config.offload and not training):

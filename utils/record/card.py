@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.config import Config, load_config
+from utils.config import Config, check_names, load_config
 from utils.data.labels import ECF
 from utils.record.adapter import other_adapter
 from utils.record.provenance import read_records
@@ -166,9 +166,9 @@ def facts(adapter) -> CardFacts:
 def _facts(task: str, run: Path, record: dict, notebooks: dict) -> CardFacts:
     # A run's notebooks share their input; of the parameters each records those that it uses.
     made = notebooks.get(TRAINED_BY[task]) or {**[*notebooks.values()][0], "parameters": record["parameters"]}
-    parameters = made["parameters"]
-    if TASK_CARDS[task].reads_text:  # came after some adapters were trained, without
-        parameters = {"text_epochs": Config.text_epochs, **parameters}
+    parameters = {"text_epochs": Config.text_epochs} if TASK_CARDS[task].reads_text else {}  # absent in old records
+    parameters |= made["parameters"]
+    check_names(parameters, TRAINED_BY[task])
     config = Config.of({**record["parameters"], **parameters})
     base, base_licence = EMBEDDED.get(config.model, (config.model, None))
     if Path(config.model).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", base):

@@ -75,7 +75,7 @@ def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
     try:
         return [lines[same_id(c["conversation_ID"])] for c in conversations]
     except KeyError as error:
-        raise _unreadable(path, f"conversation {error} is missing: write a line for it") from error
+        raise _unreadable(path, f"conversation {error.args[0]} is missing: write a line for it") from error
     except TypeError as error:
         raise _unreadable(path, "these are no conversations") from error
 

@@ -67,15 +67,15 @@ def verify(folder: Path, root: Path | None = None) -> Verified:
     for name in [name for name in given if name not in expected]:
         row = next((row for row in uncomputed if name.startswith(f"{row} / ")), None)
         if row is None:
-            raise RunError(f"{folder}/metrics.json: {shown(name)} is no figure of this run: remove it, or score again")
+            raise RunError(f"{folder}/metrics.json: {name[:200]!r} is no figure of this run: remove it, or score again")
         not_compared[row] = not_compared.get(row, 0) + 1
     return Verified({name: (given.get(name), here) for name, here in expected.items()}, not_compared, threshold)
 
 
 def is_equal(there, computed) -> bool:
     """Whether a figure of metrics.json is the computed one, to 1e-9; names must be the same."""
-    if isinstance(there, bool) or not isinstance(there, (int, float)) or not isinstance(computed, (int, float)):
-        return there == computed
+    if type(there) not in (int, float) or not isinstance(computed, (int, float)):
+        return type(there) is type(computed) and there == computed
     return -1e9 < there < 1e9 and abs(there - computed) < 1e-9
 
 

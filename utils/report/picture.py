@@ -139,13 +139,10 @@ def _width(text: str, size: float, weight: str = "normal") -> float:
     return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
 
 
-_LONGEST = 2000  # letters that are measured; three lines hold some 500, and measuring a word takes its square
-
-
 def _wrap(text: str, width: float, size: float, most: int, weight: str = "normal") -> list[str]:
     """Break text into at most `most` lines of at most `width` points; the rest becomes an ellipsis."""
-    lines, words = [""], text[:_LONGEST].split()
-    for word in words:
+    lines = [""]
+    for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
         if _width(longer, size, weight) <= width:
             lines[-1] = longer

@@ -142,7 +142,7 @@ class Emotion:
     def trained(self, adapter: Path) -> "Emotion":
         path = Path(adapter) / "training.json"
         seen = read_object(path).get("emotions")
-        counts = [seen.get(label) for label in self.labels] if isinstance(seen, dict) else [None]
-        if not all(type(count) is int and 0 <= count < 10**12 for count in counts):
+        seen = seen if isinstance(seen, dict) else {}
+        if not all(type(seen.get(label)) is int and 0 <= seen[label] < 10**12 for label in self.labels):
             raise RunError(f'{path} lacks "emotions", how often training saw each label: train the adapter again')
         return replace(self, prior=prior_scores(seen, self.adjustment, self.labels))
