@@ -108,6 +108,15 @@ def test_links_lead_somewhere(page):
             assert heading in anchors, f"{page}: {link}"
 
 
+def test_every_promise_names_its_test():
+    """A bullet of docs/guarantees.md links the tests that hold it, and every file of tests/promises is linked."""
+    promises = re.split(r"^- ", PAGES["docs/guarantees.md"], flags=re.M)[1:]
+    named = [set(re.findall(r"\]\(\.\./tests/([\w/]+\.py)\)", promise)) for promise in promises]
+    assert not [promise for promise, tests in zip(promises, named) if not tests]
+    files = {f"promises/{path.name}" for path in (ROOT / "tests" / "promises").glob("test_*.py")}
+    assert files <= set().union(*named)
+
+
 def test_badges_point_at_the_repositorys_address():
     address = re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
     path, badges = address.removeprefix("https://github.com/"), README + PAGES.get("notebooks/README.md", "")
