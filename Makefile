@@ -35,8 +35,8 @@ lab: $(VENV)/lab ## JupyterLab on notebooks/; installs it on first use
 check: lint types ## lint, types and the quick tests: minutes, before every commit
 	$(PARALLEL) -m "not slow"
 
-test: lint types ## lint, types and every test, as CI runs them
-	$(BIN)/python -m pytest
+test: check ## what check does, and then the slow tests, as CI runs them
+	$(BIN)/python -m pytest -m slow
 
 soak: setup ## 50 interruptions, thousands of strange inputs: half an hour and more
 	$(BIN)/python -m pytest -m soak -s
