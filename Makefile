@@ -72,10 +72,12 @@ setup: $(VENV)/installed ## the environment .venv, with the versions of constrai
 
 $(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
 	@$(CHECK_PYTHON)
+	@echo "installing the packages of requirements.txt into $(VENV): some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt -r requirements.txt -r requirements-dev.txt
 	$(BIN)/pip install -q --no-deps $(EMBEDDED)
 	touch $@
+	@echo "to use it: source $(BIN)/activate"
 
 $(VENV)/lab: $(VENV)/installed
 	$(BIN)/pip install -q -c constraints.txt jupyterlab

@@ -296,6 +296,8 @@ def load_config(path) -> dict:
             raise ValueError(f"{len(text):,} characters where {_LONGEST:,} are plenty")
         values = yaml.safe_load(text)
         names = [key.value for key, _ in yaml.compose(text, yaml.SafeLoader).value] if isinstance(values, dict) else []
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # PyYAML lets ValueError, KeyError, AttributeError and more out of odd values
         raise ConfigError(f"{path}: cannot be read as YAML ({error!s:.500})") from error
     if not isinstance(values, dict):

@@ -183,18 +183,20 @@ def main(argv=None) -> int:
     )
     add_adapters(parser)
     arguments = parser.parse_args(argv)
-    from utils.engine.inference import Journal
-    from utils.engine.processes import processes
-
     number, parts = arguments.part
     check_output(arguments.out, file_in(arguments.conversations))
     conversations = load_conversations(arguments.conversations)
+    from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
+    from utils.engine.processes import processes
+
     suffix = f".part-{number}-of-{parts}" if parts > 1 else ""
     journal = Journal(f"{arguments.out}{suffix}.unfinished.jsonl")
     adapters = [arguments.emotion_adapter, arguments.cause_adapter]
     if None in adapters:
         adapters = [given or found for given, found in zip(adapters, find_adapters())]
     emotion, cause = adapters
+    if processes().is_main_process:
+        print(f"adapters: {emotion} and {cause}", flush=True)
     paired = predict(conversations[number - 1 :: parts], emotion, cause, journal, arguments.max_row_tokens)
     if not processes().is_main_process:
         return 0

@@ -160,7 +160,8 @@ def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
     input_dir, split, record = input_of_scores(folder, root)
     if not (input_dir / split).exists():
         raise RunError(
-            f"{input_dir}/{split}, which this run was scored on, is not here: make it with generate_input.py"
+            f"{input_dir}/{split}, which this run was scored on, is not here: make it with generate_input.py "
+            "(for ECF see docs/doors.md)"
         )
     if fingerprints(input_dir).get(split) != record["input"].get(split):
         raise RunError(f"{input_dir}/{split} is not what this run was scored on: make it again with generate_input.py")
