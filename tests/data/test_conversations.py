@@ -14,7 +14,7 @@ import pytest
 from helpers import ROOT
 from helpers import labelled_conversation as conversation
 
-from utils.data import conversations, labels, splits
+from utils.data import conversations, labels, splits, validation
 from utils.system import files
 from utils.system.errors import ConversationError, FileError
 
@@ -122,6 +122,12 @@ def test_labels_as_asked_for():
     for unsound, field in missing:
         with pytest.raises(ConversationError, match=f"field '{field}': it is missing, and labels are needed"):
             conversations.validate_conversations([unsound], labelled=True)
+
+
+def test_where_no_conversation_is_sound_the_first_fault_is_this_files():
+    faults = [("3", "train.json, conversation 3: of a file before")]
+    with pytest.raises(ConversationError, match="^dev.json: none of 1 .* The first: dev.json, conversation 7, field"):
+        validation.validate_conversations([{"conversation_ID": 7}], "dev.json", faults=faults)
 
 
 def test_empty_only_where_allowed(tmp_path):

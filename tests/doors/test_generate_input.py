@@ -101,6 +101,12 @@ def test_unlabelled_loses_its_labels(data):
     assert written()["unlabelled"] == [50]
 
 
+def test_the_labelled_file_is_not_the_unlabelled_one_too(data):
+    write_json(talks(*range(1, 11)), data / "unlabelled.json")
+    assert run("--data", data / "unlabelled.json") == 0
+    assert set(written()) == {"train", "val", "test"}
+
+
 def test_without_unlabelled(data, capsys):
     run()
     (data / "unlabelled.json").unlink()

@@ -3,12 +3,15 @@
 python -m pytest tests/engine/test_inference.py
 """
 
+import json
+
 import pytest
 import torch
 from helpers import with_adapter
 from transformers import LlamaForCausalLM
 
-from utils.engine.inference import Journal, fingerprint, generate_published, score_row
+from utils.data.conversations import names_of
+from utils.engine.inference import Journal, fingerprint, generate_published, score_row, score_trees
 from utils.engine.prefix_tree import TreeEncoder
 from utils.models.load import load_model
 from utils.system.errors import ModelError
@@ -35,6 +38,20 @@ def test_generated_texts_of_another_adapter_are_not_taken_from_the_journal(tiny_
         model, tokenizer, prompts, 5, 2, ""
     )
     assert len(journal.results) == 2
+
+
+def test_a_result_with_too_few_answers_is_computed_again(tiny_model_folder, conversations, tmp_path):
+    model, tokenizer = load_model(tiny_model_folder, precision="float32")
+    path, trees = tmp_path / "unfinished.jsonl", [emotion.tree(c) for c in conversations]
+
+    def scored():
+        return score_trees(model, tokenizer, trees, names_of(conversations), 1, 4096, journal=Journal(path))
+
+    wanted = scored()
+    key, result = json.loads(path.read_text("utf-8").splitlines()[-1])
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"\n{json.dumps([key, [result[0][:-1], *result[1:]]])}")
+    assert scored() == wanted
 
 
 def test_results_of_another_base_model_or_precision_are_another_models(tiny_model_folder, tmp_path):

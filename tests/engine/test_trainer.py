@@ -13,7 +13,7 @@ from utils.engine import trainer
 from utils.engine.prefix_tree import pack
 from utils.engine.rows import encode_trees
 from utils.engine.settings import TrainingSettings
-from utils.engine.trainer import train
+from utils.engine.trainer import last_checkpoint, train
 from utils.tasks import emotion
 
 
@@ -31,6 +31,14 @@ def test_the_learning_rate_warms_up_and_follows_the_scheduler(tiny_model_folder,
         optimizer.step()
         schedule.step()
     assert [one["learning_rate"] for one in history if "learning_rate" in one] == pytest.approx(wanted)
+
+
+def test_the_last_checkpoint_is_of_the_highest_step_and_whole(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    for step, text in ((9, "{}\n"), (10, "{}\n"), (11, '{"epoch"')):  # the last one was interrupted
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(text)
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16", "float32"])

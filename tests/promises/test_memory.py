@@ -19,6 +19,7 @@ from utils.config import Config
 from utils.data.conversations import names_of, without_labels
 from utils.engine import inference
 from utils.engine.inference import Journal
+from utils.engine.memory import InParts
 from utils.engine.prefix_tree import model_inputs, pack
 from utils.engine.rows import encode_trees
 from utils.engine.settings import InferenceSettings, TrainingSettings
@@ -51,6 +52,20 @@ def adapted(folder):
 def row_lengths(conversations, tokenizer, train=False):
     trees = [emotion.tree(c, train=train) for c in conversations]
     return [len(row) for row in encode_trees(trees, names_of(conversations), tokenizer, 4096, train=train)]
+
+
+def test_what_ran_out_of_memory_is_not_tried_at_once_again(capsys):
+    in_parts, tried = InParts(), []
+
+    def step(some):
+        tried.append(some)
+        if len(some) > 1:
+            raise ERRORS[0]
+        return some[0]
+
+    for _ in range(2):
+        assert in_parts(step, ["a", "b"], list, [3, 4], ["a", "b"]) == ["a", "b"]
+    assert tried.count(["a", "b"]) == 1 and capsys.readouterr().out.count(SPLIT) == 1
 
 
 # ---- inference ---------------------------------------------------------------------------------------------

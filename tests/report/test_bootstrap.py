@@ -12,6 +12,16 @@ from utils.report.metrics import pair_counts, pair_scores, weighted_f1
 from utils.tasks.baselines import rule
 
 
+def test_the_interval_leaves_out_a_fortieth_of_the_draws_at_either_end(sample):
+    gold = sample[:20]
+    systems = [rule(c) for c in gold], [with_pairs(c, pairs(c)[:1]) for c in gold]
+    times = np.random.default_rng(7).multinomial(20, np.full(20, 1 / 20), 20_000)
+    one, other = (weighted_f1(np.einsum("dc,cke->dke", times, pair_counts(gold, each))) for each in systems)
+    low, high = bootstrap.compared(gold, [systems])["interval_95"]
+    assert np.mean(one - other < low) == pytest.approx(0.025, abs=0.006)
+    assert np.mean(one - other > high) == pytest.approx(0.025, abs=0.006)
+
+
 def test_the_bootstrap_scores_a_draw_as_the_official_metric_scores_its_copies(conversations, monkeypatch):
     systems = [[rule(c) for c in conversations], [with_pairs(c, pairs(c)[:1]) for c in conversations]]
     times = np.random.default_rng(1).integers(0, 3, len(conversations))

@@ -13,7 +13,7 @@ from utils.data.labels import ECF
 from utils.engine.settings import InferenceSettings
 from utils.models.load import load_model
 from utils.tasks import cause, emotion
-from utils.tasks.ask import predict
+from utils.tasks.ask import predict, search_all
 from utils.tasks.cause import Cause
 from utils.tasks.emotion import Emotion
 
@@ -33,6 +33,12 @@ def test_prior_and_threshold_reach_the_reading(tiny_model_folder, conversations)
     assert {(i, c) for i, _, c in pairs(found[0])} == {
         (i, c) for i, one in table.items() for c, p in one.items() if p >= middle
     }
+
+
+def test_an_engine_that_leaves_a_tree_out_is_refused():
+    given = [FIVE, {**FIVE, "conversation_ID": 6}]
+    with pytest.raises(ValueError, match="shorter"):
+        search_all(Emotion(), given, lambda trees, *_: [[[0.0] * 7] * 5 for _ in trees[:1]])
 
 
 # ---- the published recipe -------------------------------------------------------------------------------------------

@@ -57,6 +57,13 @@ def test_read_candidates_reaches_the_threshold():
     assert pairs(cause.read_candidates(FIVE, scores, threshold=0.95)[0]) == []
 
 
+def test_the_emotions_certainty_counts_not_its_candidates():
+    even = [[math.log(0.5), math.log(0.5)] for _ in asked(FIVE)]
+    sure = [[1.0, 0.0], [0.5, 0.5], [0.5, 0.5], [0.9, 0.1], [0.5, 0.5]]  # times a half: 0.5, -, 0.25, 0.45, -
+    paired, _ = cause.read_candidates(FIVE, even, 0.4, emotions=sure)
+    assert pairs(paired) == [*((1, "joy", i) for i in range(1, 5)), *((4, "fear", i) for i in range(1, 6))]
+
+
 def test_a_conversation_without_emotion_has_no_cause():
     calm = conversation("ab", ["neutral", "neutral"])
     assert cause.read_candidates(calm, [], 0.5) == (with_pairs(calm, []), {})

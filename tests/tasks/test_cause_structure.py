@@ -94,6 +94,23 @@ def test_it_knows_who_what_where_but_no_word():
     assert cause_structure.features(other).tolist() == cause_structure.features(c).tolist()
 
 
+def test_the_emotions_around_an_utterance_are_not_those_around_its_candidate():
+    emotions = ["joy", "neutral", "joy", "joy", "anger", "joy", "anger", "neutral"]
+    c, names, around = conversation("abcdefgh", emotions), cause_structure.feature_names(), dict(enumerate(emotions))
+    for (i, j), row in zip(asked(c), cause_structure.features(c), strict=True):
+        wanted = {
+            "its emotion before it": around.get(i - 1) == emotions[i],
+            "neutral before it": around.get(i - 1) == "neutral",
+            "its emotion two before it": around.get(i - 2) == emotions[i],
+            "its emotion after it": around.get(i + 1) == emotions[i],
+            "candidate's emotion before the candidate": around.get(j - 1) == emotions[j],
+            "its emotion before the candidate": around.get(j - 1) == emotions[i],
+            "candidate's emotion after the candidate": around.get(j + 1) == emotions[j],
+            "its emotion after the candidate": around.get(j + 1) == emotions[i],
+        }
+        assert {name: row[names.index(name)] for name in wanted} == wanted, (i, j)
+
+
 def test_where_there_is_nothing_to_tell_nothing_is_learnt(sample):
     assert cause_structure.learn([]) is None
     assert cause_structure.learn([with_pairs(c, []) for c in sample[:5]]) is None

@@ -65,6 +65,7 @@ def test_logit_adjustment_divides_probabilities_by_shares_to_its_power():
         ("no idea", None),
         ("", None),
         ("ANGER\n### joy", "anger"),
+        ("joy, not SADNESS", "joy"),
     ],
 )
 def test_parse_published_emotions(text, label):
