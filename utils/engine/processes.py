@@ -6,6 +6,9 @@
 A single process, in a notebook or a command, is the case of one.
 """
 
+import atexit
+import functools
+
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
@@ -18,7 +21,17 @@ def processes() -> PartialState:
 
     The device must be said: without it, accelerate takes processes on CPUs for strangers, each the only one.
     """
-    return PartialState(cpu=device().type == "cpu")
+    state = PartialState(cpu=device().type == "cpu")
+    if state.num_processes > 1:
+        _leave_at_exit()
+    return state
+
+
+@functools.cache
+def _leave_at_exit() -> None:
+    """At the interpreter's end the group's threads may still run, and then the process aborts: they are ended before,
+    once all have come so far."""
+    atexit.register(lambda: PartialState().destroy_process_group())
 
 
 def divided(tasks: list, compute, progress: str | None = None, unit: str = "it") -> list:
