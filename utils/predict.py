@@ -195,8 +195,6 @@ def main(argv=None) -> int:
     if None in adapters:
         adapters = [given or found for given, found in zip(adapters, find_adapters())]
     emotion, cause = adapters
-    if processes().is_main_process:
-        print(f"adapters: {emotion} and {cause}", flush=True)
     paired = predict(conversations[number - 1 :: parts], emotion, cause, journal, arguments.max_row_tokens)
     if not processes().is_main_process:
         return 0

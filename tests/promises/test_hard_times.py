@@ -272,8 +272,9 @@ def test_predict_stopped_while_it_scores_goes_on(prediction, monkeypatch):
 
 
 def test_a_command_stopped_while_it_loads_its_libraries(tmp_path):
-    """That is a command's first seconds; the file is read last."""
-    command = [sys.executable, "-X", "importtime", "-m", "utils.predict", tmp_path / "none.json", "--out", "x"]
+    """That is a command's first seconds, once the file was read."""
+    given = ROOT / "data" / "sample" / "unlabelled.json"
+    command = [sys.executable, "-X", "importtime", "-m", "utils.predict", given, "--out", tmp_path / "x"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c) as process:
         lines = []
         for line in process.stderr:
