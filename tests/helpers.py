@@ -435,3 +435,16 @@ def trained_on(tokenizer, examples, recipe):
         patch.setattr(trainer.PatientTrainer, "__init__", started)
         trainer.train(model, tokenizer, examples, TrainingSettings(learning_rate=1e-3), "unused", recipe=recipe)
     return found.value.args[0]
+
+
+@contextmanager
+def full_disk(room):
+    """No file can grow above `room` bytes."""
+    import resource  # Unix alone has it
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -13,10 +13,9 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
-from helpers import ROOT, called, files, heeds_ctrl_c, interrupted, stopped_training
+from helpers import ROOT, called, files, full_disk, heeds_ctrl_c, interrupted, stopped_training
 
 import generate_input
 from utils import chain, predict, runs
@@ -36,17 +35,6 @@ from utils.tasks.ask import predict as predict_items
 from utils.tasks.emotion import Emotion
 
 resource = pytest.importorskip("resource", reason="limits on files need Unix")
-
-
-@contextmanager
-def full_disk(room):
-    """No file can grow above `room` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def open_run(root, model, **parameters):

@@ -9,10 +9,9 @@ import re
 import stat
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
-from helpers import ROOT, called, labelled_conversation, with_lora
+from helpers import ROOT, called, full_disk, labelled_conversation, with_lora
 
 import generate_input
 from utils import export, predict, runs
@@ -23,17 +22,6 @@ from utils.system.errors import FileError, RunError
 from utils.system.files import check_output, write_json, write_texts
 
 resource = pytest.importorskip("resource", reason="limits on files need Unix")
-
-
-@contextmanager
-def full_disk(room):
-    """No file can grow above `room` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # ---- exported models ----------------------------------------------------------------------------------------------
