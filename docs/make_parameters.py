@@ -7,8 +7,9 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import get_args
 
-from utils.config import GROUPS, Config, number
+from utils.config import GROUPS, Config
 from utils.system.files import write_text
+from utils.system.parameters import number
 
 PAGE = Path(__file__).with_name("parameters.md")
 HEAD = """# Parameters

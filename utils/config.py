@@ -5,37 +5,20 @@ two equal); papermill, a file of configs/ or a person changes them there, and `C
 docs/parameters.md is made from this file (`make docs`).
 """
 
-import math
-import re
-import unicodedata
 from collections.abc import Callable
-from dataclasses import Field, asdict, dataclass, field, fields
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
-
-import yaml
+from typing import Any
 
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.system.errors import ConfigError, shown
+from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
 from utils.tasks.cause import Cause
 from utils.tasks.cause_list import CauseList
 from utils.tasks.emotion import Emotion
 from utils.tasks.task import Task
 
-_LONGEST = 20_000  # characters of a parameter file; YAML is read slowly
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction, half characters, line breaks
-_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
-
-
-def parameter(group: str, default, help: str, **facts) -> Any:
-    """A field of Config with all that is known about it: one of GROUPS, its default, and what it does.
-
-    facts  choices: all its values; above, minimum, below: its bounds (the first and the last are excluded); noun:
-           what a message calls it
-    """
-    return field(default=default, metadata={"group": group, "help": help, **facts})
 
 
 CAUSE_FORMS: dict[str, Callable[["Config"], Task]] = {
@@ -185,16 +168,10 @@ class Config:
     def check(self):
         """Raises ConfigError for the first parameter that cannot have its value."""
         for f in fields(self):
-            value, kind = getattr(self, f.name), type(f.default)
-            if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-                try:  # YAML reads 1e-3 as a string
-                    if isinstance(value, int) or _NUMBER.fullmatch(value):
-                        value = float(value)
-                except (ValueError, OverflowError):
-                    pass
-                setattr(self, f.name, value)
-            if problem := _problem(f, value):
-                raise ConfigError(f"parameter {f.name} is {shown(value)}; {problem}")
+            value = as_declared(f, getattr(self, f.name))
+            setattr(self, f.name, value)
+            if reason := problem(f, value):
+                raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
         if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
         # It names folders on every system, stands in commands, and papermill fills {}.
@@ -247,39 +224,6 @@ class Config:
         return TASKS[name](self)
 
 
-def _problem(f: Field, value) -> str | None:
-    """Why the parameter `f` cannot be `value`, in words that follow on its value; None where it can."""
-    kind, facts = type(f.default), f.metadata
-    fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    if list in get_args(f.type) and isinstance(value, list):
-        fits = bool(value) and all(isinstance(one, str) for one in value)
-    if not fits:
-        return f"it must be of type {kind.__name__}"
-    # It stands in commands, cards and names of files.
-    texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
-    if any(unicodedata.category(character) in _UNSEEN for text in texts for character in text):
-        return "it must be whole characters of one line that can be seen"
-    if "choices" in facts and value not in facts["choices"]:
-        return f"choose one of {', '.join(facts['choices'])}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "it must be a finite number"
-    above, minimum, below = (facts.get(bound) for bound in ("above", "minimum", "below"))
-    if above is not None and value <= above:
-        return f"it must be above {above or 'zero'}"
-    if minimum is not None and below is not None and not minimum <= value < below:
-        return f"it must lie from {minimum} to below {number(below)}"
-    if minimum is not None and value < minimum:
-        return f"it must not be below {minimum or 'zero'}"
-    if below is not None and value >= below:
-        return f"{facts.get('noun', 'it')} must lie below {number(below)}"
-    return None
-
-
-def number(bound: int) -> str:
-    """A bound as text: 1, or 2**32."""
-    return str(bound) if bound < 2**16 else f"2**{bound.bit_length() - 1}"
-
-
 CHOICES = {f.name: f.metadata["choices"] for f in fields(Config) if "choices" in f.metadata}
 
 
@@ -289,22 +233,7 @@ def load_config(path) -> dict:
     Raises ConfigError for a file that is missing or no mapping, and for a name that is mistyped (with the nearest known
     one) or there twice.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        if len(text) > _LONGEST:
-            raise ValueError(f"{len(text):,} characters where {_LONGEST:,} are plenty")
-        values = yaml.safe_load(text)
-        names = [key.value for key, _ in yaml.compose(text, yaml.SafeLoader).value] if isinstance(values, dict) else []
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # PyYAML lets ValueError, KeyError, AttributeError and more out of odd values
-        raise ConfigError(f"{path}: cannot be read as YAML ({error!s:.500})") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must be a mapping of parameter names to values")
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"{path}: parameter {shown(name)} is there twice")
+    values = read_mapping(path)
     check_names(values, path)
     try:
         Config.of(values)
@@ -315,24 +244,9 @@ def load_config(path) -> dict:
 
 def check_names(values: dict, source) -> None:
     """Raises ConfigError for names that are no parameter."""
-    known = [f.name for f in fields(Config)]
-    for name in values:
-        if name not in known:
-            near = get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"{source}: unknown parameter {shown(name)}; {hint}")
+    check_known(values, [f.name for f in fields(Config)], source)
 
 
 def parse_value(name: str, text: str):
-    """The value of a parameter on the command line, read as YAML; what must be text stays text (a run_name such as 7,
-    no or 2026-11-30). Raises ConfigError for text that is none."""
-    text_wanted = isinstance(getattr(Config, name, None), str)
-    try:
-        if len(text) > _LONGEST:
-            raise yaml.YAMLError("it is too long")
-        value = yaml.safe_load(text)
-    except Exception as error:  # as in load_config
-        if text_wanted and isinstance(error, ValueError):  # a date that does not exist
-            return text
-        raise ConfigError(f"parameter {name} is {shown(text)}, which cannot be read as YAML") from error
-    return text if text_wanted and not isinstance(value, (str, list, dict)) else value
+    """The value of a parameter on the command line, as its type wants it. Raises ConfigError for text that is none."""
+    return parse(name, text, text_wanted=isinstance(getattr(Config, name, None), str))
