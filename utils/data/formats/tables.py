@@ -142,8 +142,9 @@ def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dic
 
 def _table(path: Path, delimiter: str, quoted: bool = True) -> list[dict]:
     """The rows of a table with a head, {column: cell}. Raises FileError for a row of another length."""
-    options = {} if quoted else {"quoting": csv.QUOTE_NONE}
-    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), delimiter=delimiter, strict=quoted, **options)
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    text = io.StringIO(text_of(path), newline="")
+    reader = csv.DictReader(text, delimiter=delimiter, strict=quoted, quoting=quoting)
     try:
         table = list(reader)
     except csv.Error as error:
