@@ -14,6 +14,7 @@ from utils.data.conversations import names_of
 from utils.engine.inference import Journal, fingerprint, generate_published, score_row, score_trees
 from utils.engine.prefix_tree import TreeEncoder
 from utils.models.load import load_model
+from utils.system import progress
 from utils.system.errors import ModelError
 from utils.tasks import emotion
 
@@ -24,6 +25,17 @@ def test_scores_that_are_no_numbers_are_refused(tiny_model_folder, conversations
         model.get_output_embeddings().weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="torch.float32 are no numbers: give precision bfloat16 or float32"):
         score_row(model, TreeEncoder(tokenizer)(emotion.tree(conversations[0]), False))
+
+
+def test_who_follows_an_inference_reads_how_far_it_is(tiny_model_folder, conversations, tmp_path, monkeypatch):
+    model, tokenizer = load_model(tiny_model_folder, precision="float32")
+    trees = [emotion.tree(c) for c in conversations]
+    monkeypatch.setenv(progress.VARIABLE, str(tmp_path / "progress"))
+    for name in ("FIRST", "EVERY", "SHARE"):
+        monkeypatch.setattr(progress, name, 0)
+    score_trees(model, tokenizer, trees, names_of(conversations), 10, 4096, progress="emotions")
+    lines = (tmp_path / "progress").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(" rows, ")[0] for line in lines] == [f"emotions: {k} of 3" for k in (1, 2, 3)]
 
 
 # ---- the journal ----------------------------------------------------------------------------------------------------

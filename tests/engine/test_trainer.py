@@ -3,9 +3,11 @@
 python -m pytest tests/engine/test_trainer.py
 """
 
+import re
+
 import pytest
 import torch
-from helpers import small_memory, trained_on, with_adapter
+from helpers import small_memory, stopped_training, trained_on, with_adapter
 from transformers import get_cosine_schedule_with_warmup
 
 from utils.data.conversations import names_of
@@ -14,6 +16,7 @@ from utils.engine.prefix_tree import pack
 from utils.engine.rows import encode_trees
 from utils.engine.settings import TrainingSettings
 from utils.engine.trainer import last_checkpoint, train
+from utils.system import progress
 from utils.tasks import emotion
 
 
@@ -31,6 +34,28 @@ def test_the_learning_rate_warms_up_and_follows_the_scheduler(tiny_model_folder,
         optimizer.step()
         schedule.step()
     assert [one["learning_rate"] for one in history if "learning_rate" in one] == pytest.approx(wanted)
+
+
+def test_who_follows_a_training_reads_step_loss_and_time_left(
+    tiny_model_folder, tokenizer, conversations, tmp_path, monkeypatch
+):
+    """Also behind an interruption, where the steps of before are not of this pace."""
+    told = tmp_path / "progress"
+    monkeypatch.setenv(progress.VARIABLE, str(told))
+    monkeypatch.setattr(progress, "FIRST", 0)
+    monkeypatch.setattr(progress, "EVERY", 0)
+    monkeypatch.setattr(progress, "SHARE", 0)
+    rows = encode_trees([emotion.tree(conversations[0], train=True)], ["a"], tokenizer, 4096, train=True)
+    settings = TrainingSettings(learning_rate=1e-3, epochs=10, gradient_accumulation=1)
+    with stopped_training(saves=4):
+        train(with_adapter(tiny_model_folder), tokenizer, rows, settings, tmp_path / "emotion")
+    first = told.read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(r"emotion training: 4 of 10 steps, loss \d+\.\d{3}, \d+ s left", first[-1]), first
+    history = train(with_adapter(tiny_model_folder), tokenizer, rows, settings, tmp_path / "emotion")
+    later = told.read_text(encoding="utf-8").splitlines()[len(first) :]
+    assert [line.split()[2] for line in later] == ["5", "6", "7", "8", "9", "10"]
+    losses = {one["step"]: one["loss"] for one in history if "loss" in one}
+    assert f"loss {losses[7]:.3f}," in later[2] and later[-1].endswith(" 0 s left")
 
 
 def test_the_last_checkpoint_is_of_the_highest_step_and_whole(tmp_path):

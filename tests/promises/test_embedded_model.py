@@ -9,9 +9,10 @@ gradients, 2e-6 for log-probabilities).
 
 import pytest
 import torch
-from helpers import beginning, randomize
+from helpers import ROOT, beginning, randomize
 from one_sequence import measure_parity
 
+from utils.config import Config
 from utils.engine.prefix_tree import encode
 from utils.models.adapters import add_lora
 from utils.models.load import EMBEDDED, load_model
@@ -35,6 +36,16 @@ def test_the_embedded_models_tree_equals_one_sequence_a_question(embedded, conve
     differences = measure_parity(model, tokenizer, task, short)
     print(f"{task}: relative differences in loss, gradients, log-probabilities: {differences}")
     assert max(differences) < TOLERANCE, dict(zip(("loss", "gradients", "log-probabilities"), differences))
+
+
+@pytest.mark.slow
+def test_an_adapter_is_as_small_as_notebook_1_says():
+    model, _ = load_model(EMBEDDED, precision="float32")
+    whole = model.num_parameters()
+    model = add_lora(model, r=Config.lora_r, alpha=Config.lora_alpha, dropout=0.0, targets=Config.lora_targets)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    text = (ROOT / "notebooks" / "1_emotion_recognition_training.ipynb").read_text(encoding="utf-8")
+    assert f"`lora_r = {Config.lora_r}` they are {trained / 1e6:.1f} of {whole / 1e6:.0f} million numbers" in text
 
 
 @pytest.mark.slow
