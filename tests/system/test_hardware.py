@@ -3,8 +3,10 @@
 python -m pytest tests/system/test_hardware.py
 """
 
+import re
 import shutil
 import sys
+import time
 
 import pytest
 import torch
@@ -79,3 +81,14 @@ def test_errors_that_say_that_memory_ran_out(error):
     assert out_of_memory(error)
     for other in (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("out of memory"), OSError(28)):
         assert not out_of_memory(other)
+
+
+def test_what_was_spent_is_time_and_the_most_memory(monkeypatch):
+    held = bytearray(300 * 2**20)
+    held[:: 2**10] = b"x" * len(held[:: 2**10])  # touched, so that it is held
+    del held
+    said = hardware.spent(time.monotonic() - 125)
+    memory = re.match(r"2 min 5 s, at most (\d+\.\d) GiB of memory", said)[1]
+    assert 0.3 <= float(memory) < 100
+    monkeypatch.setattr(hardware, "resource", None)  # as on Windows
+    assert hardware.spent(time.monotonic()).startswith("0 min 0 s") and "of memory" not in hardware.spent(0.0)

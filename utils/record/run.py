@@ -8,6 +8,7 @@ results_test/<run_name>/ inference on unlabelled ones. Nothing is written outsid
 """
 
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -81,7 +82,7 @@ class Run:
         self.train_dir = self.root / "results_train" / config.run_name
         self.test_dir = self.root / "results_test" / config.run_name
         self.input_dir = places.find().find_input(config.input_dir, self.root)
-        self._adapter_used = None
+        self._adapter_used, self._started = None, time.monotonic()
         with opened(self.train_dir):  # first: what is checked must not change before it is written
             self._open(config, names)
 
@@ -292,9 +293,12 @@ class Run:
 
     def hand_over(self):
         """Ends a notebook: the results go where a person finds them (places.Place.hand_over), and another process, such
-        as the next notebook's kernel, may open the run."""
+        as the next notebook's kernel, may open the run. A line says what the notebook took."""
+        from utils.system.hardware import spent  # here, so that results are read without loading torch
+
         try:  # to where the run was opened, also where a Drive was mounted since
             replace(places.find(), results=self.root).hand_over(self.train_dir, self.test_dir)
+            print(spent(self._started))
         finally:
             release(self.train_dir)
 

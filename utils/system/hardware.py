@@ -90,5 +90,5 @@ def spent(started: float) -> str:
         most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         parts.append(f"at most {most * unit / 2**30:.1f} GiB of memory")
     if torch.cuda.is_available():
-        parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU")
+        parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU by this process")
     return ", ".join(parts)
