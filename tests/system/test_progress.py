@@ -79,8 +79,7 @@ def test_lines_of_another_process_are_shown_while_it_works(monkeypatch):
     )
     shown = []
     with followed(lambda line: shown.append((line, time.monotonic()))):
-        done = subprocess.Popen([sys.executable, "-X", "utf8", "-c", program], cwd=ROOT)
-        done.wait(60)
+        subprocess.run([sys.executable, "-X", "utf8", "-c", program], cwd=ROOT, check=True, timeout=60)
         ended = time.monotonic()
     assert [line for line, _ in shown] == ["one é", "two"]
     assert shown[0][1] < ended - 1, "while it works, not at its end"
