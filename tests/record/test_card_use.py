@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -128,3 +129,32 @@ def test_the_published_recipe_names_the_file_that_asks(run, tmp_path):
 def test_the_cards_that_ship_are_those_that_are_written_now(tmp_path):
     for task in ("emotion", "cause"):
         assert (SHIPPED / task / "README.md").read_text(encoding="utf-8") == card(SHIPPED / task)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("llama-server") and shutil.which("curl")), reason="needs llama.cpp and curl")
+@pytest.mark.parametrize("task", ["emotion", "cause"])
+def test_llama_cpps_server_gives_the_likeliest_answer(tmp_path, task):
+    """The card's two commands as they stand, on a free port."""
+    folder = export(SHIPPED / task, tmp_path / "out", "gguf", "q8_0")
+    (block,) = re.findall(r"^```bash\n(llama-server.*?)^```", (folder / "README.md").read_text("utf-8"), re.S | re.M)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    serve, ask = block.replace("8080", port).replace("MODEL.gguf", "model-q8_0.gguf").splitlines()
+    server = subprocess.Popen(
+        ["bash", "-c", f"exec {serve.partition(' &')[0]}"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        curl = ["curl", "--silent", "--fail", "--retry", "60", "--retry-delay", "1", "--retry-all-errors"]
+        subprocess.run([*curl, f"http://127.0.0.1:{port}/health"], check=True, capture_output=True, timeout=120)
+        done = subprocess.run(["bash", "-c", ask], cwd=folder, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+    expected = wanted(SHIPPED / task, EMBEDDED, task)
+    assert json.loads(done.stdout)["content"] == max(expected, key=expected.get)
