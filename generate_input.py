@@ -3,6 +3,7 @@
     python generate_input.py                                                # the sample that ships
     python generate_input.py --data path/to/ECF --splits data/ecf1_splits.json   # a published split: ECF 1.0's
     python generate_input.py --data NUSTM/ECF                               # from the Hugging Face hub
+    python generate_input.py --data mine.json --labels mine_labels.json     # other labels than ECF's
 
 It writes input/{train,val,test}/conversations.json and, for inference, input/unlabelled/conversations.json.
 Bad input or a full disk leaves an earlier `input/` as it was. Interrupted while it replaces the files, `input/` is
@@ -13,7 +14,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.data.sources import UNLABELLED_NAMES, overlap, write_splits
+from utils.data.label_sets import SETS
+from utils.data.labels import ECF
+from utils.data.sources import OF_DATA, UNLABELLED_NAMES, overlap, write_splits
 from utils.data.splits import count_table
 from utils.system.command import command
 
@@ -58,6 +61,12 @@ def parse_arguments(argv=None):
         f" (default: {' or '.join(UNLABELLED_NAMES)} beside the data)",
     )
     parser.add_argument(
+        "--labels",
+        metavar="SET",
+        help=f"the label set: {', '.join(SETS)}; a JSON file that holds one; or {OF_DATA}: the labels as they stand in"
+        " the data (default: the ready-made set that the data are in, ECF's where they share a label with it)",
+    )
+    parser.add_argument(
         "--skip-invalid",
         action="store_true",
         help="leave out conversations with a fault and report each, instead of stopping at the first",
@@ -72,8 +81,15 @@ def parse_arguments(argv=None):
 def main(argv=None):
     """Runs the command line. Returns the exit status: 0, or 2 for input that cannot be used."""
     arguments = parse_arguments(argv)
-    parts, left_out, skipped = write_splits(**vars(arguments))
-    print(count_table(parts))
+    written = write_splits(**vars(arguments))
+    parts, labels, left_out, skipped = written.parts, written.labels, written.left_out, written.skipped
+    print(count_table(parts, labels))
+    if labels.as_dict() != ECF.as_dict():
+        neutral = f"neutral is {labels.neutral}" if labels.neutral else "none of them is neutral"
+        several = "several" if labels.multi else "one"
+        print(f"labels: {labels.name}, {several} an utterance, {neutral}; in {arguments.out}/labels.json")
+    for line in written.told:
+        print(line)
     print(f"written to {arguments.out}/{{{','.join(parts)}}}/conversations.json")
     if left_out:
         print(f"left out: {left_out:,} conversations that are in no split")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from utils.data.labels import ECF, LabelSet
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
@@ -21,13 +22,13 @@ from utils.tasks.task import Task
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
 
 
-CAUSE_FORMS: dict[str, Callable[["Config"], Task]] = {
-    "candidates": lambda config: Cause(threshold=config.cause_threshold),
-    "list": lambda config: CauseList(),
+CAUSE_FORMS: dict[str, Callable[["Config", LabelSet], Task]] = {
+    "candidates": lambda config, labels: Cause(labels, threshold=config.cause_threshold),
+    "list": lambda config, labels: CauseList(labels),
 }
-TASKS: dict[str, Callable[["Config"], Task]] = {
-    "emotion": lambda config: Emotion(adjustment=config.logit_adjustment),
-    "cause": lambda config: CAUSE_FORMS[config.cause_form](config),
+TASKS: dict[str, Callable[["Config", LabelSet], Task]] = {
+    "emotion": lambda config, labels: Emotion(labels, adjustment=config.logit_adjustment),
+    "cause": lambda config, labels: CAUSE_FORMS[config.cause_form](config, labels),
 }
 
 
@@ -219,9 +220,10 @@ class Config:
         """The settings of inference, for any task."""
         return InferenceSettings(self.recipe, self.token_budget, self.max_row_tokens)
 
-    def task(self, name: str) -> Task:
-        """The task `name`, a key of TASKS, as these parameters ask it; before any training (see Task.trained)."""
-        return TASKS[name](self)
+    def task(self, name: str, labels: LabelSet = ECF) -> Task:
+        """The task `name`, a key of TASKS, as these parameters ask it of items with these labels; before any training
+        (see Task.trained). Raises ConfigError for labels that it cannot be asked of."""
+        return TASKS[name](self, labels)
 
 
 CHOICES = {f.name: f.metadata["choices"] for f in fields(Config) if "choices" in f.metadata}

@@ -47,7 +47,7 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
     written = text.strip()
     if re.match(r'[\[{]\s*(["\[{\]}]|$)', written) and not (speaker and written.startswith(f"{speaker}:")):
         data = parse_json(text, "the text")
-        return validate_conversations(data if isinstance(data, list) else [data], "the text")[0]
+        return validate_conversations(data if isinstance(data, list) else [data], "the text", labels=None)[0]
     lines = {number: one.strip() for number, one in enumerate(text.splitlines(), 1) if one.strip()}
     same = loaded if loaded is not None and len(loaded["conversation"]) == len(lines) else None
     old = same["conversation"] if same else [None] * len(lines)
@@ -62,7 +62,7 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
             number = before["utterance_ID"] if before else len(utterances) + 1
             utterances.append({**(before or {}), "utterance_ID": number, "text": words, "speaker": speaker})
     conversation = {**(same or {"conversation_ID": 1}), "conversation": utterances}
-    return validate_conversations([conversation], "the text")[0]
+    return validate_conversations([conversation], "the text", labels=None)[0]
 
 
 def result(predictor, conversation: Conversation) -> dict:
@@ -173,7 +173,7 @@ def build(predictor):
 
     def load(path):
         try:
-            loaded = load_conversations(path)
+            loaded = load_conversations(path, labels=None)
         except UserError as error:
             return [], gr.update(choices=[], value=None), gr.update(), problem(error)
         names = [(str(c["conversation_ID"]), k) for k, c in enumerate(loaded)]

@@ -20,7 +20,7 @@ from pathlib import Path
 from utils.data.conversations import Conversation, file_in, load_conversations, without_labels
 from utils.data.labels import LabelSet
 from utils.engine.rows import longest_row
-from utils.record.adapter import find_adapters, trained_with
+from utils.record.adapter import find_adapters, labels_of, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import ConversationError, FileError
 from utils.system.files import check_output, read_json, read_object, to_json, write_json
@@ -58,9 +58,10 @@ class Predictor:
             found = find_adapters()
             emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
         self.configs, self.tasks, self.models, bases = {}, {}, {}, {}
+        labels = labels_of(emotion_adapter)
         for name, adapter in (("emotion", emotion_adapter), ("cause", cause_adapter)):
             config = self.configs[name] = trained_with(adapter, max_row_tokens)
-            self.tasks[name] = config.task(name).trained(adapter)
+            self.tasks[name] = config.task(name, labels).trained(adapter)
             base = config.model, config.quantization, config.precision, config.offload
             if base not in bases:
                 # Causes are asked about emotions that are not known yet; their rows are shorter.
@@ -131,7 +132,7 @@ def job_of(conversations: list[Conversation], adapters) -> str:
         digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
         digest.update(repr(trained_with(adapter)).encode())
         seen = read_object(Path(adapter) / "training.json").get("emotions")
-        digest.update(repr((seen, cause_structure.load(adapter))).encode())
+        digest.update(repr((seen, cause_structure.load(adapter, labels_of(adapter)))).encode())
     return digest.hexdigest()
 
 
@@ -185,7 +186,7 @@ def main(argv=None) -> int:
     arguments = parser.parse_args(argv)
     number, parts = arguments.part
     check_output(arguments.out, file_in(arguments.conversations))
-    conversations = load_conversations(arguments.conversations)
+    conversations = load_conversations(arguments.conversations, labels=None)
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
     from utils.engine.processes import processes
 

@@ -23,7 +23,7 @@ from typing import Any
 from utils.data.conversations import file_in, load_conversations, without_labels
 from utils.engine.prefix_tree import paths
 from utils.engine.rows import encode_trees
-from utils.record.adapter import find_adapters, trained_with
+from utils.record.adapter import find_adapters, labels_of, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import EngineError
 from utils.system.files import check_output, write_json
@@ -61,9 +61,10 @@ class Labeller:
         if (self.emotion.model, self.emotion.quantization) != (self.cause.model, self.cause.quantization):
             raise EngineError("the adapters have different base models, and the engine holds one: use utils.predict")
         self.limits = {"emotion": self.emotion.max_row_tokens, "cause": self.cause.max_row_tokens}
+        labels = labels_of(emotion_adapter)
         self.tasks: dict[str, Any] = {
-            "emotion": self.emotion.task("emotion").trained(emotion_adapter),
-            "cause": self.cause.task("cause").trained(cause_adapter),
+            "emotion": self.emotion.task("emotion", labels).trained(emotion_adapter),
+            "cause": self.cause.task("cause", labels).trained(cause_adapter),
         }
         one_pass = {self.emotion.recipe, self.cause.recipe} == {"one_pass"}
         if not one_pass or not isinstance(self.tasks["cause"], Cause):
@@ -136,7 +137,7 @@ def main(argv=None) -> int:
     add_adapters(parser)
     arguments = parser.parse_args(argv)
     check_output(arguments.out, file_in(arguments.conversations))
-    conversations = load_conversations(arguments.conversations)
+    conversations = load_conversations(arguments.conversations, labels=None)
     adapters = [arguments.emotion_adapter, arguments.cause_adapter]
     if None in adapters:
         adapters = [given or found for given, found in zip(adapters, find_adapters())]

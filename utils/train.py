@@ -56,7 +56,7 @@ def train_adapter(name: str, parameters: dict) -> None:
 
     notebook, everything = TRAINED_BY[name], {**Config().as_dict(), **parameters}
     config, run = open_run({name: everything[name] for name in parameter_names(notebook)}, notebook)
-    task = config.task(name)
+    task = run.task(name)
     train, val = run.training_conversations(task), run.conversations("val", labelled=True)
     if not sharded():  # otherwise a card holds a part of it
         trees = [task.tree(c, train=True) for c in train + val] if config.recipe == "one_pass" else []

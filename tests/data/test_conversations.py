@@ -68,7 +68,7 @@ BAD = {  # what is wrong: (data, pieces of the message)
     "speaker null": (changed(*UTTERANCE, "speaker", value=None), WHERE, "null, not a string"),
     "speaker empty": (changed(*UTTERANCE, "speaker", value=""), WHERE, "'speaker': it is empty"),
     "emotion unknown": (changed(*UTTERANCE, "emotion", value="Joy"), WHERE, "'Joy' is not", "surprise"),
-    "emotion null": (changed(*UTTERANCE, "emotion", value=None), WHERE, "None is not"),
+    "emotion a number": (changed(*UTTERANCE, "emotion", value=0), WHERE, "0 is not"),
     "emotion a list": (changed(*UTTERANCE, "emotion", value=["joy"]), WHERE, "is not an emotion"),
     "emotion on some": (changed(*UTTERANCE, "emotion", delete=True), WHERE, "other utterances"),
     "pairs no list": (changed(0, "emotion-cause_pairs", value={}), "an object, not a list"),
@@ -116,12 +116,13 @@ def test_labels_as_asked_for():
     for labelled in (None, False):
         for sound in (full, bare, emotions_only, pairs_only, twice):
             assert conversations.validate_conversations([sound], labelled=labelled) == [sound]
-    for sound in (full, twice, {**full, "emotion-cause_pairs": []}):
+    for sound in (full, twice, {**full, "emotion-cause_pairs": []}, emotions_only):
         conversations.validate_conversations([sound], labelled=True)
-    missing = ((bare, "emotion"), (pairs_only, "emotion"), (emotions_only, "emotion-cause_pairs"))
-    for unsound, field in missing:
-        with pytest.raises(ConversationError, match=f"field '{field}': it is missing, and labels are needed"):
+    for unsound in (bare, pairs_only):
+        with pytest.raises(ConversationError, match="field 'emotion': it is missing, and labels are needed"):
             conversations.validate_conversations([unsound], labelled=True)
+    with pytest.raises(ConversationError, match="conversation 9, .*pairs': it is missing, and other conversations"):
+        conversations.validate_conversations([full, {**emotions_only, "conversation_ID": 9}], labelled=True)
 
 
 def test_where_no_conversation_is_sound_the_first_fault_is_this_files():

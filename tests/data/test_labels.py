@@ -5,17 +5,28 @@ python -m pytest tests/data/test_labels.py
 
 import json
 import math
+import re
 
 import pytest
 
-from utils.data.conversations import causes_of, load_conversations, pairs, with_emotions
-from utils.data.labels import ECF, LabelSet
+from utils.data.conversations import (
+    causes_of,
+    emotions_of,
+    is_emotional,
+    load_conversations,
+    pairs,
+    with_emotions,
+    without_labels,
+)
+from utils.data.label_sets import SETS, find_labels
+from utils.data.labels import ECF, LabelSet, labels_in, recorded_labels
 from utils.data.splits import describe
+from utils.data.validation import validate_conversations
 from utils.report.analysis import ceilings, pair_table
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.report.picture import draw_conversation
 from utils.report.plots import cause_distances, confusion_matrix, save
-from utils.system.errors import ConversationError, ModelError, RunError, ScoringError
+from utils.system.errors import ConfigError, ConversationError, FileError, ModelError, RunError, ScoringError
 from utils.system.files import write_json
 from utils.tasks import cause, cause_list, cause_structure, emotion
 from utils.tasks.baselines import majority, rule
@@ -71,6 +82,76 @@ def test_sets_that_cannot_be(labels, neutral, message):
         LabelSet("odd", labels, neutral)
 
 
+def test_a_set_comes_back_from_json(tmp_path):
+    whole = LabelSet("odd", ("a", "b"), "b", True, {"c": "a"}, ("d",), "nowhere")
+    for one in (ECF, MOODS, OPEN, whole, *SETS.values()):
+        write_json(one.as_dict(), tmp_path / "labels.json")
+        back = LabelSet.read(tmp_path / "labels.json")
+        assert back == one and back.as_dict() == one.as_dict() and labels_in(tmp_path) == one
+    assert "merge" not in MOODS.as_dict() and whole.as_dict()["merge"] == {"c": "a"}
+    assert labels_in(tmp_path / "absent") is ECF and recorded_labels({}, "x") is ECF
+    assert recorded_labels({"labels": MOODS.as_dict()}, "x") == MOODS
+
+
+def test_sets_are_equal_where_an_adapter_fits_both():
+    assert LabelSet("mine", MOODS.labels, "calm") == MOODS and hash(LabelSet("mine", MOODS.labels, "calm"))
+    for other in (
+        LabelSet("moods", MOODS.labels[::-1], "calm"),  # another order of the probabilities
+        LabelSet("moods", MOODS.labels),
+        LabelSet("moods", MOODS.labels, "calm", multi=True),
+    ):
+        assert other != MOODS
+
+
+WORDS = {"name": "mine", "labels": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], r"\[\] is no label set. Write"),
+        ({"name": "mine"}, "is no label set. Write"),
+        ({**WORDS, "colour": 1}, "field 'colour' is unknown. A label set has name, labels, neutral"),
+        ({**WORDS, "name": ""}, "field 'name' is ''. Write a word"),
+        ({**WORDS, "labels": "ab"}, "field 'labels' is 'ab'. Write a list of words"),
+        ({**WORDS, "labels": ["a", 1]}, "field 'labels'"),
+        ({**WORDS, "labels": []}, "must be there and differ"),
+        ({**WORDS, "labels": ["a", "a"]}, "must be there and differ"),
+        ({**WORDS, "labels": ["a", " b"]}, "the label ' b' must be words of one line"),
+        ({**WORDS, "labels": ["a", ""]}, "the label '' must be"),
+        ({**WORDS, "labels": ["a", "b\nc"]}, "must be words of one line"),
+        ({**WORDS, "neutral": 3}, "field 'neutral' is 3. Write one of the labels, or null"),
+        ({**WORDS, "neutral": "c"}, "neutral label 'c' is not among"),
+        ({**WORDS, "multi": 1}, "field 'multi' is 1. Write true or false"),
+        ({**WORDS, "merge": {"c": "d"}}, "merge says 'c': 'd'"),
+        ({**WORDS, "merge": {"a": "b"}}, "merge says 'a': 'b'"),
+        ({**WORDS, "merge": {"c": 1}}, "field 'merge'"),
+        ({**WORDS, "leave_out": ["a"]}, "leave_out says 'a'"),
+        ({**WORDS, "merge": {"c": "a"}, "leave_out": ["c"]}, "leave_out says 'c'"),
+    ],
+)
+def test_files_that_hold_no_set(tmp_path, data, message):
+    write_json(data, tmp_path / "mine.json")
+    with pytest.raises(FileError, match=message) as caught:
+        find_labels(tmp_path / "mine.json")
+    assert str(caught.value).startswith(str(tmp_path / "mine.json"))
+
+
+def test_the_ready_made_sets():
+    sizes = {name: int(re.sub(r"\D", "", name)) for name in SETS}
+    assert {name: len(one) for name, one in SETS.items()} == sizes and all(one.source for one in SETS.values())
+    assert [one.name for one in SETS.values() if one.multi] == ["goemotions28"] and SETS["ecf7"] is ECF
+    assert [name for name, one in SETS.items() if one.neutral is None] == ["ekman6"]
+    assert SETS["iemocap4"].merge == {"excited": "happy"} and "frustrated" in SETS["iemocap4"].leave_out
+    known = {*SETS["ekman6"], *SETS["ekman6"].merge, *SETS["ekman6"].leave_out}
+    assert {*SETS["goemotions28"]} | {*ECF} | {*SETS["dailydialog7"]} <= known
+    assert find_labels("meld7") is SETS["meld7"]
+    with pytest.raises(FileError, match="'meld8': no such label set, and no such file; did you mean meld7"):
+        find_labels("meld8")
+    with pytest.raises(FileError, match="ready-made are ecf7, meld7"):
+        find_labels("zzz")
+
+
 # ---- read and checked ----------------------------------------------------------------------------------------------
 
 
@@ -93,6 +174,93 @@ def test_conversations_are_checked_against_the_set(tmp_path):
         load_conversations(tmp_path / "neutral.json", labels=MOODS)
     write_json([talk(["up", "down"], causes=[(1, 2), (2, 2)])], tmp_path / "open.json")
     assert load_conversations(tmp_path / "open.json", labelled=True, labels=OPEN)
+
+
+SEVERAL = LabelSet("several", ("a", "b", "calm"), "calm", multi=True)
+
+
+def bare(*emotions, **fields):
+    """A conversation of utterances with these emotions, whatever they are, and no pairs."""
+    one = talk(["x"] * len(emotions))
+    del one["emotion-cause_pairs"]
+    for u, its in zip(one["conversation"], emotions):
+        u.update(emotion=its, **fields)
+    return one
+
+
+def test_an_utterance_carries_none_one_or_several_labels():
+    none, one = bare("calm", None), bare(["a", "b"], None, ["calm"])
+    assert validate_conversations([none], labelled=True, labels=MOODS) == [none]
+    assert validate_conversations([one], labelled=True, labels=SEVERAL) == [one]
+    assert [emotions_of(u) for u in one["conversation"]] == [["a", "b"], [], ["calm"]]
+    assert [is_emotional(u, SEVERAL) for u in one["conversation"]] == [True, False, False]
+    assert describe([one], SEVERAL)["emotional"] == 1 and describe([one], SEVERAL)["a"] == 1
+    assert with_emotions(one, [["b"], ["a", "b"], None], SEVERAL)["conversation"][1]["emotion"] == ["a", "b"]
+    assert causes_of(none, MOODS) == {} and emotional(none, MOODS) == []
+    for conversation, labels, message in (
+        (bare(["calm"]), MOODS, "is not an emotion of this task: moods takes one label an utterance"),
+        (
+            bare("a"),
+            SEVERAL,
+            "'a' is not a list of labels, and several takes several an utterance. Write a list of some of a, b",
+        ),
+        (bare([]), SEVERAL, r"\[\] is not a list of labels"),
+        (bare(["a", "c"]), SEVERAL, "'c' is not an emotion of this task"),
+        (bare(["a", "a"]), SEVERAL, "names a label twice"),
+        (bare(["a", 1]), SEVERAL, "1 is not an emotion"),
+    ):
+        with pytest.raises(ConversationError, match=f"utterance 1, field 'emotion': .*{message}"):
+            validate_conversations([conversation], labels=labels)
+
+
+def test_votes_are_numbers_of_labels():
+    sound = bare("calm", None, votes={"calm": 2, "dread": 0.5})
+    assert validate_conversations([sound], labelled=True, labels=MOODS) == [sound]
+    assert "votes" not in str(without_labels(sound)) and "votes" not in str(with_emotions(sound, ["calm"] * 2, MOODS))
+    for votes, message in (
+        ({}, "it is empty"),
+        ([], r"\[\] are no votes"),
+        (None, "None are no votes"),
+        ({"joy": 1}, "'joy' is not one of calm joy, calm, dread"),
+        ({"calm": 0}, "0 votes for calm, and a number above 0"),
+        ({"calm": -1}, "-1 votes for calm"),
+        ({"calm": True}, "True votes"),
+        ({"calm": "2"}, "'2' votes"),
+        ({"calm": 10**400}, "votes for calm"),
+    ):
+        with pytest.raises(ConversationError, match=f"utterance 1, field 'votes': {message}"):
+            validate_conversations([bare("calm", votes=votes)], labels=MOODS)
+
+
+def test_labels_that_are_not_looked_at():
+    odd = bare("whatever", 7, votes="x")
+    assert validate_conversations([odd], labels=None) == [odd]
+    with pytest.raises(ConversationError, match="field 'text'"):
+        validate_conversations([bare("x", text="")], labels=None)
+
+
+def test_a_pair_needs_an_emotion():
+    one = {**bare("dread", None), "emotion-cause_pairs": [["2_dread", "1"]]}
+    with pytest.raises(ConversationError, match="utterance 2, .* is of an utterance whose emotion is null"):
+        validate_conversations([one], labels=MOODS)
+
+
+def test_nothing_is_asked_in_training_about_an_utterance_without_an_emotion():
+    one = bare("dread", None, "calm")
+    assert [q.gold for q in questions(Emotion(MOODS).tree(one, train=True))] == [" dread", " calm"]
+    assert len(questions(Emotion(MOODS).tree(one))) == 3
+    assert [gold for _, gold in Emotion(MOODS).prompts(one)] == ["emotion :: dread", None, "emotion :: calm"]
+    assert emotion.counts([one], MOODS) == {"calm joy": 0, "calm": 1, "dread": 1}
+    guess = with_emotions(one, ["dread", "dread", "dread"], MOODS)
+    assert emotion_scores([one], [guess], MOODS)["accuracy"] == 0.5, "of two that carry an emotion"
+
+
+def test_causes_need_a_neutral_label_and_one_label_an_utterance():
+    for form in (Cause, CauseList):
+        with pytest.raises(ConfigError, match="label set open has no neutral label, so nothing is asked about causes"):
+            form(OPEN)
+        with pytest.raises(ConfigError, match="label set several has several labels an utterance"):
+            form(SEVERAL)
 
 
 def test_pairs_causes_and_counts_are_of_the_set():
@@ -156,10 +324,12 @@ def test_emotions_are_asked_and_read_in_the_sets_order():
 
 def test_the_prior_of_a_trained_task_is_of_its_set(tmp_path):
     task = Emotion(MOODS, adjustment=0.5)
-    write_json({"emotions": emotion.counts([GOLD], MOODS)}, tmp_path / "training.json")
+    record = {"labels": MOODS.as_dict(), "emotions": emotion.counts([GOLD], MOODS)}
+    write_json(record, tmp_path / "training.json")
     assert task.trained(tmp_path).prior == pytest.approx([0.5 * math.log(share) for share in (0.25, 0.25, 0.5)])
+    write_json({**record, "emotions": {"calm": 1}}, tmp_path / "training.json")
     with pytest.raises(RunError, match="how often training saw each label"):
-        Emotion(adjustment=0.5).trained(tmp_path)
+        task.trained(tmp_path)
 
 
 def test_the_published_recipe_names_the_set():
@@ -225,11 +395,13 @@ def test_structure_is_learnt_from_the_sets_labels(tmp_path):
         assert len(right) == len(asked(c, MOODS)) and all(right), (c["conversation_ID"], right)
 
     cause_structure.save(learnt, tmp_path)
-    write_json({"structure": {"revision": "abc"}}, tmp_path / "training.json")
+    write_json({"labels": MOODS.as_dict(), "structure": {"revision": "abc"}}, tmp_path / "training.json")
     task = Cause(MOODS, threshold=0.5).trained(tmp_path)
     assert task.structure == learnt
-    with pytest.raises(ModelError, match="knows other features"):
+    with pytest.raises(ModelError, match="was trained on the label set moods .calm joy, calm, dread., and .* of ecf7"):
         Cause().trained(tmp_path)
+    with pytest.raises(ModelError, match="knows other features"):
+        cause_structure.load(tmp_path)
     search = task.ask(given[0])  # an adapter that knows nothing leaves the structure's answer
     search.update([[0.0, 0.0]] * len(asked(given[0], MOODS)))
     assert pairs(search.read()[0], MOODS) == pairs(given[0], MOODS)

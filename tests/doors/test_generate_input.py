@@ -12,7 +12,9 @@ from helpers import ROOT
 
 import generate_input
 from utils.data.conversations import load_conversations, without_labels
+from utils.data.label_sets import SETS
 from utils.data.labels import ECF as LABELS
+from utils.data.labels import labels_in
 from utils.data.splits import describe
 from utils.system.files import write_json
 
@@ -247,6 +249,79 @@ def test_hub_package_missing(hub, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert run("--data", "NUSTM/ECF") == 2
     assert "huggingface_hub" in capsys.readouterr().err
+
+
+def moods(*labels, number=1):
+    """A conversation without causes."""
+    lines = [
+        {"utterance_ID": i, "text": f"Line {i}", "speaker": "Bo", "emotion": label} for i, label in enumerate(labels, 1)
+    ]
+    return {"conversation_ID": number, "conversation": lines}
+
+
+def test_ecfs_set_leaves_no_file(data):
+    assert run() == 0 and not Path("input/labels.json").exists() and labels_in("input") is LABELS
+
+
+def test_other_labels_are_written_beside_the_splits(data, capsys):
+    write_json([moods("calm", "glad", number=n) for n in range(1, 11)], "mine.json")
+    assert run("--data", "mine.json", "--out", "mine") == 0
+    found = labels_in("mine")
+    assert (found.name, found.labels, found.neutral) == ("mine", ("calm", "glad"), None)
+    said = capsys.readouterr().out
+    assert "labels: mine, one an utterance, none of them is neutral; in mine/labels.json" in said
+    assert "note: no causes here, so notebooks 1 and 2 are all there is" in said
+    head, first, *_ = said.splitlines()
+    assert head.split()[-2:] == ["calm", "glad"] and first.split()[-2:] == ["8", "8"]
+    # The input of another corpus takes the folder's place as a whole.
+    assert run("--data", data / "conversations.json", "--out", "mine") == 0 and labels_in("mine") == LABELS
+
+
+def test_labels_that_are_asked_for(data, capsys):
+    corpus = [moods("neutral", "excited", "other", number=n) for n in range(1, 10)]
+    write_json([*corpus, moods("other", "other", number=10)], "mine.json")
+    assert run("--data", "mine.json", "--labels", "iemocap4") == 0
+    said = capsys.readouterr().out
+    for line in (
+        "labels: iemocap4, one an utterance, neutral is neutral; in input/labels.json",
+        "merged: 'excited' into 'happy', 9 times",
+        "left out: 'other', 11 times",
+        "left out: 1 conversations in which no utterance carries a label",
+    ):
+        assert line in said
+    assert labels_in("input") is not SETS["iemocap4"] and labels_in("input") == SETS["iemocap4"]
+    kept = load_conversations("input/train", labelled=True, labels=SETS["iemocap4"])
+    assert [u["emotion"] for u in kept[0]["conversation"]] == ["neutral", "happy", None]
+
+    write_json({"name": "two", "labels": ["calm", "busy"], "merge": {"neutral": "calm", "excited": "busy"}}, "two.json")
+    assert run("--data", "mine.json", "--labels", "two.json") == 2
+    assert "conversation 1, utterance 3, field 'emotion': 'other' is not" in capsys.readouterr().err
+    assert labels_in("input").name == "iemocap4"
+    assert run("--data", "mine.json", "--labels", "data") == 0
+    assert labels_in("input").labels == ("other", "excited", "neutral") and labels_in("input").neutral == "neutral"
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    ("iemocap5", "'iemocap5': no such label set, and no such file; did you mean iemocap4?"),
+    ("list.json", "list.json: holds [1] where an object belongs"),
+    ("far.json", "conversations.json: no utterance carries a label of far (up, down). Give another set"),
+    ("goemotions28", "conversation 1, utterance 1, field 'emotion': 'bliss' is not an emotion of this task"),
+])  # fmt: skip
+def test_labels_that_cannot_be_used(data, capsys, labels, message):
+    write_json([1], "list.json")
+    write_json({"name": "far", "labels": ["up", "down"], "leave_out": ["bliss", "neutral"]}, "far.json")
+    write_json([moods("bliss", "neutral", number=n) for n in (1, 2, 3)], data / "conversations.json")
+    assert run("--labels", labels) == 2
+    output = capsys.readouterr()
+    assert message in output.err and output.err.count("\n") == 1 and not output.out and not Path("input").exists()
+
+
+def test_a_slip_is_no_label_set(data, capsys):
+    write_json([moods("joy", "Neutral", number=n) for n in (1, 2, 3)], data / "conversations.json")
+    assert run() == 2
+    message = capsys.readouterr().err
+    assert "utterance 2, field 'emotion': 'Neutral' is not an emotion" in message and "--labels data" in message
+    assert run("--labels", "data") == 0 and labels_in("input").labels == ("Neutral", "joy")
 
 
 @needs_ecf

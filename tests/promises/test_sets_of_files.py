@@ -182,7 +182,8 @@ def test_skip_invalid_keeps_the_sound_conversations_of_split_data(tmp_path):
     code, said = called(generate_input.main, "--data", tmp_path / "data", "--out", tmp_path / "out")
     assert code == 2 and "dev.json, conversation 2, field 'conversation_ID': train.json has" in said
     assert not (tmp_path / "out").exists()
-    _, left_out, skipped = write_splits(tmp_path / "data", tmp_path / "out", skip_invalid=True)
+    written = write_splits(tmp_path / "data", tmp_path / "out", skip_invalid=True)
+    left_out, skipped = written.left_out, written.skipped
     kept = {split: ids(tmp_path / "out", split) for split in ("train", "val", "test")}
     assert kept == {"train": {1, 2}, "val": {3}, "test": {4, 5}} and left_out == 0
     assert [message.partition(", field")[0].split("/")[-1] for message in skipped] == [

@@ -65,7 +65,7 @@ def test_what_a_notebook_of_the_chain_opens_and_trains_is_what_the_table_says():
     for stage in STAGES:
         code = "\n".join(cell.source for cell in code_cells(stage.notebook))
         assert f'open_run(globals(), "{stage.notebook}")' in code
-        assert f'config.task("{stage.task}")' in code
+        assert f'run.task("{stage.task}")' in code
         assert ("fit(run, task, " in code) == (stage.writes == "adapter")
         assert (f'run.finished_adapter("{stage.task}")' in code) == (stage.writes == "labels")
 

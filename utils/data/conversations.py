@@ -10,21 +10,27 @@ Bad input raises `ConversationError`, whose one message says where the fault is 
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from utils.data.labels import ECF, LabelSet
-from utils.data.validation import PAIRS, fault, parse_pair, validate_conversations
-from utils.system.errors import ConversationError, shown
+from utils.data.validation import PAIRS, emotion_problem, fault, parse_pair, validate_conversations
+from utils.system.errors import ConversationError
 from utils.system.files import read_json
 
 
 class Utterance(TypedDict):
-    """One utterance. Emotions are absent in unlabelled data; further fields of a file are kept."""
+    """One utterance; further fields of a file are kept.
+
+    emotion  a label, or in a `multi` label set a list of labels; null where an utterance of a labelled conversation
+             carries none; absent in unlabelled data
+    votes    how many annotators chose each label, where that is known
+    """
 
     utterance_ID: int
     text: str
     speaker: str
-    emotion: NotRequired[str]
+    emotion: NotRequired[Any]
+    votes: NotRequired[dict[str, float]]
     video_name: NotRequired[str]
 
 
@@ -43,7 +49,7 @@ def load_conversations(
     labelled: bool | None = None,
     allow_empty: bool = False,
     faults: list[tuple[str | None, str]] | None = None,
-    labels: LabelSet = ECF,
+    labels: LabelSet | None = ECF,
 ) -> list[Conversation]:
     """The validated conversations of a file, or of the one obvious file of a folder.
 
@@ -74,6 +80,17 @@ def file_in(path: str | Path) -> Path:
     raise ConversationError(f"{folder}: cannot tell which file to read (found {found}). Name the file.")
 
 
+def emotions_of(utterance: Utterance) -> list[str]:
+    """The labels that an utterance carries: none, one, or in a `multi` label set several."""
+    emotion = utterance.get("emotion")
+    return emotion if isinstance(emotion, list) else [] if emotion is None else [emotion]
+
+
+def is_emotional(utterance: Utterance, labels: LabelSet = ECF) -> bool:
+    """Whether an utterance carries a label other than the neutral one."""
+    return any(label != labels.neutral for label in emotions_of(utterance))
+
+
 def pairs(conversation: Conversation, labels: LabelSet = ECF) -> list[tuple[int, str, int]]:
     """The distinct pairs as sorted (emotion utterance, emotion, cause utterance); none without labels.
 
@@ -84,7 +101,8 @@ def pairs(conversation: Conversation, labels: LabelSet = ECF) -> list[tuple[int,
 
 
 def causes_of(conversation: Conversation, labels: LabelSet = ECF) -> dict[int, list[int]]:
-    """{utterance_ID: its causes, sorted and maybe none} for every utterance that is not neutral, in order.
+    """{utterance_ID: its causes, sorted and maybe none} for every utterance with an emotion that is not neutral, in
+    order.
 
     Raises ConversationError for an utterance without an emotion and for a malformed pair.
     """
@@ -98,7 +116,7 @@ def causes_of(conversation: Conversation, labels: LabelSet = ECF) -> dict[int, l
                 "it is missing, and causes belong to emotions",
                 "Label every utterance first",
             )
-        if utterance["emotion"] != labels.neutral:
+        if is_emotional(utterance, labels):
             causes[utterance["utterance_ID"]] = []
     for number, _, cause in pairs(conversation, labels):
         if number in causes:
@@ -113,10 +131,10 @@ def with_pairs(conversation: Conversation, triples: Iterable[tuple[int, str, int
     return result
 
 
-def with_emotions(conversation: Conversation, emotions: Iterable[str], labels: LabelSet = ECF) -> Conversation:
-    """A copy with these emotions, one an utterance, in order.
+def with_emotions(conversation: Conversation, emotions: Iterable[Any], labels: LabelSet = ECF) -> Conversation:
+    """A copy with these emotions, one an utterance (a list of labels in a `multi` set), in order.
 
-    Pairs are left out of the copy: they name the emotions that are replaced, and gold pairs must not travel
+    Pairs and votes are left out of the copy: they name the emotions that are replaced, and gold labels must not travel
     with predicted emotions. Give it pairs with `with_pairs` afterwards.
 
     Raises ConversationError unless there is one known emotion for every utterance.
@@ -130,19 +148,20 @@ def with_emotions(conversation: Conversation, emotions: Iterable[str], labels: L
         problem = f"{len(emotions)} emotions for {len(utterances)} utterances"
         raise fault(where, "emotion", problem, "Give one for every utterance")
     for utterance, emotion in zip(utterances, emotions):
-        if emotion not in labels:
-            problem = f"{shown(emotion)} is not an emotion of this task"
+        if problem := emotion_problem(emotion, labels):
             raise fault(f"{where}, utterance {utterance['utterance_ID']}", "emotion", problem, f"Give one of {labels}")
         utterance["emotion"] = emotion
+        utterance.pop("votes", None)
     return result
 
 
 def without_labels(conversation: Conversation) -> Conversation:
-    """A copy without emotions and pairs."""
+    """A copy without emotions, votes and pairs."""
     result = copy.deepcopy(conversation)
     result.pop(PAIRS, None)
     for utterance in result["conversation"]:
         utterance.pop("emotion", None)
+        utterance.pop("votes", None)
     return result
 
 

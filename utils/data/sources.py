@@ -4,52 +4,59 @@ write_splits(source, out)     what generate_input.py does
 """
 
 import re
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from utils.data.conversations import (
     Conversation,
     add_video_names,
+    emotions_of,
+    file_in,
     load_conversations,
     without_labels,
 )
+from utils.data.label_sets import find_labels
+from utils.data.labels import ECF, LABELS_FILE, LabelSet
+from utils.data.relabel import choose_labels, labels_of_data, relabelled, told
 from utils.data.splits import split_by_file, split_conversations
+from utils.data.validation import PAIRS, validate_conversations
 from utils.system import places
 from utils.system.errors import ConversationError
 from utils.system.files import check_output, read_json, to_json, write_set
 
 FRACTIONS = (0.8, 0.1, 0.1)
+OF_DATA = "data"  # the label set of this name is what the data hold
 UNLABELLED_NAMES = ("unlabelled.json", "Subtask_2_test.json")
 
 
 class Data(NamedTuple):
-    """Labelled conversations and where they came from."""
+    """Labelled conversations as files hold them, and where they came from."""
 
-    conversations: list[Conversation]
+    files: dict[Path, Any]  # {file: the list of conversations in it, not yet checked}
     folder: Path  # where a split file and unlabelled conversations are looked for
-    splits: dict | None = None  # the split that the data came in, if they came in one
-    file: Path | None = None  # the one file they were read from
+    split_of: dict[Path, str] = {}  # {file: train, dev, val or test}, where the data came in a split
 
 
-def read_data(name: str, faults: list | None = None) -> Data:
+def read_data(name: str) -> Data:
     """The labelled conversations that `name`, a path or a hub dataset's id, stands for.
 
-    faults: takes those with a fault, here and below (see `validate_conversations`).
-
-    Raises ConversationError for data that cannot be had, found or used.
+    Raises FileError and ConversationError for data that cannot be had or found.
     """
     path = Path(name)
     if path.is_file():
-        return Data(load_conversations(path, labelled=True, faults=faults), path.parent, file=path)
+        return Data({path: read_json(path)}, path.parent)
     if path.is_dir():
         # A copy of the hub's dataset has its files further down.
-        plain = any(path.glob("*.json"))
-        if not plain:
-            return read_dataset(path, faults)
-        return Data(load_conversations(path, labelled=True, faults=faults), path)
+        return _one_file(path) if any(path.glob("*.json")) else read_dataset(path)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.endswith(".json"):
-        return read_dataset(download(name), faults)
+        return read_dataset(download(name))
     raise ConversationError(f"{name}: no such file or folder. Check it, or name a hub dataset (owner/name).")
+
+
+def _one_file(folder: Path) -> Data:
+    path = file_in(folder)
+    return Data({path: read_json(path)}, folder)
 
 
 def download(dataset: str) -> Path:
@@ -71,29 +78,65 @@ def download(dataset: str) -> Path:
         ) from error
 
 
-def read_dataset(folder: Path, faults: list | None = None) -> Data:
+def read_dataset(folder: Path) -> Data:
     """A dataset's conversations: `Subtask_2_train.json`, wherever it is, or else a split `utterance` folder.
 
-    Raises ConversationError where it has neither, and for data that cannot be used.
+    Raises ConversationError where it has neither, and FileError for a file that cannot be read.
     """
     whole = sorted(folder.rglob("Subtask_2_train.json"))
     if whole:
-        return Data(load_conversations(whole[0], labelled=True, faults=faults), whole[0].parent, file=whole[0])
+        return Data({whole[0]: read_json(whole[0])}, whole[0].parent)
     for below in sorted(path for path in folder.rglob("utterance") if path.is_dir()):
-        conversations, splits, found = [], {}, {}
-        for name in ("train", "dev", "val", "test"):
-            for file in sorted(below.glob(f"*{name}*.json")):
-                part = _new(load_conversations(file, labelled=True, faults=faults), file, found, faults)
-                splits.setdefault(name, []).extend(conversation["conversation_ID"] for conversation in part)
-                conversations += part
-        if "train" in splits:
-            return Data(conversations, below, splits)
+        split_of = {
+            file: name for name in ("train", "dev", "val", "test") for file in sorted(below.glob(f"*{name}*.json"))
+        }
+        if "train" in split_of.values():
+            return Data({file: read_json(file) for file in split_of}, below, split_of)
     if any(folder.glob("*.json")):
-        return Data(load_conversations(folder, labelled=True, faults=faults), folder)
+        return _one_file(folder)
     raise ConversationError(
         f"{folder}: found neither Subtask_2_train.json nor an utterance folder with "
         "train.json, dev.json and test.json. Name the file that holds the conversations."
     )
+
+
+class Checked(NamedTuple):
+    """Sound conversations in the words of their label set."""
+
+    conversations: list[Conversation]
+    labels: LabelSet
+    splits: dict[str, list]  # {train, dev, val or test: ids}, {} where the data came in no split
+    told: list[str]  # what became of labels and conversations, for a person to read
+
+
+def checked(data: Data, wanted: LabelSet | None, name: str, faults: list | None = None) -> Checked:
+    """The conversations of `data`, relabelled (utils/data/relabel.py), validated, and those without any label left out.
+
+    wanted  the label set that was asked for; None: it is taken from the data, and then called `name`
+    faults  takes those with a fault (see `validate_conversations`)
+
+    Raises ConversationError.
+    """
+    labels = choose_labels([*data.files.values()], name, wanted)
+    conversations, splits, found, became, bare = [], {}, {}, Counter(), 0
+    for file, given in data.files.items():
+        given, counted = relabelled(given, labels)
+        became += counted
+        part = validate_conversations(given, file, labelled=True, faults=faults, labels=labels)
+        part = _new(part, file, found, faults)
+        kept = [c for c in part if any(emotions_of(u) for u in c["conversation"])]
+        bare += len(part) - len(kept)
+        if file in data.split_of:
+            splits.setdefault(data.split_of[file], []).extend(c["conversation_ID"] for c in kept)
+        conversations += kept
+    lines = told(became)
+    if bare:
+        lines.append(f"left out: {bare:,} conversations in which no utterance carries a label")
+    if not any(PAIRS in c for c in conversations):
+        lines.append("note: no causes here, so notebooks 1 and 2 are all there is")
+    if not conversations:
+        raise ConversationError(f"{name}: no utterance carries a label of {labels.name} ({labels}). Give another set")
+    return Checked(conversations, labels, splits, lines)
 
 
 def _new(part: list[Conversation], file: Path, found: dict[str, Path], faults: list | None) -> list[Conversation]:
@@ -123,9 +166,17 @@ def beside(name: str | Path, folder: Path) -> Path:
 
 
 def split(
-    data: Data, splits: str | Path | None = None, fractions=None, all_train: bool = False, seed: int = 42, skipped=()
+    data: Checked,
+    folder: Path,
+    splits: str | Path | None = None,
+    fractions=None,
+    all_train: bool = False,
+    seed: int = 42,
+    skipped=(),
 ) -> dict[str, list[Conversation]]:
-    """{"train": [...], "val": [...], "test": [...]} of `data` (a Data).
+    """{"train": [...], "val": [...], "test": [...]} of `data`.
+
+    folder     where a split file is looked for, too
 
     splits     a file of ids, {"train": [ids], "dev": [ids], "test": [ids]}; it may name the `skipped` ids
     fractions  shares of train, val and test, dealt by `seed`; default: the split that the data came in, or FRACTIONS
@@ -136,10 +187,10 @@ def split(
     if all_train:
         return {"train": data.conversations, "val": [], "test": []}
     if splits:
-        path = beside(splits, data.folder)
+        path = beside(splits, folder)
         return split_by_file(data.conversations, read_json(path), path, skipped)
     if data.splits and not fractions:
-        return split_by_file(data.conversations, data.splits, data.folder)
+        return split_by_file(data.conversations, data.splits, folder)
     return split_conversations(data.conversations, fractions or FRACTIONS, seed)
 
 
@@ -154,11 +205,11 @@ def read_unlabelled(
         path = beside(name, data.folder)
     else:
         found = [data.folder / name for name in UNLABELLED_NAMES if (data.folder / name).is_file()]
-        found = [path for path in found if path != data.file]
+        found = [path for path in found if path not in data.files]
         if not found:
             return None
         path = found[0]
-    found = load_conversations(path, labelled=False, faults=faults)
+    found = load_conversations(path, labelled=False, faults=faults, labels=None)
     return [without_labels(conversation) for conversation in found]
 
 
@@ -189,36 +240,66 @@ def overlap(parts: dict[str, list[Conversation]]) -> str:
     )
 
 
+class Written(NamedTuple):
+    """What `write_splits` wrote.
+
+    parts     {name: conversations}
+    labels    their label set
+    left_out  how many sound labelled conversations are in no split
+    skipped   messages of the conversations that were skipped
+    told      what became of labels, a line each
+    """
+
+    parts: dict[str, list[Conversation]]
+    labels: LabelSet
+    left_out: int
+    skipped: list[str]
+    told: list[str]
+
+
 def write_splits(
-    data: str | Path, out: str | Path, unlabelled: str | Path | None = None, skip_invalid: bool = False, **how
-) -> tuple[dict[str, list[Conversation]], int, list[str]]:
+    data: str | Path,
+    out: str | Path,
+    unlabelled: str | Path | None = None,
+    skip_invalid: bool = False,
+    labels: str | Path | None = None,
+    **how,
+) -> Written:
     """Reads, checks and splits everything, and only then writes `out`/{train,val,test,unlabelled}/conversations.json,
-    as one set of files (`write_set`).
+    and labels.json where the label set is not ECF's, as one set of files (`write_set`).
 
     data          a file, a folder or a hub dataset (see `read_data`)
     unlabelled    a file of conversations for inference; default: one of UNLABELLED_NAMES beside the data
     skip_invalid  leave out conversations with a fault instead of stopping at the first
+    labels        the name of a ready-made label set, or a file that holds one; "data": the data's labels as they are;
+                  default: see `choose_labels`
     how           see `split`
-
-    Returns ({name: conversations} as written, how many sound labelled conversations are in no split, messages of
-    the conversations that were skipped).
 
     Raises ConversationError for input that cannot be used, FileError where a file would replace one that is read, and
     OSError where one cannot be written.
     """
     faults = [] if skip_invalid else None
-    read = read_data(str(data), faults)
-    parts = split(read, skipped=[key for key, _ in faults or []], **how)
-    left_out = len(read.conversations) - sum(map(len, parts.values()))
+    read, name = read_data(str(data)), Path(data).stem
+    if labels == OF_DATA:
+        wanted = labels_of_data([*read.files.values()], name)
+    else:
+        wanted = find_labels(labels) if labels else None
+    found = checked(read, wanted, name, faults)
+    parts = split(found, read.folder, skipped=[key for key, _ in faults or []], **how)
+    left_out = len(found.conversations) - sum(map(len, parts.values()))
     unlabelled_ones = read_unlabelled(read, unlabelled, faults)
     if unlabelled_ones is not None:
         parts["unlabelled"] = unlabelled_ones
     texts = {
         f"{name}/conversations.json": to_json(add_video_names(conversations)) for name, conversations in parts.items()
     }
-    inputs = [read.file] if read.file else sorted(read.folder.glob("*.json"))
-    inputs += [beside(unlabelled, read.folder)] if unlabelled else []
+    if (
+        found.labels.as_dict() != ECF.as_dict() or (Path(out) / LABELS_FILE).exists()
+    ):  # an earlier input's must not stay
+        texts[LABELS_FILE] = to_json(found.labels.as_dict())
+    inputs = [*read.files, *([beside(unlabelled, read.folder)] if unlabelled else [])]
+    inputs += [Path(labels)] if labels and Path(labels).is_file() else []
     for name in texts:
         check_output(Path(out) / name, *inputs)
     write_set(out, texts)
-    return parts, left_out, [message for _, message in faults or []]
+    return Written(parts, found.labels, left_out, [message for _, message in faults or []], found.told)

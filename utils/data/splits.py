@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.data.conversations import Conversation, pairs
+from utils.data.conversations import Conversation, emotions_of, is_emotional, pairs
 from utils.data.labels import ECF, LabelSet
 from utils.data.validation import NUMBER, is_id
 from utils.system.errors import ConversationError, shown
@@ -123,19 +123,19 @@ def _listed(keys, most=20):
 def describe(conversations: list[Conversation], labels: LabelSet = ECF) -> dict[str, int]:
     """Counts: conversations, utterances, emotional (not neutral), pairs, and each emotion by its name."""
     utterances = [utterance for conversation in conversations for utterance in conversation["conversation"]]
-    emotions = Counter(utterance.get("emotion") for utterance in utterances)
+    emotions = Counter(label for utterance in utterances for label in emotions_of(utterance))
     return {
         "conversations": len(conversations),
         "utterances": len(utterances),
-        "emotional": sum(emotions[emotion] for emotion in labels.emotional),
+        "emotional": sum(is_emotional(utterance, labels) for utterance in utterances),
         "pairs": sum(len(pairs(conversation, labels)) for conversation in conversations),
         **{emotion: emotions[emotion] for emotion in labels},
     }
 
 
-def count_table(parts: dict[str, list[Conversation]]) -> str:
+def count_table(parts: dict[str, list[Conversation]], labels: LabelSet = ECF) -> str:
     """Counts as text, a row for every {name: conversations}."""
-    counts = {name: describe(conversations) for name, conversations in parts.items()}
+    counts = {name: describe(conversations, labels) for name, conversations in parts.items()}
     rows = [["", *next(iter(counts.values()))]]
     rows += [[name, *(f"{count:,}" for count in row.values())] for name, row in counts.items()]
     first, *others = [max(map(len, column)) for column in zip(*rows)]

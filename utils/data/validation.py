@@ -27,18 +27,19 @@ def validate_conversations(
     labelled: bool | None = None,
     allow_empty: bool = False,
     faults: list[tuple[str | None, str]] | None = None,
-    labels: LabelSet = ECF,
+    labels: LabelSet | None = ECF,
 ) -> list:
     """`data`, once it is known to be a list of sound conversations.
 
     source: what messages call the data, usually its file.
-    labelled: True requires emotions and pairs; False and None do not. Labels that are there are always
-        checked, and a conversation has an emotion on all of its utterances or on none. Emotions without pairs
-        (what notebook 2 writes) are sound unless `labelled` is True.
+    labelled: True requires emotions, and pairs unless none of the conversations has any (a corpus without causes);
+        False and None do not. Labels that are there are always checked, and a conversation has an emotion on all of
+        its utterances or on none; null says that an utterance of a labelled conversation carries none. Emotions
+        without pairs (what notebook 2 writes) are sound.
     allow_empty: whether the list may be empty, as a split may be.
     faults: a list that gets (conversation_ID or None, message) of every conversation that is not sound, which is
         then left out; one sound conversation must be left.
-    labels: the label set that emotions and pairs must be of.
+    labels: the label set that emotions, votes and pairs must be of; None: what labels there are is not looked at.
 
     Raises ConversationError, for the first fault found.
     """
@@ -49,7 +50,7 @@ def validate_conversations(
         )
     if not data and not allow_empty:
         raise ConversationError(f"{source}: holds no conversation. Give at least one.")
-    sound = {}
+    sound, paired = {}, any(isinstance(one, dict) and PAIRS in one for one in data)
     for position, conversation in enumerate(data, 1):
         where = f"{source}, conversation at position {position}"
         key = None
@@ -59,7 +60,8 @@ def validate_conversations(
                 other = str(sound[same_id(key)]["conversation_ID"])
                 problem = f"{key} is there twice" if key == other else f"{key!r} and {other!r} are one id"
                 raise fault(where, "conversation_ID", problem, "Give each conversation its own")
-            _check_conversation(conversation, f"{source}, conversation {key}", labelled, labels)
+            where = f"{source}, conversation {key}"
+            _check_conversation(conversation, where, labelled, labelled and paired, labels)
         except ConversationError as error:
             if faults is None:
                 raise
@@ -114,7 +116,8 @@ def _checked_id(conversation, where):
     return str(value)
 
 
-def _check_conversation(conversation, where, labelled, labels):
+def _check_conversation(conversation, where, labelled, paired, labels):
+    """`labelled`: emotions must be there; `paired`: pairs must."""
     utterances = conversation.get("conversation")
     if not isinstance(utterances, list):
         problem = f"it is {_kind(utterances)}" if "conversation" in conversation else "it is missing"
@@ -131,24 +134,29 @@ def _check_conversation(conversation, where, labelled, labels):
                 f"{number} is there twice",
                 "Number the utterances 1, 2, 3, ...",
             )
-        emotions[number] = _check_words_and_emotion(utterance, f"{where}, utterance {number}", labels)
+        _check_words(utterance, f"{where}, utterance {number}")
+        if labels:
+            _check_labels(utterance, f"{where}, utterance {number}", labels)
+        emotions[number] = utterance.get("emotion")
 
-    bare = [number for number, emotion in emotions.items() if emotion is None]
+    if labels is None:
+        return
+    bare = [u["utterance_ID"] for u in utterances if "emotion" not in u]
     if bare and (labelled or len(bare) < len(emotions)):
         why = "labels are needed here" if labelled else "other utterances of the conversation have one"
         raise fault(
             f"{where}, utterance {bare[0]}",
             "emotion",
             f"it is missing, and {why}",
-            f"Label every utterance with one of {labels}" + ("" if labelled else ", or none of them"),
+            f"Label every utterance with one of {labels}, or null" + ("" if labelled else ", or none of them"),
         )
     if PAIRS in conversation:
         _check_pairs(conversation[PAIRS], emotions, where, labels)
-    elif labelled:
+    elif paired:
         raise fault(
             where,
             PAIRS,
-            "it is missing, and labels are needed here",
+            "it is missing, and other conversations have pairs",
             'Write pairs such as ["3_surprise", "1"], or [] where there are none',
         )
 
@@ -169,8 +177,7 @@ def _check_utterance(utterance, where):
     return number
 
 
-def _check_words_and_emotion(utterance, where, labels):
-    """The utterance's emotion, or None where it has none."""
+def _check_words(utterance, where):
     fixes = {"text": "Write what is said, or leave the utterance out", "speaker": "Write who speaks"}
     for field, fix in fixes.items():
         if field not in utterance:
@@ -179,16 +186,49 @@ def _check_words_and_emotion(utterance, where, labels):
             raise fault(where, field, f"it is {_kind(utterance[field])}, not a string", fix)
         if not utterance[field].strip() or (field == "speaker" and _is_blank(utterance[field])):
             raise fault(where, field, "it is empty", fix)
-    if "emotion" not in utterance:
+
+
+def _check_labels(utterance, where, labels):
+    problem = emotion_problem(utterance.get("emotion"), labels)
+    if problem:
+        what = "a list of some of" if labels.multi else "one of"
+        fix = f"Write {what} {labels}, or leave the field out of unlabelled data"
+        fix += " (other labels: generate_input.py --labels data)"
+        raise fault(where, "emotion", problem, fix)
+    if "votes" in utterance:
+        problem = votes_problem(utterance["votes"], labels)
+        if problem:
+            raise fault(where, "votes", problem, 'Write them as {"label": how many chose it}, or leave the field out')
+
+
+def emotion_problem(value: Any, labels: LabelSet) -> str | None:
+    """What is wrong with `value` as an utterance's emotion; None where it is a label of the set, in a `multi` set a
+    list of different ones, or null, no emotion."""
+    if value is None:
         return None
-    if utterance["emotion"] not in labels:
-        raise fault(
-            where,
-            "emotion",
-            f"{shown(utterance['emotion'])} is not an emotion of this task",
-            f"Write one of {labels}, or leave the field out of unlabelled data",
-        )
-    return utterance["emotion"]
+    if not labels.multi:
+        if value in labels:
+            return None
+        more = f": {labels.name} takes one label an utterance" if isinstance(value, list) else ""
+        return f"{shown(value)} is not an emotion of this task{more}"
+    if not isinstance(value, list) or not value:
+        return f"{shown(value)} is not a list of labels, and {labels.name} takes several an utterance"
+    unknown = [label for label in value if label not in labels]
+    if unknown:
+        return f"{shown(unknown[0])} is not an emotion of this task"
+    return None if len(set(value)) == len(value) else f"{shown(value)} names a label twice"
+
+
+def votes_problem(value: Any, labels: LabelSet) -> str | None:
+    """What is wrong with `value` as an utterance's votes, {label: positive number}; None where they are sound."""
+    if not isinstance(value, dict) or not value:
+        return f"{shown(value)} are no votes" if value != {} else "it is empty"
+    for label, count in value.items():
+        if label not in labels:
+            return f"{shown(label)} is not one of {labels}"
+        if type(count) not in (int, float) or not 0 < count < 1e9:
+            return f"{shown(count)} votes for {label}, and a number above 0 belongs there"
+    return None
 
 
 def _check_pairs(written, emotions, where, labels):
@@ -214,7 +254,11 @@ def _check_pairs(written, emotions, where, labels):
                 "Remove the pair, or correct the emotion",
             )
         # A pair written twice is no fault. Without emotions there is nothing to disagree with.
-        if emotions[number] not in (None, emotion):
+        its = emotions[number]
+        if its is None and any(one is not None for one in emotions.values()):
+            problem = f"the pair {pair} is of an utterance whose emotion is null"
+            raise fault(there, PAIRS, problem, "Remove the pair, or write the emotion")
+        if its is not None and emotion not in (its if labels.multi else [its]):
             problem = f"the pair {pair} disagrees with the utterance's emotion, {emotions[number]}"
             raise fault(there, PAIRS, problem, "Correct one of the two")
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from utils.config import Config
+from utils.data.labels import LabelSet, recorded_labels
 from utils.record.provenance import read_records, weights_of
 from utils.record.stages import INFERENCE
 from utils.system import places
@@ -47,17 +48,29 @@ def find_adapters(root: Path | None = None) -> tuple[Path, Path]:
     return newest / "emotion", newest / "cause"
 
 
+def labels_of(adapter) -> LabelSet:
+    """The label set that the adapter in this folder was trained on. Raises FileError and ModelError as `trained_with`
+    does."""
+    path = _training(adapter)
+    return recorded_labels(read_object(path), path)
+
+
+def _training(adapter) -> Path:
+    path = Path(adapter) / "training.json"
+    if not path.is_file():
+        raise ModelError(
+            f"{adapter}: no finished adapter here (training.json is missing). Give a folder that notebook 1 or 3 wrote"
+        )
+    return path
+
+
 def trained_with(adapter, max_row_tokens: int | None = None) -> Config:
     """The parameters that the adapter in this folder was trained with, and its run's inference used; max_row_tokens
     where it is given.
 
     Raises ModelError for a folder without an adapter's training.json, or without parameters in it.
     """
-    path = Path(adapter) / "training.json"
-    if not path.is_file():
-        raise ModelError(
-            f"{adapter}: no finished adapter here (training.json is missing). Give a folder that notebook 1 or 3 wrote"
-        )
+    path = _training(adapter)
     run = Path(adapter).absolute().parent.parent / "config.json"
     try:
         parameters = read_object(path)["parameters"]

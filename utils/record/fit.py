@@ -1,6 +1,6 @@
 """One run's adapter: trained, or resumed where it was interrupted, and recorded.
 
-model, history = fit(run, run.config.task("emotion"), model, tokenizer, conversations, validation)
+model, history = fit(run, run.task("emotion"), model, tokenizer, conversations, validation)
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def examples(task: Task, conversations: Sequence[Conversation], tokenizer, confi
     """What `train` takes: packed rows, or in the published recipe (prompt, completion) pairs. The conversations must
     carry gold labels."""
     if config.recipe == "published":
-        return [pair for c in conversations for pair in task.prompts(c)]
+        return [pair for c in conversations for pair in task.prompts(c) if pair[1] is not None]
     return packed(training_rows(task, conversations, tokenizer, config), config)
 
 
@@ -73,7 +73,7 @@ def fit(
 ):
     """The run's adapter of `task`, trained on `conversations` unless it is finished; (model, history).
 
-    task  from `run.config.task(name)`. Beside a cause adapter stand its boosted trees (utils/tasks/cause_structure.py).
+    task  from `run.task(name)`. Beside a cause adapter stand its boosted trees (utils/tasks/cause_structure.py).
     With `text_epochs` it first learns the words of `conversations` and `unlabelled` as a language model does, without
     any label: task-adaptive pretraining (Gururangan et al., ACL 2020). The history is that of the labels.
     An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from

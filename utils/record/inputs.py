@@ -5,6 +5,7 @@ from pathlib import Path
 
 from utils.config import Config
 from utils.data.conversations import load_conversations
+from utils.data.labels import labels_in
 from utils.data.sources import overlap, write_splits
 from utils.data.splits import count_table
 from utils.record.provenance import fingerprints
@@ -28,7 +29,7 @@ def find_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
             write_splits(sample, place)
             is_sample = recorded.items() <= fingerprints(Path(place)).items()
         if is_sample:
-            parts, *_ = write_splits(sample, folder)
+            parts = write_splits(sample, folder).parts
             print(count_table(parts))
             print(f"the sample, written to {folder}/{{{','.join(parts)}}}/conversations.json")
     return folder
@@ -37,5 +38,6 @@ def find_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
 def tell_overlap(folder: Path) -> None:
     """Prints a line where conversations of a run's input that are held out are in train too."""
     paths = {name: folder / name / "conversations.json" for name in ("train", "val", "test")}
-    if note := overlap({name: load_conversations(p, allow_empty=True) for name, p in paths.items() if p.is_file()}):
+    paths, labels = {name: path for name, path in paths.items() if path.is_file()}, labels_in(folder)
+    if note := overlap({name: load_conversations(p, allow_empty=True, labels=labels) for name, p in paths.items()}):
         print(note)

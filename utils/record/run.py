@@ -1,7 +1,7 @@
 """Run folders: what a run was (config.json), its inputs, adapters and outputs.
 
     config, run = open_run(globals(), "1_emotion_recognition_training")
-    run.conversations("train", labelled=True); run.adapter("emotion"); run.train_dir; run.test_dir
+    run.task("emotion"); run.conversations("train", labelled=True); run.adapter("emotion"); run.train_dir; run.test_dir
 
 results_train/<run_name>/ holds the adapters and inference on labelled conversations held out of training;
 results_test/<run_name>/ inference on unlabelled ones. Nothing is written outside the two.
@@ -15,6 +15,8 @@ from pathlib import Path
 
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations
+from utils.data.labels import labels_in, recorded_labels
+from utils.data.validation import PAIRS
 from utils.record.adapter import other_adapter
 from utils.record.card import write_cards
 from utils.record.inputs import find_input, tell_overlap
@@ -65,9 +67,9 @@ LIMITS, OF_INFERENCE = {"max_row_tokens"}, {"token_budget", "offload"}
 class Run:
     """The folders of one run, opened for one notebook.
 
-    config.json gathers, notebook by notebook, the parameters, fingerprints of the input, the code's revision and the
-    package versions. Opening refuses (RunError) a folder in which this or another notebook ran with other
-    parameters or on other data: nothing written is lost, and no conversation moves from training to test.
+    config.json gathers, notebook by notebook, the parameters, fingerprints of the input, its label set (`labels`), the
+    code's revision and the package versions. Opening refuses (RunError) a folder in which this or another notebook ran
+    with other parameters or on other data: nothing written is lost, and no conversation moves from training to test.
     """
 
     def __init__(self, config: Config, notebook: str, names: list[str], root: Path = ROOT):
@@ -89,7 +91,8 @@ class Run:
         self.config = config
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
         record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
-        record |= {"revision": revision(), "versions": versions()}
+        self.labels = labels_in(self.input_dir)
+        record |= {"labels": self.labels.as_dict(), "revision": revision(), "versions": versions()}
         for path in self._records():
             self._check(path, record)
         for path in self._records():
@@ -111,6 +114,8 @@ class Run:
             # A parameter that came after the run has a default which leaves all as it was.
             values = {n: [one.get(n, defaults.get(n)) for one in (there, here)] for n in sorted(names)}
             changed = {n: both for n, both in values.items() if both[0] != both[1]}
+            if (labels := recorded_labels(before, path)) != self.labels:
+                changed["labels"] = [labels.name, self.labels.name]
             if changed:
                 difference = ", ".join(f"{n} {one!r} there, {other!r} here" for n, (one, other) in changed.items())
                 raise RunError(
@@ -142,7 +147,19 @@ class Run:
             if split == "train":
                 raise RunError(f"{path} is missing: run {FIRST['train']} first")
             return []
-        return load_conversations(path, labelled=labelled, allow_empty=split != "train")
+        return load_conversations(path, labelled=labelled, allow_empty=split != "train", labels=self.labels)
+
+    def task(self, name: str) -> Task:
+        """The task `name`, a key of TASKS, with the run's parameters and label set.
+
+        Raises ConfigError for a label set that it cannot be asked of, RunError for causes where the input has none."""
+        task = self.config.task(name, self.labels)
+        if task.on_emotions and not any(PAIRS in c for c in self.conversations("train", labelled=True)):
+            raise RunError(
+                f"{self.input_dir}: the conversations have emotions and no causes, so notebooks 1 and 2 are all there "
+                "is. For causes give conversations with emotion-cause_pairs"
+            )
+        return task
 
     def training_conversations(self, task: Task) -> list[Conversation]:
         """What `task` is trained on: the train split. With cause_emotions="predicted" a task on emotions reads what
@@ -187,7 +204,7 @@ class Run:
             raise RunError(
                 f"{path} is of an emotion adapter that was trained again since: run {FIRST['emotion labels']} first"
             )
-        conversations = load_conversations(path)
+        conversations = load_conversations(path, labels=self.labels)
         with intact(folder / f"{name}_probabilities.json", f"Run {FIRST['emotion labels']} again"):
             lengths = [len(one) for one in read_json(folder / f"{name}_probabilities.json")]
         if lengths != [len(c["conversation"]) for c in conversations]:
@@ -235,11 +252,12 @@ class Run:
         of_text: Sequence[dict] = (),
         structure: bool = False,
     ):
-        """Mark the adapter as finished: every parameter, the code's revision, how often training saw each emotion
-        (`emotions`) and the trainer's log, of the words too where they came first (`of_text`), and whether
+        """Mark the adapter as finished: every parameter, the code's revision, the label set, how often training saw
+        each emotion (`emotions`) and the trainer's log, of the words too where they came first (`of_text`), and whether
         utils/tasks/cause_structure.py has its file there, stand in its training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
-        record = {"parameters": self.config.as_dict(), "revision": revision(), "emotions": emotions, "history": history}
+        record = {"parameters": self.config.as_dict(), "revision": revision(), "labels": self.labels.as_dict()}
+        record |= {"emotions": emotions, "history": history}
         record |= {"text_history": of_text} if of_text else {}
         if structure:
             record["structure"] = {"revision": revision(), "scikit-learn": versions()["scikit-learn"]}

@@ -298,7 +298,8 @@ def _utterances(key, conversation, side):
 def emotion_scores(gold, pred, labels: LabelSet = ECF):
     """Scores of the emotions of utterances, matched by conversation_ID and utterance_ID.
 
-    gold, pred: lists of conversations with an `emotion` for each utterance; what `pred` alone has is ignored.
+    gold, pred: lists of conversations with an `emotion` for each utterance; what `pred` alone has is ignored, and so
+        are utterances whose gold emotion is null.
     Returns {"accuracy", "weighted_f1", "macro_f1" (over the seven), "weighted_f1_six" (without neutral),
     "per_emotion": {emotion: {"precision", "recall", "f1", "support"}}, "confusion": 7 x 7 counts as lists, a
     row a gold emotion, a column a predicted one, in the order of `labels`}. Without the 1e-8 of the pairs.
@@ -309,6 +310,8 @@ def emotion_scores(gold, pred, labels: LabelSet = ECF):
     for key, gold_conversation, pred_conversation in _aligned(gold, pred):
         predicted = _utterances(key, pred_conversation, "pred")
         for number, utterance in _utterances(key, gold_conversation, "gold").items():
+            if utterance.get("emotion", "") is None:  # it says that it carries none
+                continue
             row = _emotion_index(key, number, utterance, "gold", labels)
             confusion[row, _emotion_index(key, number, predicted.get(number, {}), "pred", labels)] += 1
 

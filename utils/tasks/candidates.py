@@ -1,16 +1,27 @@
 """Which utterances may have caused an emotion: the questions of the cause task, and their order."""
 
-from utils.data.conversations import Conversation
+from utils.data.conversations import Conversation, is_emotional
 from utils.data.labels import ECF, LabelSet
+from utils.system.errors import ConfigError
 
 # Candidates stand from 8 utterances before the emotion to 3 after it: 99.5 % of ECF's pairs, and the number of
 # questions grows with the length of a conversation, not with its square.
 WINDOW = (-8, 3)
 
 
+def check_causes(labels: LabelSet) -> None:
+    """Raises ConfigError for a label set whose emotions are not asked for causes: one without a neutral label, or with
+    several labels an utterance."""
+    if labels.multi or labels.neutral is None:
+        lacks = "has several labels an utterance" if labels.multi else "has no neutral label"
+        raise ConfigError(
+            f"label set {labels.name} {lacks}, so nothing is asked about causes: notebooks 1 and 2 are all there is"
+        )
+
+
 def emotional(conversation: Conversation, labels: LabelSet = ECF) -> list[int]:
     """Positions (from 0) of the utterances that carry an emotion other than neutral."""
-    return [i for i, u in enumerate(conversation["conversation"]) if u["emotion"] != labels.neutral]
+    return [i for i, u in enumerate(conversation["conversation"]) if is_emotional(u, labels)]
 
 
 def window(conversation: Conversation, position: int) -> range:

@@ -19,8 +19,8 @@ from utils.data.conversations import Conversation, Utterance, causes_of, with_pa
 from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.tasks import cause_structure, emotion
-from utils.tasks.candidates import asked, emotional
-from utils.tasks.task import OneRound, probabilities
+from utils.tasks.candidates import asked, check_causes, emotional
+from utils.tasks.task import OneRound, check_labels, probabilities
 
 ANSWERS = (" no", " yes")
 INSTRUCTION = "Which utterances cause an emotion?"
@@ -159,6 +159,10 @@ class Cause:
     threshold: float = 0.2
     structure: cause_structure.Structure | None = None
     emotions: dict | None = None
+
+    def __post_init__(self):
+        check_causes(self.labels)
+
     name = "cause"
     new_tokens = 25  # the published recipe's
     unparsed = "no cause"
@@ -185,6 +189,7 @@ class Cause:
         return cause_structure.learn(items, seed, self.labels)
 
     def trained(self, adapter: Path) -> "Cause":
+        check_labels(self.labels, adapter)
         return replace(self, structure=cause_structure.load(adapter, self.labels))
 
     def given_emotions(self, conversations: list[Conversation], tables: list) -> "Cause":

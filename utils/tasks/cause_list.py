@@ -8,9 +8,9 @@ from pathlib import Path
 from utils.data.conversations import Conversation, causes_of, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question
-from utils.tasks.candidates import candidates, emotional, window
+from utils.tasks.candidates import candidates, check_causes, emotional, window
 from utils.tasks.cause import parse_all, published_prompts, trunk
-from utils.tasks.task import probabilities
+from utils.tasks.task import check_labels, probabilities
 
 
 def list_options(ids: list[int], taken: tuple[int, ...]) -> tuple[str, ...]:
@@ -130,6 +130,10 @@ class CauseList:
     """The task with one question an emotional utterance, answered by a list of ids. Twin of cause.Cause."""
 
     labels: LabelSet = ECF
+
+    def __post_init__(self):
+        check_causes(self.labels)
+
     name = "cause"
     new_tokens = 25  # the published recipe's
     unparsed = "no cause"
@@ -151,6 +155,7 @@ class CauseList:
         return None
 
     def trained(self, adapter: Path) -> "CauseList":
+        check_labels(self.labels, adapter)
         return self
 
     def given_emotions(self, conversations: list[Conversation], tables: list) -> "CauseList":

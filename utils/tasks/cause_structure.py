@@ -44,10 +44,10 @@ def features(conversation: Conversation, labels: LabelSet = ECF) -> np.ndarray:
     """What is known of each question of `candidates.asked`, in its order: questions x `feature_names`, whole numbers as
     float32. The conversation must carry emotions."""
     utterances = conversation["conversation"]
-    emotions, speakers = [u["emotion"] for u in utterances], [u["speaker"] for u in utterances]
+    emotions, speakers = [u.get("emotion") for u in utterances], [u["speaker"] for u in utterances]
     words = [len(u["text"].split()) for u in utterances]
     marks = [[u["text"].count(mark) for mark in "?!"] for u in utterances]
-    around = [None, None, *emotions, None]  # around[k + 2] is that of the utterance at position k
+    around = ["", "", *emotions, ""]  # around[k + 2] is that of the utterance at position k
 
     def row(i, j):
         its, other = emotions[i], emotions[j]
@@ -66,7 +66,7 @@ def features(conversation: Conversation, labels: LabelSet = ECF) -> np.ndarray:
             around[j + 1] == its,
             around[j + 3] == other,
             around[j + 3] == its,
-            sum(emotions[k] != labels.neutral for k in between),
+            sum(emotions[k] not in (None, labels.neutral) for k in between),
             sum(emotions[k] == its for k in between),
             sum(speakers[k] == speakers[i] for k in between),
             sum(speakers[k] == speakers[j] for k in between),

@@ -13,12 +13,12 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.data.conversations import Conversation, Utterance, with_emotions
+from utils.data.conversations import Conversation, Utterance, emotions_of, with_emotions
 from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.system.errors import RunError
 from utils.system.files import read_object
-from utils.tasks.task import OneRound, probabilities
+from utils.tasks.task import OneRound, check_labels, probabilities
 
 
 def line(utterance: Utterance, emotion: str | None = None) -> str:
@@ -38,19 +38,22 @@ def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF
 
     So a question has just read its utterance, and what came after it before that. It beats a single reading trained
     for as many tokens, and an utterance repeated in its branch (LOG.md). With `train` the gold emotions are the
-    targets, and every utterance must carry one.
+    targets, and nothing is asked about an utterance that carries none.
     """
     utterances = conversation["conversation"]
     lines = [line(u) for u in utterances]
-    gold = [f" {u['emotion']}" if train else None for u in utterances]
     answers = tuple(f" {label}" for label in labels)
-    questions = {len(lines) + k: [Node(" Emotion:", Question(answers, answer))] for k, answer in enumerate(gold)}
+    questions = {
+        len(lines) + k: [Node(" Emotion:", Question(answers, f" {u['emotion']}" if train else None))]
+        for k, u in enumerate(utterances)
+        if not train or u["emotion"] is not None
+    }
     return chain(f"Name the emotion of every utterance: {labels}.", lines + lines, questions)
 
 
 def counts(conversations: list[Conversation], labels: LabelSet = ECF) -> dict[str, int]:
     """How many utterances carry each label."""
-    emotions = [u["emotion"] for c in conversations for u in c["conversation"]]
+    emotions = [label for c in conversations for u in c["conversation"] for label in emotions_of(u)]
     return {label: emotions.count(label) for label in labels}
 
 
@@ -101,8 +104,9 @@ def published_prompts(conversation: Conversation, labels: LabelSet = ECF) -> lis
 
 def parse_published(text: str, labels: LabelSet = ECF) -> str | None:
     """The label that a generated text names first; None where it names none (counted, and read as neutral)."""
-    found = [(text.lower().find(label), label) for label in labels if label in text.lower()]
-    return min(found)[1] if found else None
+    places = [(text.lower().find(label.lower()), -len(label), label) for label in labels]
+    found = [one for one in places if one[0] >= 0]
+    return min(found)[2] if found else None  # the longer one of two that begin there
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ class Emotion:
 
     def trained(self, adapter: Path) -> "Emotion":
         path = Path(adapter) / "training.json"
+        check_labels(self.labels, adapter)
         seen = read_object(path).get("emotions")
         seen = seen if isinstance(seen, dict) else {}
         if not all(type(seen.get(label)) is int and 0 <= seen[label] < 10**12 for label in self.labels):

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from utils.data.labels import LabelSet
+from utils.data.labels import LabelSet, recorded_labels
 from utils.engine.prefix_tree import Node
+from utils.system.errors import ModelError
+from utils.system.files import read_object
 
 
 class Search(Protocol):
@@ -87,7 +89,7 @@ class Task(Protocol):
     def trained(self, adapter: Path) -> "Task":
         """The task as the finished adapter in this folder answers it: with what training recorded there.
 
-        Raises RunError or ModelError for a folder that lacks it.
+        Raises RunError or ModelError for a folder that lacks it, and for an adapter of another label set.
         """
         ...
 
@@ -107,6 +109,21 @@ class OneRound:
 
     def read(self) -> tuple[Any, Any]:
         return self._read(self._scores or [])
+
+
+def check_labels(labels: LabelSet, adapter: Path) -> None:
+    """Raises ModelError for an adapter, a folder with training.json, that was trained on another set than `labels`."""
+    path = Path(adapter) / "training.json"
+    its = recorded_labels(read_object(path), path)
+    if its != labels:
+        raise ModelError(
+            f"{adapter}: it was trained on the label set {its.name} ({_described(its)}), and the labels here are those "
+            f"of {labels.name} ({_described(labels)}). Give an adapter that was trained on {labels.name}, or train one"
+        )
+
+
+def _described(labels: LabelSet) -> str:
+    return f"{labels}{'; several an utterance' * labels.multi}"
 
 
 def probabilities(scores: list[float]) -> list[float]:
