@@ -6,6 +6,7 @@ history = train(model, tokenizer, rows, settings, folder)
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -126,7 +127,8 @@ class TreeTrainer(PatientTrainer):
         """The sum of the targets' weights in a step, of all processes, in place of their number."""
         if not batch_samples or "weights" not in batch_samples[0]:
             return super()._get_num_items_in_batch(batch_samples, device)
-        return self.accelerator.gather(torch.stack([*map(_count, batch_samples)]).sum().to(device)).sum()
+        everywhere: Any = self.accelerator.gather(torch.stack([*map(_count, batch_samples)]).sum().to(device))
+        return everywhere.sum()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if "weights" not in inputs:
@@ -134,8 +136,11 @@ class TreeTrainer(PatientTrainer):
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
         given, target = separated(inputs)
         outputs = model(**given, use_cache=False)
-        total = weighted_loss(outputs.logits, target, self.focal_gamma if model.training else 0.0)
-        loss = total / num_items_in_batch * self.accelerator.num_processes  # whose gradients are averaged
+        loss = weighted_loss(outputs.logits, target, self.focal_gamma if model.training else 0.0)
+        if num_items_in_batch is None:  # in an evaluation
+            loss = loss / target["weights"].sum()
+        else:
+            loss = loss / num_items_in_batch * self.accelerator.num_processes  # whose gradients are averaged
         return (loss, outputs) if return_outputs else loss
 
 

@@ -23,7 +23,7 @@ from utils.engine.prefix_tree import Node, Question, chain
 from utils.system.errors import RunError
 from utils.system.files import read_object
 from utils.tasks.emotion import line
-from utils.tasks.task import OneRound, Task, check_labels, probabilities
+from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 ANSWERS = (" no", " yes")
 
@@ -78,7 +78,7 @@ def best_threshold(right: Sequence[bool], p: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class EmotionMulti(Task):
+class EmotionMulti(TaskDefaults):
     """The task. `thresholds`: of a `trained` task, one a label; None: 0.5 each."""
 
     labels: LabelSet = ECF
