@@ -3,6 +3,8 @@
     python generate_input.py                                                # the sample that ships
     python generate_input.py --data path/to/ECF --splits data/ecf1_splits.json   # a published split: ECF 1.0's
     python generate_input.py --data NUSTM/ECF                               # from the Hugging Face hub
+    python generate_input.py --data PATH/TO/MELD --out input/meld           # as its publishers write it; see --format
+    python generate_input.py --data tweets.csv --columns text=Tweet label=Mood
     python generate_input.py --data mine.json --labels mine_labels.json     # other labels than ECF's
 
 It writes input/{train,val,test}/conversations.json and, for inference, input/unlabelled/conversations.json.
@@ -14,11 +16,21 @@ import argparse
 import sys
 from pathlib import Path
 
+from utils.data.formats.known import FORMATS
+from utils.data.formats.tables import COLUMNS
 from utils.data.label_sets import SETS
 from utils.data.labels import ECF
 from utils.data.sources import OF_DATA, UNLABELLED_NAMES, overlap, write_splits
 from utils.data.splits import count_table
 from utils.system.command import command
+
+
+def column(text: str) -> tuple[str, str]:
+    """("text", "Tweet") for "text=Tweet". Raises argparse.ArgumentTypeError for other text."""
+    name, mark, its = text.partition("=")
+    if name not in COLUMNS or not mark or not its:
+        raise argparse.ArgumentTypeError(f"{text!r}; write one of {', '.join(COLUMNS)}, =, and a column's name")
+    return name, its
 
 
 def parse_arguments(argv=None):
@@ -61,6 +73,19 @@ def parse_arguments(argv=None):
         f" (default: {' or '.join(UNLABELLED_NAMES)} beside the data)",
     )
     parser.add_argument(
+        "--format",
+        dest="form",
+        choices=tuple(FORMATS),
+        help="how the data are written, where their content does not show it",
+    )
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        type=column,
+        metavar="NAME=COLUMN",
+        help=f"the columns of a table that are called otherwise: {', '.join(COLUMNS)}",
+    )
+    parser.add_argument(
         "--labels",
         metavar="SET",
         help=f"the label set: {', '.join(SETS)}; a JSON file that holds one; or {OF_DATA}: the labels as they stand in"
@@ -81,7 +106,8 @@ def parse_arguments(argv=None):
 def main(argv=None):
     """Runs the command line. Returns the exit status: 0, or 2 for input that cannot be used."""
     arguments = parse_arguments(argv)
-    written = write_splits(**vars(arguments))
+    columns = dict(arguments.columns) if arguments.columns else None
+    written = write_splits(**{**vars(arguments), "columns": columns})
     parts, labels, left_out, skipped = written.parts, written.labels, written.left_out, written.skipped
     print(count_table(parts, labels))
     if labels.as_dict() != ECF.as_dict():

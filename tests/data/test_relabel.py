@@ -4,6 +4,7 @@ python -m pytest tests/data/test_relabel.py
 """
 
 import copy
+from collections import Counter
 
 import pytest
 
@@ -33,7 +34,7 @@ def emotions(data):
 @pytest.mark.parametrize("name", list(SETS))
 def test_a_ready_made_set_is_known_by_its_labels(name):
     labels = [[label] for label in SETS[name]] if SETS[name].multi else SETS[name]
-    assert choose_labels([corpus(*labels)], "mine") == (ECF if name in ("meld7", "ekman6") else SETS[name])
+    assert choose_labels([corpus(*labels)], "mine", strict=True) == (ECF if {*SETS[name]} <= {*ECF} else SETS[name])
 
 
 def test_other_labels_are_taken_from_the_data():
@@ -46,14 +47,22 @@ def test_other_labels_are_taken_from_the_data():
     )
     several = choose_labels([corpus(["up", "down"], ["up"])], "mine")
     assert several.labels == ("up", "down") and several.multi and several.neutral is None
-    assert labels_used([corpus("up", votes={"up": 1, "down": 3})])[0] == {"up": 1, "down": 0}
-    assert set(choose_labels([corpus("up", votes={"up": 1, "down": 3})], "mine")) == {"up", "down"}
+    voted = corpus("up", votes={"up": 1, "a bit odd ": 3})
+    assert labels_used([voted])[0] == {"up": 1}
+    found = choose_labels([voted], "mine", strict=True)
+    assert found.labels == ("up",) and found.leave_out == ("a bit odd ",)
+    placed, became = relabelled(voted, found)
+    assert placed[0]["conversation"][0]["votes"] == {"up": 1} and told(became) == [
+        "left out: the votes for 'a bit odd '"
+    ]
 
 
 def test_a_label_beside_ecfs_is_a_slip_unless_it_is_asked_for():
     data = corpus("joy", "Joy", "neutral")
-    assert choose_labels([data], "mine") is ECF, "which validation then names"
-    assert set(labels_of_data([data], "mine")) == {"joy", "Joy", "neutral"}
+    assert choose_labels([data], "mine", strict=True) is ECF, "which validation then names"
+    for found in (choose_labels([data], "mine"), labels_of_data([data], "mine")):
+        assert set(found) == {"joy", "Joy", "neutral"}
+    assert choose_labels([corpus("up", "neutral side")], "mine", strict=True).labels == ("neutral side", "up")
 
 
 def test_a_set_that_is_asked_for():
@@ -85,6 +94,7 @@ def test_labels_are_merged_and_left_out():
     assert emotions(placed) == ["calm", "glad", None, "glad", None] and data == before
     assert placed[0]["emotion-cause_pairs"] == [["2_glad", "1"], ["4_glad", "3"]]
     assert told(became) == ["merged: 'cheerful' into 'glad', 1 times", "left out: 'odd', 1 times"]
+    assert told(Counter({(True, str(i), None): 1 for i in range(12)}))[0].endswith("'2', '3', '4', '5', '6', ...")
 
 
 def test_votes_are_added_up():

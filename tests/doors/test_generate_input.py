@@ -302,9 +302,9 @@ def test_labels_that_are_asked_for(data, capsys):
 
 
 @pytest.mark.parametrize(("labels", "message"), [
-    ("iemocap5", "'iemocap5': no such label set, and no such file; did you mean iemocap4?"),
+    ("emory7", "'emory7': no such label set, and no such file; did you mean emorynlp7?"),
     ("list.json", "list.json: holds [1] where an object belongs"),
-    ("far.json", "conversations.json: no utterance carries a label of far (up, down). Give another set"),
+    ("far.json", "data/sample/conversations.json: no utterance carries a label of far (up, down). Give another set"),
     ("goemotions28", "conversation 1, utterance 1, field 'emotion': 'bliss' is not an emotion of this task"),
 ])  # fmt: skip
 def test_labels_that_cannot_be_used(data, capsys, labels, message):

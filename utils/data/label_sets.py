@@ -66,6 +66,29 @@ SETS: dict[str, LabelSet] = {
         LabelSet("iemocap10", _IEMOCAP, "neutral", source=_BUSSO),
         LabelSet("goemotions28", _GOEMOTIONS, "neutral", multi=True, source="GoEmotions: Demszky et al. 2020"),
         LabelSet(
+            "semeval11",
+            (
+                "anger",
+                "anticipation",
+                "disgust",
+                "fear",
+                "joy",
+                "love",
+                "optimism",
+                "pessimism",
+                "sadness",
+                "surprise",
+                "trust",
+            ),  # fmt: skip
+            multi=True,
+            source="SemEval-2018 Task 1, E-c: Mohammad et al. 2018",
+        ),
+        LabelSet(
+            "dair6",
+            ("sadness", "joy", "love", "anger", "fear", "surprise"),
+            source="dair-ai/emotion: Saravia et al. 2018",
+        ),
+        LabelSet(
             "ekman6",
             ("anger", "disgust", "fear", "joy", "sadness", "surprise"),
             merge={label: group for group, labels in _EKMAN.items() for label in labels},

@@ -1,7 +1,7 @@
 """Which label set is a corpus in, and its conversations in the words of that set: labels merged or left out.
 
     labels = choose_labels([data], "mine")        # data: a list of conversations as JSON has them, not yet checked
-    placed, became = relabelled(data, labels)     # became: Counter of (label, what became of it)
+    placed, became = relabelled(data, labels)     # became: Counter, for `told`
 
 Conversations that are not sound pass through as they are: utils/data/validation.py refuses them by name.
 """
@@ -27,27 +27,25 @@ def utterances_in(data: Any) -> Iterator[dict]:
 
 
 def labels_used(files: Iterable[Any]) -> tuple[Counter, bool]:
-    """(how often each label stands in the conversations of these files, whether utterances carry lists of them)."""
+    """(how often each label stands on an utterance of these files, whether utterances carry lists of them)."""
     counted, lists = Counter(), False
     for data in files:
         for utterance in utterances_in(data):
             emotion = utterance.get("emotion")
             lists = lists or isinstance(emotion, list)
             counted.update(one for one in (emotion if isinstance(emotion, list) else [emotion]) if type(one) is str)
-            if isinstance(votes := utterance.get("votes"), dict):
-                counted.update(dict.fromkeys(votes, 0))
     return counted, lists
 
 
-def choose_labels(files: list, name: str, wanted: LabelSet | None = None) -> LabelSet:
+def choose_labels(files: list, name: str, wanted: LabelSet | None = None, strict: bool = False) -> LabelSet:
     """The label set of a corpus, whose `files` hold lists of conversations.
 
-    wanted   the set that was asked for; it takes several labels an utterance where the corpus does
+    wanted   the set that was asked for; a ready-made one takes several labels an utterance where the corpus does
     name     what a set is called that is taken from the data
+    strict   labels beside some of ECF's are slips, which validation is to name, and no other set
 
-    Without `wanted`: ECF's, if the corpus has a label of it and not exactly those of another ready-made set, since
-    a label beside ECF's is more often a slip than a set; else the ready-made set of exactly these labels; else the
-    corpus' labels themselves (`labels_of_data`).
+    Without `wanted`: ECF's, if all labels are of it; else the ready-made set of exactly these labels; else the corpus'
+    labels themselves (`labels_of_data`).
     """
     counted, lists = labels_used(files)
     if wanted:
@@ -57,24 +55,29 @@ def choose_labels(files: list, name: str, wanted: LabelSet | None = None) -> Lab
     for one in SETS.values():
         if {*counted} == {*one} and lists == one.multi:
             return one
-    return ECF if {*counted} & {*ECF} and not lists else labels_of_data(files, name)
+    slips = strict and {*counted} & {*ECF} and not lists
+    return ECF if slips else labels_of_data(files, name)
 
 
 def labels_of_data(files: list, name: str) -> LabelSet:
     """The labels of a corpus as they are, the most frequent first; the neutral one is known by its name (NEUTRAL).
+    Labels that stand in votes alone, and on no utterance, are left out.
 
     Raises ConversationError for a corpus without labels, and for labels that cannot be."""
     counted, lists = labels_used(files)
     labels = tuple(sorted(counted, key=lambda label: (-counted[label], label)))
     neutral = next((label for label in labels if label.lower() in NEUTRAL), None)
+    votes = [u["votes"] for data in files for u in utterances_in(data) if isinstance(u.get("votes"), dict)]
+    others = tuple(sorted({label for one in votes for label in one} - {*labels}))
     try:
-        return LabelSet(name, labels, neutral, lists, source="taken from the data")
+        return LabelSet(name, labels, neutral, lists, leave_out=others, source="taken from the data")
     except ValueError as error:
         raise ConversationError(f"{name}: its labels make no label set ({error}). Label the utterances") from error
 
 
 def relabelled(data: Any, labels: LabelSet) -> tuple[Any, Counter]:
-    """(`data` in the words of `labels`, how often each label was merged or left out).
+    """(`data` in the words of `labels`, how often which label was merged or left out: {(whether of votes, label, the
+    label that stands for it or None): count}).
 
     An utterance whose labels are all left out carries null; so are its votes and pairs gone. In a `multi` set a single
     label becomes a list of one; in another set a list of one becomes its label.
@@ -104,7 +107,9 @@ def _placed_utterance(utterance, labels, became):
         given = emotion if isinstance(emotion, list) else [emotion]
         if not all(isinstance(one, str) for one in given):
             return utterance
-        became.update((one, labels.merge.get(one)) for one in given if one in labels.merge or one in labels.leave_out)
+        became.update(
+            (False, one, labels.merge.get(one)) for one in given if one in labels.merge or one in labels.leave_out
+        )
         kept = list(dict.fromkeys(labels.merge.get(one, one) for one in given if one not in labels.leave_out))
         one = kept[0] if len(kept) == 1 else kept
         result["emotion"] = None if not kept else kept if labels.multi else one
@@ -112,7 +117,9 @@ def _placed_utterance(utterance, labels, became):
     if isinstance(votes, dict):
         placed: dict = {}
         for label, count in votes.items():
-            if label not in labels.leave_out:
+            if label in labels.leave_out:
+                became[True, label, None] += 1
+            else:
                 target = labels.merge.get(label, label)
                 number = isinstance(count, int | float) and isinstance(placed.get(target, 0), int | float)
                 placed[target] = placed.get(target, 0) + count if number else count
@@ -134,9 +141,14 @@ def _placed_pair(pair, labels):
 
 def told(became: Counter) -> list[str]:
     """What `relabelled` did, a line a label."""
-    return [
+    lines = [
         f"merged: {shown(label)} into {shown(target)}, {count:,} times"
         if target
         else f"left out: {shown(label)}, {count:,} times"
-        for (label, target), count in sorted(became.items())
+        for (of_votes, label, target), count in sorted(became.items())
+        if not of_votes
     ]
+    votes = sorted(label for of_votes, label, _ in became if of_votes)
+    return lines + (
+        [f"left out: the votes for {', '.join(map(shown, votes[:9]))}{', ...' * (len(votes) > 9)}"] * bool(votes)
+    )

@@ -1,103 +1,25 @@
-"""Where conversations come from: the sample, a file, a folder, a hub dataset; checked, split and written.
+"""From a corpus to the notebooks' input: conversations checked, relabelled, split and written.
 
 write_splits(source, out)     what generate_input.py does
 """
 
-import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from utils.data.conversations import (
-    Conversation,
-    add_video_names,
-    emotions_of,
-    file_in,
-    load_conversations,
-    without_labels,
-)
+from utils.data.conversations import Conversation, add_video_names, emotions_of, file_in, without_labels
+from utils.data.corpus import Data, read_data, read_file
 from utils.data.label_sets import find_labels
 from utils.data.labels import ECF, LABELS_FILE, LabelSet
 from utils.data.relabel import choose_labels, labels_of_data, relabelled, told
 from utils.data.splits import split_by_file, split_conversations
 from utils.data.validation import PAIRS, validate_conversations
-from utils.system import places
 from utils.system.errors import ConversationError
 from utils.system.files import check_output, read_json, to_json, write_set
 
 FRACTIONS = (0.8, 0.1, 0.1)
 OF_DATA = "data"  # the label set of this name is what the data hold
 UNLABELLED_NAMES = ("unlabelled.json", "Subtask_2_test.json")
-
-
-class Data(NamedTuple):
-    """Labelled conversations as files hold them, and where they came from."""
-
-    files: dict[Path, Any]  # {file: the list of conversations in it, not yet checked}
-    folder: Path  # where a split file and unlabelled conversations are looked for
-    split_of: dict[Path, str] = {}  # {file: train, dev, val or test}, where the data came in a split
-
-
-def read_data(name: str) -> Data:
-    """The labelled conversations that `name`, a path or a hub dataset's id, stands for.
-
-    Raises FileError and ConversationError for data that cannot be had or found.
-    """
-    path = Path(name)
-    if path.is_file():
-        return Data({path: read_json(path)}, path.parent)
-    if path.is_dir():
-        # A copy of the hub's dataset has its files further down.
-        return _one_file(path) if any(path.glob("*.json")) else read_dataset(path)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.endswith(".json"):
-        return read_dataset(download(name))
-    raise ConversationError(f"{name}: no such file or folder. Check it, or name a hub dataset (owner/name).")
-
-
-def _one_file(folder: Path) -> Data:
-    path = file_in(folder)
-    return Data({path: read_json(path)}, folder)
-
-
-def download(dataset: str) -> Path:
-    """The folder of a hub dataset's JSON files, downloaded once and then cached.
-
-    Raises ConversationError where it cannot be had.
-    """
-    try:
-        # Here, because nobody needs the package or the network for files of their own.
-        from huggingface_hub import snapshot_download
-
-        places.find().read_token()
-        return Path(snapshot_download(dataset, repo_type="dataset", allow_patterns=["*.json"]))
-    except Exception as error:  # a dozen kinds for offline, unknown, gated, ...; each means no data
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ConversationError(
-            f"{dataset}: no such file or folder here, and no download from the Hugging Face hub ({reason}). "
-            "Check the name and the network, or pass a local file."
-        ) from error
-
-
-def read_dataset(folder: Path) -> Data:
-    """A dataset's conversations: `Subtask_2_train.json`, wherever it is, or else a split `utterance` folder.
-
-    Raises ConversationError where it has neither, and FileError for a file that cannot be read.
-    """
-    whole = sorted(folder.rglob("Subtask_2_train.json"))
-    if whole:
-        return Data({whole[0]: read_json(whole[0])}, whole[0].parent)
-    for below in sorted(path for path in folder.rglob("utterance") if path.is_dir()):
-        split_of = {
-            file: name for name in ("train", "dev", "val", "test") for file in sorted(below.glob(f"*{name}*.json"))
-        }
-        if "train" in split_of.values():
-            return Data({file: read_json(file) for file in split_of}, below, split_of)
-    if any(folder.glob("*.json")):
-        return _one_file(folder)
-    raise ConversationError(
-        f"{folder}: found neither Subtask_2_train.json nor an utterance folder with "
-        "train.json, dev.json and test.json. Name the file that holds the conversations."
-    )
 
 
 class Checked(NamedTuple):
@@ -112,19 +34,19 @@ class Checked(NamedTuple):
 def checked(data: Data, wanted: LabelSet | None, name: str, faults: list | None = None) -> Checked:
     """The conversations of `data`, relabelled (utils/data/relabel.py), validated, and those without any label left out.
 
-    wanted  the label set that was asked for; None: it is taken from the data, and then called `name`
+    wanted  the label set that was asked for; None: that of the format, or taken from the data and then called `name`
     faults  takes those with a fault (see `validate_conversations`)
 
     Raises ConversationError.
     """
-    labels = choose_labels([*data.files.values()], name, wanted)
+    labels = choose_labels([*data.files.values()], name, wanted or data.labels, strict=data.form == "semeval")
     conversations, splits, found, became, bare = [], {}, {}, Counter(), 0
     for file, given in data.files.items():
         given, counted = relabelled(given, labels)
         became += counted
         part = validate_conversations(given, file, labelled=True, faults=faults, labels=labels)
         part = _new(part, file, found, faults)
-        kept = [c for c in part if any(emotions_of(u) for u in c["conversation"])]
+        kept = [c for c in part if any(emotions_of(u) or "votes" in u for u in c["conversation"])]
         bare += len(part) - len(kept)
         if file in data.split_of:
             splits.setdefault(data.split_of[file], []).extend(c["conversation_ID"] for c in kept)
@@ -135,7 +57,8 @@ def checked(data: Data, wanted: LabelSet | None, name: str, faults: list | None 
     if not any(PAIRS in c for c in conversations):
         lines.append("note: no causes here, so notebooks 1 and 2 are all there is")
     if not conversations:
-        raise ConversationError(f"{name}: no utterance carries a label of {labels.name} ({labels}). Give another set")
+        where = data.folder if len(data.files) > 1 else next(iter(data.files))
+        raise ConversationError(f"{where}: no utterance carries a label of {labels.name} ({labels}). Give another set")
     return Checked(conversations, labels, splits, lines)
 
 
@@ -195,9 +118,14 @@ def split(
 
 
 def read_unlabelled(
-    data: Data, name: str | Path | None = None, faults: list | None = None
+    data: Data,
+    name: str | Path | None = None,
+    faults: list | None = None,
+    form: str | None = None,
+    columns: dict[str, str] | None = None,
 ) -> list[Conversation] | None:
-    """The conversations for inference, without labels; None where none are named or found.
+    """The conversations for inference, without labels; None where none are named or found. form, columns: of a file
+    that is named (see `read_data`).
 
     Raises ConversationError for a file that cannot be used.
     """
@@ -208,8 +136,10 @@ def read_unlabelled(
         found = [path for path in found if path not in data.files]
         if not found:
             return None
-        path = found[0]
-    found = load_conversations(path, labelled=False, faults=faults, labels=None)
+        path, form, columns = found[0], None, None
+    path = file_in(path)
+    given = read_file(path, form, columns)[1]
+    found = validate_conversations(given, path, labelled=False, faults=faults, labels=None)
     return [without_labels(conversation) for conversation in found]
 
 
@@ -263,6 +193,8 @@ def write_splits(
     unlabelled: str | Path | None = None,
     skip_invalid: bool = False,
     labels: str | Path | None = None,
+    form: str | None = None,
+    columns: dict[str, str] | None = None,
     **how,
 ) -> Written:
     """Reads, checks and splits everything, and only then writes `out`/{train,val,test,unlabelled}/conversations.json,
@@ -273,13 +205,14 @@ def write_splits(
     skip_invalid  leave out conversations with a fault instead of stopping at the first
     labels        the name of a ready-made label set, or a file that holds one; "data": the data's labels as they are;
                   default: see `choose_labels`
+    form, columns of the data, and of `unlabelled` (see `read_data`); default: found by content
     how           see `split`
 
     Raises ConversationError for input that cannot be used, FileError where a file would replace one that is read, and
     OSError where one cannot be written.
     """
     faults = [] if skip_invalid else None
-    read, name = read_data(str(data)), Path(data).stem
+    read, name = read_data(str(data), form, columns), Path(data).stem
     if labels == OF_DATA:
         wanted = labels_of_data([*read.files.values()], name)
     else:
@@ -287,7 +220,7 @@ def write_splits(
     found = checked(read, wanted, name, faults)
     parts = split(found, read.folder, skipped=[key for key, _ in faults or []], **how)
     left_out = len(found.conversations) - sum(map(len, parts.values()))
-    unlabelled_ones = read_unlabelled(read, unlabelled, faults)
+    unlabelled_ones = read_unlabelled(read, unlabelled, faults, form, columns)
     if unlabelled_ones is not None:
         parts["unlabelled"] = unlabelled_ones
     texts = {

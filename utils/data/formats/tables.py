@@ -1,0 +1,160 @@
+"""Corpora that are published as tables, a row an utterance or a text.
+
+    meld(path)          train_sent_emo.csv (Poria et al. 2019)
+    goemotions(path)    train.tsv (Demszky et al. 2020): text, numbers of labels, id
+    semeval2018(path)   2018-E-c-En-dev.txt (Mohammad et al. 2018): ID, Tweet, and a column of 0 and 1 a label
+    dair(path)          train.txt of dair-ai/emotion (Saravia et al. 2018): text;label
+    csv_rows(path, columns); json_rows(path, columns)     your own: see COLUMNS
+
+Each returns conversations that are not checked yet; a row without a conversation is one. Raises FileError for a file
+that is not in its format.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from utils.data.formats.talks import lines_of, talk, text_of, unfit
+from utils.data.label_sets import SETS
+from utils.system.errors import FileError, shown
+from utils.system.files import parse_json, read_json_lines
+
+ALONE = "A"  # who speaks where nobody is named
+# What is read of your own tables: {what it is: the names that its column may have}
+COLUMNS = {
+    "text": ("text", "utterance", "sentence", "tweet"),
+    "label": ("label", "labels", "emotion", "emotions"),
+    "speaker": ("speaker",),
+    "conversation": ("conversation", "conversation_id", "dialogue", "dialogue_id"),
+    "votes": ("votes",),
+}
+
+
+def meld(path: Path) -> list[dict]:
+    """A conversation a dialogue, called by its number, with season and episode; utterances keep their sentiment."""
+    found: dict[str, dict] = {}
+    for row in _table(path, ","):
+        try:
+            fields = {"season": int(row["Season"]), "episode": int(row["Episode"])}
+            utterances = found.setdefault(row["Dialogue_ID"], {**fields, "utterances": []})["utterances"]
+            utterances.append(
+                {
+                    "utterance_ID": int(row["Utterance_ID"]) + 1,
+                    "text": row["Utterance"],
+                    "speaker": row["Speaker"],
+                    "emotion": row["Emotion"].strip(),
+                    "sentiment": row["Sentiment"],
+                }
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise unfit(path, "MELD", repr(error)) from error
+    return [talk(_number(key), one.pop("utterances"), **one) for key, one in found.items()]
+
+
+def goemotions(path: Path) -> list[dict]:
+    """A conversation a comment, called by its id, with a list of labels."""
+    labels, found = SETS["goemotions28"].labels, []
+    for number, line in lines_of(text_of(path)):
+        try:
+            text, numbers, key = line.split("\t")
+            emotion = [labels[int(one)] for one in numbers.split(",")]
+        except (IndexError, ValueError) as error:
+            raise unfit(path, "GoEmotions", f"line {number}: {error}") from error
+        found.append(talk(key, [{"text": text, "speaker": ALONE, "emotion": emotion}]))
+    return found
+
+
+def semeval2018(path: Path) -> list[dict]:
+    """A conversation a tweet, called by its ID, with a list of labels; null where no label is 1."""
+    found = []
+    for row in _table(path, "\t", quoted=False):
+        try:
+            key, text = row.pop("ID"), row.pop("Tweet")
+            if not {*row.values()} <= {"0", "1"}:
+                raise ValueError(f"{key}: a label is 0 or 1")
+        except (KeyError, TypeError, ValueError) as error:
+            raise unfit(path, "SemEval-2018 E-c", error) from error
+        emotion = [label for label, there in row.items() if there == "1"]
+        found.append(talk(key, [{"text": text, "speaker": ALONE, "emotion": emotion or None}]))
+    return found
+
+
+def dair(path: Path) -> list[dict]:
+    """A conversation a text, numbered from 1."""
+    found = []
+    for number, line in lines_of(text_of(path)):
+        text, mark, label = line.rpartition(";")
+        if not mark or not label.strip():
+            raise unfit(path, "dair-ai/emotion", f"line {number}: no text;label")
+        found.append(talk(number, [{"text": text, "speaker": ALONE, "emotion": label.strip()}]))
+    return found
+
+
+def csv_rows(path: Path, columns: dict[str, str] | None = None) -> list[dict]:
+    """The conversations of a table with a head; cells are parted by commas, semicolons or tabs. columns: see `rows`."""
+    head = text_of(path).partition("\n")[0]
+    return rows(_table(path, max(",;\t", key=head.count)), path, columns or {})
+
+
+def json_rows(path: Path, columns: dict[str, str] | None = None) -> list[dict]:
+    """The conversations of a file with an object a line, or of a list of objects; a label may be a list of labels, and
+    votes {label: number}. columns: see `rows`."""
+    text = text_of(path)
+    given = parse_json(text, path) if text.lstrip().startswith("[") else [row for _, row in read_json_lines(path)]
+    if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
+        raise unfit(path, "a table of JSON", "an object a line, or a list of objects")
+    return rows(given, path, columns or {})
+
+
+def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dict]:
+    """Conversations of rows, {column: value}: those of one conversation, in their order; a row without one is one.
+
+    columns  {what it is: the name of its column}, for columns that COLUMNS does not know by their names
+
+    Raises FileError for a table without a text column, and for a column that is not there.
+    """
+    given, found = list(given), {}
+    there = list(dict.fromkeys(name for row in given for name in row))
+    lower = {str(name).strip().lower(): name for name in reversed(there)}
+    for name in columns.values():
+        if name not in there:
+            raise FileError(f"{path}: has no column {shown(name)} (found {', '.join(map(str, there))}). Name another")
+    known = {what: next((lower[name] for name in names if name in lower), None) for what, names in COLUMNS.items()}
+    known |= columns
+    if known["text"] is None:
+        raise FileError(
+            f"{path}: no column is called text (found {', '.join(map(str, there)) or 'none'}). Name it: --columns "
+            "text=COLUMN label=COLUMN"
+        )
+    for number, row in enumerate(given, 1):
+        cells = {what: row[name] for what, name in known.items() if name is not None and name in row}
+        speaker, emotion = cells.get("speaker"), cells.get("label")
+        one = {"text": cells.get("text"), "speaker": ALONE if speaker in (None, "") else speaker}
+        if known["label"] is not None:
+            one["emotion"] = emotion.strip() or None if isinstance(emotion, str) else emotion
+        if cells.get("votes") not in (None, ""):
+            one["votes"] = cells["votes"]
+        key = cells.get("conversation")
+        found.setdefault(number if key in (None, "") else _number(str(key)), []).append(one)
+    return [talk(key, utterances) for key, utterances in found.items()]
+
+
+def _table(path: Path, delimiter: str, quoted: bool = True) -> list[dict]:
+    """The rows of a table with a head, {column: cell}. Raises FileError for a row of another length."""
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    text = io.StringIO(text_of(path), newline="")
+    reader = csv.DictReader(text, delimiter=delimiter, strict=quoted, quoting=quoting)
+    try:
+        table = list(reader)
+    except csv.Error as error:
+        raise FileError(f"{path}: row {reader.line_num}: {error}. Write the table again") from error
+    for number, row in enumerate(table, 2):
+        if None in row or None in row.values():
+            raise FileError(f"{path}: row {number} has not as many cells as the head. Write the row again")
+    return table
+
+
+def _number(key: str) -> int | str:
+    """An id as a number where it is one."""
+    return int(key) if key.isascii() and key.isdigit() and len(key) < 10 and (key == "0" or key[0] != "0") else key
