@@ -43,7 +43,7 @@ def _emotion(config: "Config", labels: LabelSet) -> Task:
 
 
 def _cause(config: "Config", labels: LabelSet) -> Task:
-    if config.targets == "multi":
+    if config.targets == "multi" and not labels.multi:  # such a set has a message of its own
         raise ConfigError("parameter targets is multi; a cause belongs to one emotion: give single or votes")
     return CAUSE_FORMS[config.cause_form](config, labels)
 
