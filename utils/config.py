@@ -146,6 +146,13 @@ class Config:
         "AdamW; paged_adamw_32bit on GPUs that are nearly full",
         choices=tuple("adamw_torch adamw_torch_fused adamw_8bit paged_adamw_8bit paged_adamw_32bit adafactor".split()),
     )
+    focal_gamma: float = parameter(
+        LEARNING,
+        0.0,
+        "focal loss (Lin et al. 2017): each token of an answer counts (1 - its probability) to this power, so that what "
+        "is surely right counts less; 0 is off, 2 the paper's; evaluations have the plain loss",
+        minimum=0,
+    )
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
     lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = parameter(
@@ -203,8 +210,12 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
         if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
-        if self.targets != "single" and self.recipe == "published":
-            raise ConfigError(f"parameter targets is {self.targets}; recipe published has single alone: give one_pass")
+        for name in ("targets", "focal_gamma"):
+            value = getattr(self, name)
+            if self.recipe == "published" and value != getattr(Config, name):
+                raise ConfigError(
+                    f"parameter {name} is {value}; recipe published has {getattr(Config, name)} alone: give one_pass"
+                )
         # It names folders on every system, stands in commands, and papermill fills {}.
         plain = Path(self.run_name).name == self.run_name and not set("{}\\") & set(self.run_name)
         if not plain or not self.run_name.strip() or self.run_name[0] in ".-" or len(self.run_name) > 100:
@@ -228,6 +239,7 @@ class Config:
             scheduler=self.scheduler,
             warmup_ratio=self.warmup_ratio,
             optimizer=self.optimizer,
+            focal_gamma=0.0 if task == "text" else self.focal_gamma,
             gradient_checkpointing=self.gradient_checkpointing,
             compile=self.compile,
             precision=choose_precision() if self.precision == "auto" else self.precision,
