@@ -149,8 +149,8 @@ class Config:
     focal_gamma: float = parameter(
         LEARNING,
         0.0,
-        "focal loss (Lin et al. 2017): each token of an answer counts (1 - its probability) to this power, so that what "
-        "is surely right counts less; 0 is off, 2 the paper's; evaluations have the plain loss",
+        "focal loss (Lin et al. 2017): each token of an answer counts (1 - its probability) to this power: what is "
+        "surely right counts less; 0 is off, 2 the paper's; evaluations have the plain loss",
         minimum=0,
     )
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)

@@ -97,7 +97,7 @@ def one_label(
     return [only(c) for c in gold], [likeliest(c, t) for c, t in zip(predicted, tables or [None] * len(predicted))]
 
 
-def _with_one(conversation, emotions):
+def _with_one(conversation: Conversation, emotions: list) -> Any:
     utterances = [
         {**u, "emotion": one} if "emotion" in u else u for u, one in zip(conversation["conversation"], emotions)
     ]
