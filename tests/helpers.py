@@ -108,6 +108,17 @@ def labelled_conversation(number=1, emotions=("neutral", "joy", "anger"), pairs=
     }
 
 
+SMALL_VOTES = {"joy": 3, "surprise": 2}
+
+
+def with_votes(conversation):
+    """Five votes for each of its utterances but the second, in turn one label, two (of which one has a single vote, so
+    that it is not among several) and three; several begin alike."""
+    given = ({"joy": 5}, {}, {"sadness": 4, "surprise": 1}, {"surprise": 2, "sadness": 2, "neutral": 1}, SMALL_VOTES)
+    utterances = [{**u, "votes": votes} if votes else u for u, votes in zip(conversation["conversation"], given)]
+    return {**conversation, "conversation": utterances}
+
+
 def beginning(conversation, length):
     """The first `length` utterances of a conversation, with the pairs among them."""
     kept = [

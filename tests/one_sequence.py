@@ -91,13 +91,18 @@ def plain_scores(model, tokenizer, questions):
         ]
 
 
-def plain_step(model, tokenizer, questions):
-    """(loss, gradients) of the mean over all tokens of the right answers, one sequence a question."""
+def plain_step(model, tokenizer, questions, gamma=0.0):
+    """(loss, gradients) of the mean over all tokens of the right answers, one sequence a right answer. A right answer
+    is a text, or {text: weight}; `gamma` is the focal loss's, on each token."""
     model.zero_grad()
-    gold = [(tokens_of(tokenizer, pieces), encode(tokenizer, answer)) for pieces, _, answer in questions]
-    count, loss = sum(len(answer) for _, answer in gold), 0.0
-    for before, answer in gold:
-        part = -plain_logp(model, before, answer).sum() / count
+    gold = []
+    for pieces, _, right in questions:
+        weights = right if isinstance(right, dict) else {right: 1.0}
+        gold += [(tokens_of(tokenizer, pieces), encode(tokenizer, answer), w) for answer, w in weights.items()]
+    count, loss = sum(len(answer) * weight for _, answer, weight in gold), 0.0
+    for before, answer, weight in gold:
+        logp = plain_logp(model, before, answer)
+        part = -((1 - logp.exp()) ** gamma * logp).sum() * weight / count
         part.backward()
         loss += part.item()
     return loss, gradients(model)

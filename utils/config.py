@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from utils.data.labels import ECF, LabelSet
+from utils.data.votes import AGREED
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
 from utils.tasks.cause import Cause
 from utils.tasks.cause_list import CauseList
 from utils.tasks.emotion import Emotion
+from utils.tasks.emotion_multi import EmotionMulti
 from utils.tasks.task import Task
 
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
@@ -26,10 +28,27 @@ CAUSE_FORMS: dict[str, Callable[["Config", LabelSet], Task]] = {
     "candidates": lambda config, labels: Cause(labels, threshold=config.cause_threshold),
     "list": lambda config, labels: CauseList(labels),
 }
-TASKS: dict[str, Callable[["Config", LabelSet], Task]] = {
-    "emotion": lambda config, labels: Emotion(labels, adjustment=config.logit_adjustment),
-    "cause": lambda config, labels: CAUSE_FORMS[config.cause_form](config, labels),
+TARGETS: dict[str, Callable[["Config", LabelSet], Task]] = {
+    "single": lambda config, labels: Emotion(labels, adjustment=config.logit_adjustment),
+    "multi": lambda config, labels: EmotionMulti(labels),
+    "votes": lambda config, labels: Emotion(labels, adjustment=config.logit_adjustment, votes=True),
 }
+
+
+def _emotion(config: "Config", labels: LabelSet) -> Task:
+    if labels.multi and config.targets != "multi":
+        problem = f"label set {labels.name} has several labels an utterance: give multi"
+        raise ConfigError(f"parameter targets is {config.targets}; {problem}")
+    return TARGETS[config.targets](config, labels)
+
+
+def _cause(config: "Config", labels: LabelSet) -> Task:
+    if config.targets == "multi" and not labels.multi:  # such a set has a message of its own
+        raise ConfigError("parameter targets is multi; a cause belongs to one emotion: give single or votes")
+    return CAUSE_FORMS[config.cause_form](config, labels)
+
+
+TASKS: dict[str, Callable[["Config", LabelSet], Task]] = {"emotion": _emotion, "cause": _cause}
 
 
 @dataclass
@@ -56,11 +75,20 @@ class Config:
         "published: a prompt an utterance, `generate`, the label parsed from the text",
         choices=("one_pass", "published"),
     )
+    targets: str = parameter(
+        TASK,
+        "single",
+        "what an utterance's emotion is. single: its one label; multi: several labels, a yes/no question each; votes: "
+        "its annotators' votes as shares, of which the likeliest is named. For multi an utterance carries its list of "
+        f"labels, or the labels with {AGREED} votes or more, or else its one label; each label has a threshold, chosen "
+        "on val",
+        choices=("single", "multi", "votes"),
+    )
     logit_adjustment: float = parameter(
         TASK,
         0.5,
         "subtract this times log(label frequency in training) from each label's score: rare labels win more often "
-        "(Menon et al. 2021)",
+        "(Menon et al. 2021); nothing with targets multi, whose thresholds do it",
         minimum=0,
     )
     cause_form: str = parameter(
@@ -117,6 +145,13 @@ class Config:
         "adamw_torch",
         "AdamW; paged_adamw_32bit on GPUs that are nearly full",
         choices=tuple("adamw_torch adamw_torch_fused adamw_8bit paged_adamw_8bit paged_adamw_32bit adafactor".split()),
+    )
+    focal_gamma: float = parameter(
+        LEARNING,
+        0.0,
+        "focal loss (Lin et al. 2017): each token of an answer counts (1 - its probability) to this power: what is "
+        "surely right counts less; 0 is off, 2 the paper's; evaluations have the plain loss",
+        minimum=0,
     )
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
     lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
@@ -175,6 +210,12 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
         if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
+        for name in ("targets", "focal_gamma"):
+            value = getattr(self, name)
+            if self.recipe == "published" and value != getattr(Config, name):
+                raise ConfigError(
+                    f"parameter {name} is {value}; recipe published has {getattr(Config, name)} alone: give one_pass"
+                )
         # It names folders on every system, stands in commands, and papermill fills {}.
         plain = Path(self.run_name).name == self.run_name and not set("{}\\") & set(self.run_name)
         if not plain or not self.run_name.strip() or self.run_name[0] in ".-" or len(self.run_name) > 100:
@@ -198,6 +239,7 @@ class Config:
             scheduler=self.scheduler,
             warmup_ratio=self.warmup_ratio,
             optimizer=self.optimizer,
+            focal_gamma=0.0 if task == "text" else self.focal_gamma,
             gradient_checkpointing=self.gradient_checkpointing,
             compile=self.compile,
             precision=choose_precision() if self.precision == "auto" else self.precision,

@@ -131,8 +131,12 @@ def job_of(conversations: list[Conversation], adapters) -> str:
     for adapter in adapters:
         digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
         digest.update(repr(trained_with(adapter)).encode())
-        seen = read_object(Path(adapter) / "training.json").get("emotions")
-        digest.update(repr((seen, cause_structure.load(adapter, labels_of(adapter)))).encode())
+        record = read_object(Path(adapter) / "training.json")
+        digest.update(
+            repr(
+                (record.get("emotions"), record.get("thresholds"), cause_structure.load(adapter, labels_of(adapter)))
+            ).encode()
+        )
     return digest.hexdigest()
 
 

@@ -106,7 +106,7 @@ def main(argv=None) -> int:
     if a.form == "joint":  # an answer about causes weighs a third: the others count three times
         of_causes = {encode(tokenizer, answer)[0] for answer in cause.ANSWERS}
         for row in rows:
-            row.targets = [t for t in row.targets for _ in range(1 if t[1] in of_causes else 3)]
+            row.weights = [1.0 if token in of_causes else 3.0 for _, token in row.targets]
     rows = pack_rows([row for row in rows if row.targets], a.budget, a.seed)
     tokens = sum(map(len, rows))
     print(f"{tokens} tokens an epoch in {len(rows)} rows, {model.dtype}", flush=True)

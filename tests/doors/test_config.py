@@ -135,6 +135,8 @@ def test_tasks_have_training_settings_of_their_own():
     for field in fields(settings[0]):  # every other setting is the parameter of the same name
         if field.name not in ("learning_rate", "epochs", "precision"):
             assert getattr(settings[0], field.name) == getattr(config, field.name)
+    focused = Config(focal_gamma=2.0)
+    assert [focused.training(name).focal_gamma for name in ("emotion", "cause", "text")] == [2.0, 2.0, 0.0]
     assert settings[0].precision == choose_precision(), "auto is what the hardware computes in"
     assert Config(precision="bfloat16").training("cause").precision == "bfloat16"
     asked = config.inference()

@@ -4,15 +4,22 @@ python -m pytest tests/record/test_fit.py
 """
 
 import pytest
+from helpers import with_votes
 
 from utils.config import Config
 from utils.data.conversations import with_emotions, with_pairs
+from utils.data.labels import ECF
+from utils.data.votes import distribution
+from utils.engine.settings import InferenceSettings
+from utils.models.adapters import load_adapter
 from utils.models.load import load_model
+from utils.record.adapter import labels_of, trained_with
 from utils.record.fit import examples, fit
 from utils.record.run import Run
 from utils.system.errors import TrainingError
 from utils.system.files import read_json
 from utils.tasks import emotion
+from utils.tasks.ask import predict
 from utils.tasks.cause import Cause
 from utils.tasks.emotion import Emotion
 
@@ -70,3 +77,50 @@ def test_validation_is_evaluated_and_nothing_else_and_a_finished_adapter_is_kept
     assert one != other
     assert record["emotions"] == emotion.counts(conversations[:1])
     assert fitted("a", conversations[1:2]) == ([one], record, weights), "not trained a second time"
+
+
+@pytest.mark.parametrize("targets", ["multi", "votes"])
+def test_an_adapter_of_other_targets_is_trained_recorded_and_read_again(
+    tiny_model_folder, conversations, tmp_path, targets
+):
+    """The thresholds are those of the saved adapter on val; val's labels alone move them, and never the weights."""
+    voted = [with_votes(c) for c in conversations]
+    calm = {**voted[1], "conversation": [{**u, "votes": {"neutral": 5}} for u in voted[1]["conversation"]]}
+    weights, thresholds = [], []
+    for name, val in (("a", voted[1]), ("b", calm)):
+        config = Config(
+            run_name=name,
+            model=tiny_model_folder,
+            precision="float32",
+            lora_r=4,
+            emotion_epochs=3.0,
+            emotion_learning_rate=1e-2,
+            gradient_accumulation=1,
+            targets=targets,
+        )
+        run = Run(config, "n", [], root=tmp_path)
+        task, folder = run.task("emotion"), run.adapter("emotion")
+        fit(run, task, *load_model(tiny_model_folder, precision="float32"), [voted[0], voted[2]], [val])
+        record = read_json(folder / "training.json")
+        weights.append((folder / "adapter_model.safetensors").read_bytes())
+        thresholds.append(record.get("thresholds"))
+    assert weights[0] == weights[1]
+    again = labels_of(folder), trained_with(folder)
+    trained = again[1].task("emotion", again[0]).trained(folder)
+    base, tokenizer = load_model(tiny_model_folder, precision="float32")
+    model = load_adapter(base, folder, tiny_model_folder)
+    labelled, tables = predict(trained, model, tokenizer, voted, InferenceSettings())
+    if targets == "votes":
+        shares = [distribution(u, ECF) for c in (voted[0], voted[2]) for u in c["conversation"]]
+        assert record["emotions"] == {label: pytest.approx(sum(s.get(label, 0) for s in shares)) for label in ECF}
+        assert all(isinstance(u["emotion"], str) for c in labelled for u in c["conversation"])
+        assert trained.prior == emotion.prior_scores(record["emotions"], config.logit_adjustment)
+        return
+    assert thresholds[0] != thresholds[1]
+    for number, val in enumerate((voted[1], calm)):
+        found = task.decided([val], lambda: [tables[1]])["thresholds"]
+        assert found == pytest.approx(thresholds[number], rel=1e-4), "as chosen before the adapter was saved"
+    assert all(isinstance(u["emotion"], list) and u["emotion"] for c in labelled for u in c["conversation"])
+    for u, p in zip(labelled[0]["conversation"], tables[0]):
+        reached = [label for label, one in zip(ECF, p) if one >= thresholds[1][label]]
+        assert u["emotion"] == (reached or u["emotion"]) and len(u["emotion"]) == max(len(reached), 1)

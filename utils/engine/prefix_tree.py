@@ -20,10 +20,14 @@ from typing import Any
 
 @dataclass
 class Question:
-    """What is asked behind a node's text: the answers that are allowed, and (in training) the right one."""
+    """What is asked behind a node's text: the answers that are allowed, and (in training) the right one.
+
+    gold  an answer; or {answer: weight}, several of them or one that counts more: the loss is the sum of weight times
+          -log P(answer)
+    """
 
     answers: tuple[str, ...]
-    gold: str | None = None
+    gold: str | dict[str, float] | None = None
 
 
 @dataclass
@@ -48,12 +52,13 @@ def chain(instruction: str, lines: list[str], branches: dict[int, list[Node]]) -
 
 @dataclass
 class Row:
-    """A tree, or several, as tokens. Lists are as long as the row, but for targets and answers.
+    """A tree, or several, as tokens. Lists are as long as the row, but for targets, weights and answers.
 
     input_ids  token ids
     positions  position of each token on its path, from 0
     last       index of each token's last descendant (its own index for a leaf)
     targets    (index, token id): the token at `index` must predict `token id`
+    weights    how much each target counts in the loss, one a target
     answers    for each question, for each allowed answer, its [(index, token id), ...]; empty in training
     """
 
@@ -61,6 +66,7 @@ class Row:
     positions: list[int] = field(default_factory=list)
     last: list[int] = field(default_factory=list)
     targets: list[tuple[int, int]] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
     answers: list[list[list[tuple[int, int]]]] = field(default_factory=list)
 
     def __len__(self):
@@ -96,7 +102,8 @@ class TreeEncoder:
     def __call__(self, root: Node, train: bool) -> Row:
         """The row of one tree. In training the gold answers are targets, otherwise every allowed answer is.
 
-        Raises ValueError for a node without a token, and for a gold answer that is not allowed.
+        Raises ValueError for a node without a token, for a gold answer that is not allowed, and for weights that are
+        not above zero.
         """
         row, parents, waiting = Row(), [], [(root, -1)]
         while waiting:  # depth first, without recursion: a chain is as deep as a conversation is long
@@ -110,8 +117,7 @@ class TreeEncoder:
             if node.question is not None:
                 encoded = self._tokens(node.question.answers)
                 if train:
-                    gold = encoded[node.question.answers.index(node.question.gold)]
-                    row.targets += _append_answers(row, parents, [gold], end)[0]
+                    _append_gold(row, parents, encoded, node.question, end)
                 else:
                     row.answers.append(_append_answers(row, parents, encoded, end))
             waiting += [(child, end) for child in reversed(node.children)]
@@ -153,14 +159,32 @@ def _append_answers(row, parents, encoded, end):
     return found
 
 
+def _append_gold(row, parents, encoded, question, end):
+    """Put the gold answers behind token `end` and note their targets. What several answers begin with is one target,
+    with the sum of their weights: log P(answer) is the sum over its tokens, so that is the sum over answers."""
+    gold = question.gold if isinstance(question.gold, dict) else {question.gold: 1.0}
+    if not gold or min(gold.values()) <= 0:
+        raise ValueError(f"the weights of gold answers must be above zero, and are {gold}")
+    tokens = [encoded[question.answers.index(answer)] for answer in gold]
+    weights: dict[tuple[int, int], float] = {}
+    for targets, weight in zip(_append_answers(row, parents, tokens, end), gold.values()):
+        for target in targets:
+            weights[target] = weights.get(target, 0.0) + weight
+    row.targets += weights
+    row.weights += weights.values()
+
+
 def render(root: Node) -> str:
-    """A tree as text, in the order of its row, each gold answer in guillemets: what training reads."""
+    """A tree as text, in the order of its row, the gold answers in guillemets, with their weights where they have some:
+    what training reads."""
     parts, waiting = [], [root]
     while waiting:
         node = waiting.pop()
         parts.append(node.text)
         if node.question is not None:
-            parts.append(f"\u00ab{node.question.gold}\u00bb")
+            gold = node.question.gold
+            told = ",".join(f"{one} {weight:.2g}" for one, weight in gold.items()) if isinstance(gold, dict) else gold
+            parts.append(f"\u00ab{told}\u00bb")
         waiting += reversed(node.children)
     return "".join(parts)
 
@@ -174,6 +198,7 @@ def pack(rows: list[Row]) -> Row:
         packed.positions += row.positions
         packed.last += [index + shift for index in row.last]
         packed.targets += [(index + shift, token) for index, token in row.targets]
+        packed.weights += row.weights
         packed.answers += [
             [[(index + shift, token) for index, token in answer] for answer in question] for question in row.answers
         ]

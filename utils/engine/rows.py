@@ -59,6 +59,7 @@ def text_rows(texts: list[str], names: list[str], tokenizer, max_row_tokens: int
     for text in texts:
         tokens = list(tokenizer("").input_ids) + encode(tokenizer, text)
         end = len(tokens) - 1
-        rows.append(Row(tokens, list(range(end + 1)), [end] * (end + 1), list(enumerate(tokens[1:]))))
+        targets = list(enumerate(tokens[1:]))
+        rows.append(Row(tokens, list(range(end + 1)), [end] * (end + 1), targets, [1.0] * len(targets)))
     _refuse_longer(rows, names, max_row_tokens, "")
     return rows

@@ -14,6 +14,7 @@ class TrainingSettings:
     scheduler: str = "cosine"
     warmup_ratio: float = 0.03
     optimizer: str = "adamw_torch"
+    focal_gamma: float = 0.0
     gradient_checkpointing: bool = False
     compile: bool = False
     precision: str = "float32"

@@ -4,8 +4,11 @@ history = train(model, tokenizer, rows, settings, folder)
 """
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import torch
 from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import Trainer, TrainerCallback
@@ -15,6 +18,7 @@ from utils.engine.memory import InParts
 from utils.engine.prefix_tree import Row, model_inputs, pack
 from utils.engine.settings import TrainingSettings
 from utils.engine.tracking import tracking
+from utils.engine.weights import TARGETS, separated, weighted_inputs, weighted_loss
 from utils.models.adapters import make_trainable_float32
 from utils.models.load import compile_layers
 from utils.system.errors import TrainingError
@@ -23,16 +27,15 @@ from utils.system.progress import Pace
 
 
 class TreeCollator:
-    """Rows (as the trainer's dataset holds them) to what the model takes, packed into one row."""
+    """Rows (as the trainer's dataset holds them) to what the model takes, packed into one row; `weighted`: with the
+    targets' weights (utils/engine/weights.py)."""
+
+    def __init__(self, weighted: bool = False):
+        self.weighted = weighted
 
     def __call__(self, examples: list[dict]) -> dict:
-        row = pack(
-            [
-                Row(e["input_ids"], e["positions"], e["last"], [tuple(target) for target in e["targets"]])
-                for e in examples
-            ]
-        )
-        return model_inputs(row, row.targets)
+        row = pack([Row(**{**e, "targets": [tuple(target) for target in e["targets"]]}) for e in examples])
+        return weighted_inputs(row) if self.weighted else model_inputs(row, row.targets)
 
 
 def split_batch(inputs: dict) -> list[dict]:
@@ -45,9 +48,19 @@ def split_batch(inputs: dict) -> list[dict]:
     for start, end in zip(starts, [*starts[1:], mask.shape[-1]]):
         mine = (start <= kept) & (kept < end)
         part = {name: inputs[name][:, start:end] for name in ("input_ids", "position_ids")}
-        part |= {name: inputs[name][:, mine] for name in ("labels", "shift_labels")}
+        if "weights" in inputs:
+            first, targets = (kept < start).sum(), mine[inputs["slots"][0]]
+            part |= {name: inputs[name][:, targets] for name in TARGETS}
+            part["slots"] = part["slots"] - first
+        else:
+            part |= {name: inputs[name][:, mine] for name in ("labels", "shift_labels")}
         parts.append({**part, "attention_mask": mask[:, :, start:end, start:end], "logits_to_keep": kept[mine] - start})
     return parts
+
+
+def _count(inputs: dict):
+    """What the losses of a batch's targets are divided by: their number, or the sum of their weights."""
+    return inputs["weights"].sum() if "weights" in inputs else (inputs["labels"] != -100).sum()
 
 
 class Told(TrainerCallback):
@@ -66,7 +79,7 @@ class Told(TrainerCallback):
 
 class PatientTrainer(SFTTrainer):
     """SFTTrainer that does a batch in parts where memory does not suffice: the same loss and gradients, to rounding,
-    because every part's loss is divided by the number of targets in the whole step."""
+    because every part's loss is divided by the number of targets in the whole step (or the sum of their weights)."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -111,19 +124,41 @@ class PatientTrainer(SFTTrainer):
         results = self._results(lambda part: step(model, part, *how, **more), inputs, parts)
         if len(results) == 1:
             return results[0]
-        counts = [(part["labels"] != -100).sum().item() for part in parts]
+        counts = [_count(part).item() for part in parts]
         return sum(loss * count for (loss, _, _), count in zip(results, counts)) / sum(counts), None, None
 
 
 class TreeTrainer(PatientTrainer):
     """PatientTrainer on tree rows: the model computes its own loss on the needed positions only.
 
-    SFTTrainer's fused head would send every position of a row through the language-model head on a CPU.
+    SFTTrainer's fused head would send every position of a row through the language-model head on a CPU. Weighted
+    targets have a loss of their own (utils/engine/weights.py). `focal_gamma` is for training; an evaluation has the
+    cross-entropy, so that runs can be compared.
     """
 
+    def __init__(self, *args, focal_gamma: float = 0.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.focal_gamma = focal_gamma
+
+    def _get_num_items_in_batch(self, batch_samples, device):
+        """The sum of the targets' weights in a step, of all processes, in place of their number."""
+        if not batch_samples or "weights" not in batch_samples[0]:
+            return super()._get_num_items_in_batch(batch_samples, device)
+        everywhere: Any = self.accelerator.gather(torch.stack([*map(_count, batch_samples)]).sum().to(device))
+        return everywhere.sum()
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        inputs["use_cache"] = False
-        return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+        if "weights" not in inputs:
+            inputs["use_cache"] = False
+            return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+        given, target = separated(inputs)
+        outputs = model(**given, use_cache=False)
+        loss = weighted_loss(outputs.logits, target, self.focal_gamma if model.training else 0.0)
+        if num_items_in_batch is None:  # in an evaluation
+            loss = loss / target["weights"].sum()
+        else:
+            loss = loss / num_items_in_batch * self.accelerator.num_processes  # whose gradients are averaged
+        return (loss, outputs) if return_outputs else loss
 
 
 def train(
@@ -169,13 +204,15 @@ def train(
         use_cpu=model.device.type == "cpu",
         dataloader_pin_memory=model.device.type == "cuda",
     )
-    trainer = (TreeTrainer if one_pass else PatientTrainer)(
+    rows = [*examples, *(validation or ())] if one_pass else []
+    weighted = settings.focal_gamma > 0 or any(weight != 1 for row in rows for weight in row.weights)
+    trainer = (partial(TreeTrainer, focal_gamma=settings.focal_gamma) if one_pass else PatientTrainer)(
         model=model,
         args=arguments,
         processing_class=tokenizer,
         train_dataset=_dataset(examples, tokenizer, one_pass),
         eval_dataset=_dataset(validation, tokenizer, one_pass) if validation else None,
-        data_collator=TreeCollator() if one_pass else None,
+        data_collator=TreeCollator(weighted) if one_pass else None,
         callbacks=[*callbacks, Told(f"{Path(folder).name} training")],
     )
     make_trainable_float32(model)
@@ -214,5 +251,5 @@ def _dataset(examples, tokenizer, one_pass):
         texts = [prompt + completion for prompt, completion in examples]
         encoded = tokenizer(texts, split_special_tokens=True).input_ids
         return Dataset.from_list([{"input_ids": tokens + [tokenizer.eos_token_id]} for tokens in encoded])
-    columns = ("input_ids", "positions", "last", "targets")
+    columns = ("input_ids", "positions", "last", "targets", "weights")
     return Dataset.from_list([{name: getattr(row, name) for name in columns} for row in examples])

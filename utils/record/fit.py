@@ -23,6 +23,7 @@ from utils.record.run import Run
 from utils.system.errors import DoesNotFit, TrainingError
 from utils.system.files import read_json
 from utils.tasks import cause_structure, emotion
+from utils.tasks.ask import predict
 from utils.tasks.task import Task
 
 
@@ -110,13 +111,14 @@ def fit(
         settings = config.training(task.name)
         history = train(model, tokenizer, rows, settings, folder, held_out or None, config.recipe)
     gather_adapter(model)
+    held = list(validation)
+    decided = task.decided(held, lambda: predict(task, model, tokenizer, held, config.inference())[1])
     if processes().is_main_process:
         with named_write_errors(folder):
             save_adapter(model, folder, config.model)
             if learnt:
                 cause_structure.save(learnt, folder)
-        counted = emotion.counts(conversations, task.labels)
-        run.finish_adapter(task.name, history, counted, of_text, bool(learnt))
+        run.finish_adapter(task.name, history, task.counts(conversations), decided, of_text, bool(learnt))
         write_cards(run.train_dir)
     processes().wait_for_everyone()
     return model.eval(), history

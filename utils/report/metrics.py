@@ -93,7 +93,7 @@ def pair_counts(gold, pred, labels: LabelSet = ECF):
     return np.array(
         [
             _pair_counts(_pairs(key, one, 2, "gold", labels), _pairs(key, other, 2, "pred", labels), labels)
-            for key, one, other in _aligned(gold, pred)
+            for key, one, other in aligned(gold, pred)
         ]
     )
 
@@ -187,7 +187,7 @@ def _overlap(one, other):
 # ---- reading -----------------------------------------------------------------------------------------------
 
 
-def _aligned(gold, pred):
+def aligned(gold, pred):
     """[(key, gold conversation, predicted conversation)] for every conversation of `gold`."""
     gold, pred = _by_id(gold, "gold"), _by_id(pred, "pred")
     if not gold:
@@ -219,7 +219,7 @@ def _aligned_pairs(gold, pred, subtask, labels):
     if subtask not in (1, 2):
         raise ValueError(f"subtask {subtask!r}: there is no such subtask. Give 1 or 2.")
     gold_pairs, pred_pairs = set(), set()
-    for key, gold_conversation, pred_conversation in _aligned(gold, pred):
+    for key, gold_conversation, pred_conversation in aligned(gold, pred):
         gold_pairs |= _pairs(key, gold_conversation, subtask, "gold", labels)
         pred_pairs |= _pairs(key, pred_conversation, subtask, "pred", labels)
     return gold_pairs, pred_pairs
@@ -232,7 +232,7 @@ def _pairs(key, conversation, subtask, side, labels):
         raise ScoringError(side, key, problem, "Write the pairs, or [] where there are none")
     texts = {}
     if written and (subtask, side) == (1, "gold"):  # once: a conversation may have thousands of pairs and words
-        for number, utterance in _utterances(key, conversation, side).items():
+        for number, utterance in utterances_of(key, conversation, side).items():
             if isinstance(utterance.get("text"), str):
                 texts[number] = f" {' '.join(utterance['text'].split())} "
     cause_form, example = _CAUSE_FORMS[subtask, side]
@@ -279,7 +279,7 @@ def _locate(words, text):
     return start, start + words.count(" ") + 1
 
 
-def _utterances(key, conversation, side):
+def utterances_of(key, conversation, side):
     """{utterance_ID: utterance}"""
     utterances = conversation.get("conversation")
     if not isinstance(utterances, list) or not all(isinstance(each, dict) for each in utterances):
@@ -307,9 +307,9 @@ def emotion_scores(gold, pred, labels: LabelSet = ECF):
     Raises ScoringError for malformed input and for an utterance of `gold` that `pred` lacks.
     """
     confusion = np.zeros((len(labels), len(labels)), dtype=int)
-    for key, gold_conversation, pred_conversation in _aligned(gold, pred):
-        predicted = _utterances(key, pred_conversation, "pred")
-        for number, utterance in _utterances(key, gold_conversation, "gold").items():
+    for key, gold_conversation, pred_conversation in aligned(gold, pred):
+        predicted = utterances_of(key, pred_conversation, "pred")
+        for number, utterance in utterances_of(key, gold_conversation, "gold").items():
             if utterance.get("emotion", "") is None:  # it says that it carries none
                 continue
             row = _emotion_index(key, number, utterance, "gold", labels)
@@ -323,11 +323,15 @@ def emotion_scores(gold, pred, labels: LabelSet = ECF):
         "weighted_f1": float(f1 @ support / max(support.sum(), 1)),
         "macro_f1": float(f1.mean()),
         "weighted_f1_six": float(f1[six] @ support[six] / max(support[six].sum(), 1)),
-        "per_emotion": _per_emotion(
-            labels, hits / np.maximum(predicted, 1), hits / np.maximum(support, 1), f1, support
-        ),
+        "per_emotion": per_label(labels, hits, predicted, support),
         "confusion": confusion.tolist(),
     }
+
+
+def per_label(labels: LabelSet, hits, predicted, support) -> dict:
+    """{label: {"precision", "recall", "f1", "support"}} from three counts a label, without the 1e-8 of the pairs."""
+    f1 = 2 * hits / np.maximum(predicted + support, 1)
+    return _per_emotion(labels, hits / np.maximum(predicted, 1), hits / np.maximum(support, 1), f1, support)
 
 
 def _emotion_index(key, number, utterance, side, labels):

@@ -8,7 +8,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, PathPatc
 from matplotlib.path import Path as Curve
 from matplotlib.textpath import text_to_path
 
-from utils.data.conversations import Conversation, Utterance, pairs
+from utils.data.conversations import Conversation, Utterance, emotions_of, pairs
 from utils.data.labels import ECF, LabelSet
 from utils.report.plots import COLOURS, FAINT, INK, empty_figure, positions
 
@@ -33,7 +33,8 @@ def draw_conversation(
     """Draw the utterances as boxes from top to bottom, and an arrow from each cause to the emotion it led to.
 
     conversation: a dictionary with "conversation" (dicts with "text", and if known "speaker" and "emotion") and, if
-    known, "emotion-cause_pairs". Colours stand for emotions. An utterance that is its own cause has a ring.
+    known, "emotion-cause_pairs". Colours stand for emotions. An utterance that is its own cause has a ring. Of several
+    emotions the first is written, and how many more there are.
     probabilities: (utterances,) of each utterance's emotion, to stand beside it. labels: the label set of the pairs.
     """
     utterances = conversation["conversation"]
@@ -71,7 +72,8 @@ def draw_conversation(
         _write(ax, MARGIN, MARGIN + 9, title, fontsize=13.5, fontweight="bold")
 
     for i, (utterance, lines, top, height) in enumerate(zip(utterances, texts, tops, heights)):
-        tag = utterance.get("emotion")
+        several = emotions_of(utterance)
+        tag = several[0] + f" +{len(several) - 1}" * (len(several) > 1) if several else None
         tag = f"{tag} {probabilities[i]:.0%}" if tag and probabilities else tag
         _draw_utterance(ax, utterance, lines, top, height, box_right, tag, tag_width)
 
@@ -181,7 +183,7 @@ def _draw_utterance(
     tag_width: float,
 ):
     """Draw one box with its text and its tag, the emotion, and the speaker left of it."""
-    emotion = utterance.get("emotion")
+    emotion = next(iter(emotions_of(utterance)), None)
     colour = COLOURS.get(emotion or "neutral", COLOURS["neutral"])
     middle = top + height / 2
     box = FancyBboxPatch(

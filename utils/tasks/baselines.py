@@ -15,9 +15,20 @@ def majority(conversations: list[Conversation], labels: LabelSet = ECF) -> str:
 def with_majority(
     conversations: list[Conversation], training: list[Conversation], labels: LabelSet = ECF
 ) -> list[Conversation]:
-    """`conversations` with the most frequent emotion of `training` on every utterance."""
+    """`conversations` with the most frequent emotion of `training` on every utterance (as a list in a `multi` set)."""
     most = majority(training, labels)
-    return [with_emotions(c, [most] * len(c["conversation"]), labels) for c in conversations]
+    emotion = [most] if labels.multi else most
+    return [with_emotions(c, [emotion] * len(c["conversation"]), labels) for c in conversations]
+
+
+def shares(
+    conversations: list[Conversation], training: list[Conversation], labels: LabelSet = ECF
+) -> list[list[list[float]]]:
+    """The probabilities of `with_majority`, for each conversation utterances x labels: how often `training` has each
+    label, the same for every utterance."""
+    counted = counts(training, labels)
+    row = [counted[label] / max(sum(counted.values()), 1) for label in labels]
+    return [[row] * len(c["conversation"]) for c in conversations]
 
 
 def rule(conversation: Conversation, labels: LabelSet = ECF) -> Conversation:

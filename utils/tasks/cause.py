@@ -20,7 +20,7 @@ from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.tasks import cause_structure, emotion
 from utils.tasks.candidates import asked, check_causes, emotional
-from utils.tasks.task import OneRound, check_labels, probabilities
+from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 ANSWERS = (" no", " yes")
 INSTRUCTION = "Which utterances cause an emotion?"
@@ -147,7 +147,7 @@ def parse_all(conversation: Conversation, texts: list[str], labels: LabelSet = E
 
 
 @dataclass(frozen=True)
-class Cause:
+class Cause(TaskDefaults):
     """The task with one question a candidate.
 
     threshold  see `read_candidates`
@@ -184,6 +184,9 @@ class Cause:
 
     def parse(self, item: Conversation, texts: list[str]) -> tuple[Conversation, dict, int]:
         return parse_all(item, texts, self.labels)
+
+    def counts(self, items: list[Conversation]) -> dict[str, float]:
+        return emotion.counts(items, self.labels)
 
     def beside(self, items: list[Conversation], seed: int) -> cause_structure.Structure | None:
         return cause_structure.learn(items, seed, self.labels)

@@ -8,9 +8,10 @@ from pathlib import Path
 from utils.data.conversations import Conversation, causes_of, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question
+from utils.tasks import emotion
 from utils.tasks.candidates import candidates, check_causes, emotional, window
 from utils.tasks.cause import parse_all, published_prompts, trunk
-from utils.tasks.task import check_labels, probabilities
+from utils.tasks.task import TaskDefaults, check_labels, probabilities
 
 
 def list_options(ids: list[int], taken: tuple[int, ...]) -> tuple[str, ...]:
@@ -126,7 +127,7 @@ class ListSearch:
 
 
 @dataclass(frozen=True)
-class CauseList:
+class CauseList(TaskDefaults):
     """The task with one question an emotional utterance, answered by a list of ids. Twin of cause.Cause."""
 
     labels: LabelSet = ECF
@@ -151,8 +152,8 @@ class CauseList:
     def parse(self, item: Conversation, texts: list[str]) -> tuple[Conversation, dict, int]:
         return parse_all(item, texts, self.labels)
 
-    def beside(self, items: list[Conversation], seed: int) -> None:
-        return None
+    def counts(self, items: list[Conversation]) -> dict[str, float]:
+        return emotion.counts(items, self.labels)
 
     def trained(self, adapter: Path) -> "CauseList":
         check_labels(self.labels, adapter)

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from utils.data.conversations import Conversation, Utterance, emotions_of, with_emotions
 from utils.data.labels import ECF, LabelSet
+from utils.data.votes import distribution
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.system.errors import RunError
 from utils.system.files import read_object
-from utils.tasks.task import OneRound, check_labels, probabilities
+from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 
 def line(utterance: Utterance, emotion: str | None = None) -> str:
@@ -32,32 +33,44 @@ def text(conversation: Conversation) -> str:
     return "\n".join(line(u) for u in conversation["conversation"])
 
 
-def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF) -> Node:
+def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF, votes: bool = False) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading, as a branch, the
     question for its emotion.
 
     So a question has just read its utterance, and what came after it before that. It beats a single reading trained
     for as many tokens, and an utterance repeated in its branch (LOG.md). With `train` the gold emotions are the
-    targets, and nothing is asked about an utterance that carries none.
+    targets, or with `votes` the annotators' distribution, and nothing is asked about an utterance that has none.
     """
     utterances = conversation["conversation"]
     lines = [line(u) for u in utterances]
     answers = tuple(f" {label}" for label in labels)
+    gold = [_gold(u, labels, votes) if train else None for u in utterances]
     questions = {
-        len(lines) + k: [Node(" Emotion:", Question(answers, f" {u['emotion']}" if train else None))]
-        for k, u in enumerate(utterances)
-        if not train or u["emotion"] is not None
+        len(lines) + k: [Node(" Emotion:", Question(answers, right))]
+        for k, right in enumerate(gold)
+        if right or not train
     }
     return chain(f"Name the emotion of every utterance: {labels}.", lines + lines, questions)
 
 
-def counts(conversations: list[Conversation], labels: LabelSet = ECF) -> dict[str, int]:
-    """How many utterances carry each label."""
-    emotions = [label for c in conversations for u in c["conversation"] for label in emotions_of(u)]
+def _gold(utterance: Utterance, labels: LabelSet, votes: bool) -> str | dict[str, float] | None:
+    """The right answer about an utterance: its label, or with `votes` {label: share}; None where it has none."""
+    if votes:
+        return {f" {label}": share for label, share in distribution(utterance, labels).items()} or None
+    return None if utterance["emotion"] is None else f" {utterance['emotion']}"
+
+
+def counts(conversations: list[Conversation], labels: LabelSet = ECF, votes: bool = False) -> dict[str, float]:
+    """How many utterances carry each label; with `votes` the sum of its shares."""
+    utterances = [u for c in conversations for u in c["conversation"]]
+    if votes:
+        shares = [distribution(u, labels) for u in utterances]
+        return {label: round(sum(one.get(label, 0.0) for one in shares), 4) for label in labels}
+    emotions = [label for u in utterances for label in emotions_of(u)]
     return {label: emotions.count(label) for label in labels}
 
 
-def prior_scores(counted: dict[str, int], adjustment: float, labels: LabelSet = ECF) -> list[float]:
+def prior_scores(counted: dict[str, float], adjustment: float, labels: LabelSet = ECF) -> list[float]:
     """For each label, `adjustment` times the logarithm of its share among the training utterances (`counted`, as
     `counts` returns it): the post-hoc logit adjustment of Menon et al. (ICLR 2021), their tau. Taken off the
     log-probabilities it has rare emotions named more often. A label never seen counts as seen once."""
@@ -110,9 +123,10 @@ def parse_published(text: str, labels: LabelSet = ECF) -> str | None:
 
 
 @dataclass(frozen=True)
-class Emotion:
-    """The task.
+class Emotion(TaskDefaults):
+    """The task with one label an utterance.
 
+    votes       whether the annotators' votes are the targets, where an utterance has some
     adjustment  the strength of the logit adjustment (`prior_scores`) of a `trained` task
     prior       what `read` subtracts; None: nothing
     """
@@ -120,13 +134,14 @@ class Emotion:
     labels: LabelSet = ECF
     adjustment: float = 0.0
     prior: list[float] | None = None
+    votes: bool = False
     name = "emotion"
     new_tokens = 15  # the published recipe's
     unparsed = "neutral"
     on_emotions = False
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return tree(item, train, self.labels)
+        return tree(item, train, self.labels, self.votes)
 
     def prompts(self, item: Conversation) -> list[tuple[str, str | None]]:
         return published_prompts(item, self.labels)
@@ -140,14 +155,14 @@ class Emotion:
         table = [[float(label == one) for label in self.labels] for one in emotions]
         return with_emotions(item, emotions, self.labels), table, found.count(None)
 
-    def beside(self, items: list[Conversation], seed: int) -> None:
-        return None
+    def counts(self, items: list[Conversation]) -> dict[str, float]:
+        return counts(items, self.labels, self.votes)
 
     def trained(self, adapter: Path) -> "Emotion":
         path = Path(adapter) / "training.json"
         check_labels(self.labels, adapter)
         seen = read_object(path).get("emotions")
         seen = seen if isinstance(seen, dict) else {}
-        if not all(type(seen.get(label)) is int and 0 <= seen[label] < 10**12 for label in self.labels):
+        if not all(type(seen.get(label)) in (int, float) and 0 <= seen[label] < 10**12 for label in self.labels):
             raise RunError(f'{path} lacks "emotions", how often training saw each label: train the adapter again')
         return replace(self, prior=prior_scores(seen, self.adjustment, self.labels))

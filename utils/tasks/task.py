@@ -60,7 +60,8 @@ class Task(Protocol):
         ...
 
     def prompts(self, item: Any) -> list[tuple[str, str | None]]:
-        """The published recipe's (prompt, completion) pairs; a completion is None where the item has no gold answer."""
+        """The published recipe's (prompt, completion) pairs; a completion is None where the item has no gold answer.
+        [] for a task without that recipe."""
         ...
 
     def ask(self, item: Any) -> Search:
@@ -76,12 +77,40 @@ class Task(Protocol):
         """What is learnt from labelled items without the model and saved beside its adapter; None for nothing."""
         ...
 
+    def counts(self, items: list) -> dict[str, float]:
+        """How often each label is the right answer in these items, votes as shares; recorded with the adapter."""
+        ...
+
+    def decided(self, items: list, tables: Callable[[], list]) -> dict[str, Any]:
+        """What the trained model decides on items held out of training, to be recorded in its training.json, where
+        `trained` finds it; {} for nothing. `tables()`: the items' tables of probabilities."""
+        ...
+
     def trained(self, adapter: Path) -> "Task":
         """The task as the finished adapter in this folder answers it: with what training recorded there.
 
         Raises RunError or ModelError for a folder that lacks it, and for an adapter of another label set.
         """
         ...
+
+
+class TaskDefaults:
+    """What a Task answers that only learns weights: nothing beside them."""
+
+    def prompts(self, item: Any) -> list[tuple[str, str | None]]:
+        return []
+
+    def parse(self, item: Any, texts: list[str]) -> tuple[Any, Any, int]:
+        raise NotImplementedError("a task without the published recipe has no texts to parse")
+
+    def beside(self, items: list, seed: int) -> Any:
+        return None
+
+    def counts(self, items: list) -> dict[str, float]:
+        return {}
+
+    def decided(self, items: list, tables: Callable[[], list]) -> dict[str, Any]:
+        return {}
 
 
 class OneRound:
