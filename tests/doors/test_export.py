@@ -85,6 +85,9 @@ def test_safetensors_give_the_adapters_labels(adapter, twenty, wanted, tmp_path)
     assert written >= {"config.json", "model.safetensors", "tokenizer.json", "README.md", "training.json"}
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "library_name: transformers" in card and "merged into" in card
+    (tmp_path / "new").touch()
+    usual = oct((tmp_path / "new").stat().st_mode)
+    assert {oct(path.stat().st_mode) for path in folder.iterdir()} == {usual}, "others may read it"
 
 
 def test_a_plain_state_dict_gives_the_adapters_labels(adapter, twenty, wanted, tmp_path):

@@ -98,13 +98,15 @@ def test_what_cannot_be_had_is_said_with_what_to_do(hub, call):
     for name in ("owner/secret", "owner/nothing"):
         assert "no such model, or it is private" in message(name)
     assert "pickled weights are not loaded" in message("owner/pickled")
-    assert "not in the cache, and the hub cannot be reached (HF_HUB_OFFLINE is set)" in message(
-        "owner/other", offline=True
-    )
-    assert "not in the cache, and the hub cannot be reached. Where it can: python -m utils.download a/b" in message(
-        "a/b", endpoint="http://127.0.0.1:9"
-    )
-    assert "no hub id" in message("model")
+    for how in ({"offline": True}, {"endpoint": "http://127.0.0.1:9"}):
+        said = message("owner/other", **how)
+        assert "owner/other: the hub cannot be reached" in said and ("HF_HUB_OFFLINE is set" in said) == (
+            "offline" in how
+        )
+        assert "on a machine that reaches it, and bring the folder" in said
+        assert "python -m utils.download" not in said, "it is what was run"
+    for name in ("model", "a/b/c", "owner/"):
+        assert "no hub id" in message(name)
     for name in ("meta/gated", "owner/secret"):
         assert call("-m", "utils.download", name, token=TOKEN).returncode == 0
 
@@ -169,11 +171,13 @@ def test_what_cannot_be_pushed_is_said_with_what_to_do(hub, call, adapter, tmp_p
         return done.stderr
 
     assert "give a token in HF_TOKEN that is valid and may write to owner/emotion" in message(adapter, "owner/emotion")
-    assert (
-        message(adapter, "owner/emotion", offline=True)
-        .strip()
-        .endswith("the hub cannot be reached (HF_HUB_OFFLINE is set)")
-    )
+    for how in ({"offline": True}, {"endpoint": "http://127.0.0.1:9"}, {"endpoint": "http://nowhere.invalid"}):
+        said = message(adapter, "owner/emotion", token=TOKEN, **how)
+        assert "owner/emotion: the hub cannot be reached" in said and "Nothing was sent; run the same command" in said
+    hub.requests.clear()
+    for name in ("emotion", "a/b/c", "/emotion"):
+        assert f"{name}: no hub id; give OWNER/NAME" in message(adapter, name, token=TOKEN)
+    assert hub.requests == []
     assert "no weights here" in message(tmp_path, "owner/emotion", token=TOKEN)
     hub.writers.add(TOKEN)
     (adapter / "README.md").write_text("no header", encoding="utf-8")

@@ -106,18 +106,33 @@ def test_ids_that_differ_by_spaces_or_zeros_are_one(tmp_path, other):
 
 
 def test_ids_that_differ_otherwise_are_two(tmp_path):
-    numbers = [1, -1, 10, "a", "A", "1a", "0", "1.0", "a 1"]
+    numbers = [1, 10, "a", "A", "1a", "-a1", "0", "1.0", "a 1"]
     write_json([talk(number=number)[0] for number in numbers], tmp_path / "talks.json")
     assert len(load_conversations(tmp_path / "talks.json")) == len(numbers)
 
 
-@pytest.mark.parametrize("blank", ["\u200b", " \u200b\u2060 ", "\u202e", "\ufeff"])
-def test_a_speaker_who_cannot_be_seen_is_none(tmp_path, blank):
-    data = talk()
-    data[0]["conversation"][1]["speaker"] = blank
-    write_json(data, tmp_path / "talks.json")
-    with pytest.raises(ConversationError, match="utterance 2, field 'speaker': it is empty"):
+@pytest.mark.parametrize("number", [-5, -1, "-5", " -05 ", -(10**50)])
+def test_an_id_below_0_is_refused_by_name(tmp_path, number):
+    write_json(talk(number=number) + talk(number=2), tmp_path / "talks.json")
+    with pytest.raises(ConversationError, match=f"conversation {number}, field 'conversation_ID': it is below 0"):
         load_conversations(tmp_path / "talks.json")
-    data[0]["conversation"][1]["speaker"] = f"a{blank}"
+    faults = []
+    assert len(load_conversations(tmp_path / "talks.json", faults=faults)) == 1 and faults[0][0] == str(number)
+    data = talk()
+    data[0]["conversation"][2]["utterance_ID"] = number
+    write_json(data, tmp_path / "talks.json")
+    with pytest.raises(ConversationError, match="utterance at position 3, field 'utterance_ID': .* is not a positive"):
+        load_conversations(tmp_path / "talks.json")
+
+
+@pytest.mark.parametrize("field", ["speaker", "text"])
+@pytest.mark.parametrize("blank", ["\u200b", " \u200b\u2060 ", "\u202e", "\ufeff", "\ufe0f", "\u200d\ufe0f", "\x00"])
+def test_a_speaker_or_text_that_cannot_be_seen_is_none(tmp_path, blank, field):
+    data = talk()
+    data[0]["conversation"][1][field] = blank
+    write_json(data, tmp_path / "talks.json")
+    with pytest.raises(ConversationError, match=f"utterance 2, field '{field}': it is empty"):
+        load_conversations(tmp_path / "talks.json")
+    data[0]["conversation"][1][field] = f"a{blank}"
     write_json(data, tmp_path / "talks.json")
     assert load_conversations(tmp_path / "talks.json") == data

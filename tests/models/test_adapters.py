@@ -4,6 +4,7 @@ python -m pytest tests/models/test_adapters.py
 """
 
 import json
+import os
 
 import pytest
 import torch
@@ -105,6 +106,34 @@ def test_an_adapter_is_saved_without_asking_the_hub(tiny_model_folder, tmp_path,
 
 
 # ---- round trips ----------------------------------------------------------------------------------------------------
+
+
+def test_the_embedded_models_hub_id_is_written_and_both_names_are_read(tiny_model_folder, tmp_path):
+    """PEFT alone asks the hub for what the file names; files of before name the model as we do."""
+    hub, ours = "HuggingFaceTB/SmolLM2-135M-Instruct", "smollm2-135m-instruct"
+    save_adapter(with_lora(load_model(tiny_model_folder)[0]), tmp_path / "adapter", ours)
+    path = tmp_path / "adapter" / "adapter_config.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["base_model_name_or_path"] == hub
+    for named in (hub, ours):
+        path.write_text(json.dumps({**record, "base_model_name_or_path": named}), encoding="utf-8")
+        for base in (hub, ours):
+            load_adapter(load_model(tiny_model_folder)[0], tmp_path / "adapter", base)
+        with pytest.raises(ModelError, match="made for base model"):
+            load_adapter(load_model(tiny_model_folder)[0], tmp_path / "adapter", tiny_model_folder)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_others_may_read_what_the_umask_lets_them(tiny_model_folder, tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        save_adapter(with_lora(load_model(tiny_model_folder)[0]), tmp_path / "adapter", tiny_model_folder)
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "adapter").iterdir()}
+    assert "adapter_model.safetensors" in modes and set(modes.values()) == {oct(0o666 & ~mask)}, modes
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])

@@ -16,6 +16,7 @@ from helpers import conversation
 
 from utils import demo
 from utils.report import picture
+from utils.system import quiet
 
 # ---- the page's text ----------------------------------------------------------------------------------------------
 
@@ -90,8 +91,6 @@ def test_ports_that_can_be():
 
 
 def test_the_advice_to_install_kernels_is_not_shown_and_other_news_is(caplog):
-    import utils.models  # noqa: F401 (it turns the advice off)
-
     name, advice = "bitsandbytes.backends.cpu.ops", "Failed to load CPU gemm_4bit_forward from kernels-community: %s."
     source = Path(sysconfig.get_path("purelib")) / "bitsandbytes" / "backends" / "cpu" / "ops.py"
     if source.is_file():
@@ -104,13 +103,9 @@ def test_the_advice_to_install_kernels_is_not_shown_and_other_news_is(caplog):
 
 
 def test_our_own_warnings_are_shown_and_other_libraries_plans_are_not():
-    import importlib
-
-    import utils.models
-
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        importlib.reload(utils.models)
+        quiet.silence()
         for module in ("bitsandbytes.nn.modules", "torch", "transformers.trainer", "utils.predict", "torchless"):
             warnings.warn_explicit("it will change", FutureWarning, f"{module}.py", 1, module=module, registry={})
         warnings.warn_explicit("it is wrong", UserWarning, "torch.py", 1, module="torch", registry={})

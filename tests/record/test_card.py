@@ -129,7 +129,7 @@ def test_a_model_in_a_folder_is_named_without_its_path(run, tiny_model_folder):
 
     rewrite(run / "config.json", elsewhere)
     text = card(run / "adapters" / "emotion")
-    assert tiny_model_folder not in text and Path(tiny_model_folder).name in text and "base_model" not in text
+    assert tiny_model_folder not in text and Path(tiny_model_folder).name in text and "base_model:" not in text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from helpers import ROOT
 
-from utils.system.places import EMBEDDED_PACKAGE
+from utils.system.start import EMBEDDED_PACKAGE
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import nbformat
 import pytest
@@ -26,7 +27,14 @@ from utils.system.files import read_json
 FOLDER = ROOT / "notebooks"
 ALL = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 SHIPPED = ROOT / "results_train" / "smollm2-135m-ecf"
-HEADS = dict(zip(GROUPS, ("# the run", "# the task", "# how it learns", "# the machine (leave these)"), strict=True))
+HEADS = {group: f"# @markdown ### {group}" for group in GROUPS} | {
+    GROUPS[-1]: "# @markdown ### The machine (leave these)"
+}
+# Parameters of a notebook that no run has, and what they are by default.
+OWN = {
+    "0_try_it": {"run_name": SHIPPED.name, "text": str},
+    "all_in_one": {"data": "", "export_to": "safetensors", "push_to": "", "text": str},
+}
 MOST_CODE = 90  # lines of a notebook, without its parameters and the set-up cell: what it does is in utils/
 
 
@@ -68,6 +76,11 @@ def test_what_a_notebook_of_the_chain_opens_and_trains_is_what_the_table_says():
         assert f'run.task("{stage.task}")' in code
         assert ("fit(run, task, " in code) == (stage.writes == "adapter")
         assert (f'run.finished_adapter("{stage.task}")' in code) == (stage.writes == "labels")
+
+
+def test_who_has_one_disk_or_no_time_is_sent_to_a_notebook_for_that_first():
+    listed = re.findall(r"\]\((\w+)\.ipynb\)", (FOLDER / "README.md").read_text(encoding="utf-8"))
+    assert listed[:2] == ["0_try_it", "all_in_one"] and set(listed) == set(ALL)
 
 
 def test_a_notebook_comes_after_those_that_it_needs():
@@ -152,27 +165,50 @@ def test_a_name_keeps_its_meaning(name):
 # ---- parameters and the set-up cell -------------------------------------------------------------------------------
 
 
-def test_parameters_are_those_of_the_config_with_its_defaults(name):
+def parameters_cell(name):
+    """{name: value} of a notebook's parameters cell."""
     tree = ast.parse(only(code_cells(name, "parameters")).source)
-    values = {node.targets[0].id: ast.literal_eval(node.value) for node in tree.body}
-    defaults = Config().as_dict()
-    assert values == {key: defaults[key] for key in values}
+    return {node.targets[0].id: ast.literal_eval(node.value) for node in tree.body}
+
+
+def test_parameters_are_those_of_the_config_with_its_defaults(name):
+    values, defaults, own = parameters_cell(name), Config().as_dict(), OWN.get(name, {})
+    assert {key: value for key, value in values.items() if key not in own} == {
+        key: defaults[key] for key in values if key not in own
+    }
+    assert all(isinstance(values[key], str) if value is str else values[key] == value for key, value in own.items())
     assert list(values) == parameter_names(name)
 
 
-def test_parameters_are_in_the_groups_of_the_config(name):
-    head, heads, group = None, [], {f.name: f.metadata["group"] for f in fields(Config)}
-    for line in only(code_cells(name, "parameters")).source.splitlines():
-        if line.startswith("#"):
+def form(field):
+    """What Colab's form is told about a parameter: its choices, or its type."""
+    if "choices" in field.metadata:
+        return json.dumps(list(field.metadata["choices"]))
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    return '{type:"%s"}' % ("raw" if list in get_args(field.type) else kinds[type(field.default)])
+
+
+def test_parameters_are_in_the_groups_of_the_config_and_fields_of_colabs_form(name):
+    head, heads, known = None, [], {f.name: f for f in fields(Config)}
+    source = only(code_cells(name, "parameters")).source
+    for line in source.partition("text = ")[0].splitlines():
+        assert line == "" or line.startswith("# @markdown ") or "  # @param " in line, line
+        if line.startswith("# @markdown ### "):
             head = line
             heads.append(line)
-        elif line:
-            assert head == HEADS[group[line.split(" = ")[0]]], line
-    assert heads == [head for head in HEADS.values() if head in heads]
+        elif "  # @param " in line:
+            key, told = line.split(" = ")[0], line.partition("  # @param ")[2]
+            if key in known:
+                assert told == form(known[key]), line
+                assert head == HEADS[known[key].metadata["group"]], line
+            else:
+                assert key in OWN[name]
+    assert [one for one in heads if one in HEADS.values()] == [one for one in HEADS.values() if one in heads]
 
 
 def test_every_parameter_belongs_to_a_notebook():
-    assert {key for name in ALL for key in parameter_names(name)} == set(Config().as_dict())
+    own = {key for one in OWN.values() for key in one}
+    assert {key for name in ALL for key in parameter_names(name)} - own == set(Config().as_dict()) - own
 
 
 def test_set_up_cells_are_the_same_everywhere_and_name_the_repositorys_address():
@@ -246,6 +282,11 @@ def test_chain_runs_all_four_and_fills_both_results_folders(copy, tiny_model_fol
     for folder in (train, test):
         for file in ("config.json", "emotion_labelled_data.json", "Subtask_2_pred.json", "predictions.jsonl"):
             assert (folder / file).stat().st_size > 0, file
+    (copy / "new").touch()  # what libraries write has the mode of other new files
+    modes = {path.name: path.stat().st_mode for folder in (train, test) for path in folder.rglob("*") if path.is_file()}
+    assert {name for name, mode in modes.items() if mode != (copy / "new").stat().st_mode} == set()
+    # the loss, the step and the time left came from the kernels; nothing foreign was said
+    assert "encryption" not in done.stderr and "deprecated" not in done.stderr and "kernels" not in done.stderr
     # the executed notebooks too hold no token of the environment
     written = [path for folder in (train, test) for path in folder.rglob("*") if path.is_file()]
     assert SECRET not in done.stdout + done.stderr
@@ -310,14 +351,15 @@ def test_the_other_choices_run_too(copy, tiny_model_folder, form):
 @pytest.mark.slow
 def test_each_notebook_passes_nbval(copy, tiny_model_folder):
     """nbval injects no parameters, so the copies' parameters cells name the tiny model; it runs in notebooks/."""
-    for name in ALL:
+    order = sorted(ALL, key=lambda name: name == "0_try_it")  # it needs the run of the others
+    for name in order:
         path = copy / "notebooks" / f"{name}.ipynb"
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if "parameters" in cell.metadata.get("tags", []):
                 cell.source += f'\nmodel = r"{tiny_model_folder}"\nrun_name = "nbval"'
         nbformat.write(notebook, path)
-    paths = [copy / "notebooks" / f"{name}.ipynb" for name in ALL]
+    paths = [copy / "notebooks" / f"{name}.ipynb" for name in order]
     done = run_in(copy / "notebooks", "-m", "pytest", "-p", "no:cacheprovider", "--nbval-lax", *paths)
     assert done.returncode == 0, done.stdout[-3000:]
 

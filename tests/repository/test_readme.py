@@ -14,7 +14,6 @@ from helpers import ROOT
 from benchmarks.accuracy import untrained
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import equal_data
-from utils.record.stages import NOTEBOOKS
 from utils.report.tables import members_table, results_table, systems_table
 
 PAGES = {
@@ -115,16 +114,6 @@ def test_every_promise_names_its_test():
     assert not [promise for promise, tests in zip(promises, named) if not tests]
     files = {f"promises/{path.name}" for path in (ROOT / "tests" / "promises").glob("test_*.py")}
     assert files <= set().union(*named)
-
-
-def test_badges_point_at_the_repositorys_address():
-    address = re.search(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
-    path, badges = address.removeprefix("https://github.com/"), README + PAGES.get("notebooks/README.md", "")
-    for name in NOTEBOOKS:
-        assert f"https://colab.research.google.com/github/{path}/blob/main/notebooks/{name}.ipynb" in badges
-        assert f"https://kaggle.com/kernels/welcome?src={address}/blob/main/notebooks/{name}.ipynb" in badges
-    others = set(re.findall(r"github\.com/([\w.-]+/[\w.-]+)|com/github/([\w.-]+/[\w.-]+)", badges))
-    assert {one or other for one, other in others} == {path}
 
 
 # ---- predictions that ship -------------------------------------------------------------------------------------------

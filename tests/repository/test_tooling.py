@@ -13,14 +13,14 @@ from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from utils.system.places import EMBEDDED_PACKAGE
+from utils.system.start import EMBEDDED_PACKAGE
 
 PINNED = dict(
     line.split("==")
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 )
-TARGETS = "run test check bench soak test-latest lint types format docs lab setup clean help".split()
+TARGETS = "run test check bench soak test-latest lint types format docs address lab setup clean help".split()
 
 
 def make(*arguments):

@@ -1,14 +1,14 @@
 """Earlier results that a person attaches: damaged archives and odd names are one message, and nothing but results is
 taken.
 
-python -m pytest tests/system/test_archives.py
+python -m pytest tests/system/test_archives.py     (make soak: thousands of damaged archives)
 """
 
 import random
 import zipfile
 
 import pytest
-from helpers import files
+from helpers import amounts, files
 
 from utils.system import places
 from utils.system.errors import PlaceError
@@ -48,12 +48,13 @@ def taken(place):
     return found
 
 
+@amounts
 @pytest.mark.parametrize("how", PACKED)
-def test_a_damaged_archive_is_one_message_whatever_is_damaged(place, archive, how):
-    """40 places of the file, each overwritten by other bytes: refused, or read as it was."""
+def test_a_damaged_archive_is_one_message_whatever_is_damaged(place, archive, how, amount):
+    """40 places of the file or more, each overwritten by other bytes: refused, or read as it was."""
     text = bytes(random.Random(1).choices(range(97, 105), k=2000))
     sound, order, refused = pack(archive, {NAME: text}, PACKED[how]), random.Random(2), 0
-    places_of = [*range(0, 60, 3), *(order.randrange(len(sound)) for _ in range(20))]
+    places_of = [*range(0, 60, 3), *(order.randrange(len(sound)) for _ in range(20 if amount == 1 else 2500))]
     for where in places_of:
         archive.write_bytes(sound[:where] + order.randbytes(4) + sound[where + 4 :])
         try:

@@ -31,6 +31,7 @@ from utils.system import places
 from utils.system.errors import ModelError, PlaceError, RunError
 from utils.system.hardware import choose_precision
 from utils.system.places import RESULTS, ROOT, Gpu, Place, find, gpus, install, missing, preset
+from utils.system.start import EMBEDDED_PACKAGE
 
 KAGGLE = {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}
 COLAB = {"COLAB_RELEASE_TAG": "release-colab_20261101-060000_RC00"}
@@ -324,7 +325,7 @@ def test_only_what_is_missing_or_too_old_is_installed_and_torch_stays(installed,
     pip = [sys.executable, "-m", "pip", "install", "-q"]
     assert first[:5] == pip and [re.split(">=", word)[0] for word in first[7:]] == ["transformers", "trl"]
     assert constraints == ["torch==2.9.0+cu126", "torchvision==0.24.0+cu126", "numpy==99"]
-    assert second == [*pip, "--no-deps", places.EMBEDDED_PACKAGE]
+    assert second == [*pip, "--no-deps", EMBEDDED_PACKAGE]
 
 
 def test_where_nothing_is_missing_pip_is_not_called(installed):
@@ -449,6 +450,18 @@ def imitated(place, disk, address):
 def bootstrap_cell():
     cells = nbformat.read(ROOT / "notebooks" / f"{NOTEBOOKS[0]}.ipynb", as_version=4).cells
     return next(cell.source for cell in cells if "REPOSITORY =" in cell.source)
+
+
+def test_where_the_repository_cannot_be_fetched_the_cell_ends_in_one_sentence(tmp_path):
+    nowhere = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{tmp_path / 'nowhere'}/.insteadOf"}
+    nowhere |= {"GIT_CONFIG_VALUE_0": "https://github.com/"}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(bootstrap_cell())])
+    client = NotebookClient(notebook, timeout=120, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute(env=imitated("Colab", tmp_path, nowhere))
+    (output,) = notebook.cells[0].outputs
+    assert output.output_type == "error" and output.traceback == [output.evalue], output
+    assert output.evalue.startswith("https://github.com/") and "cannot be fetched (fatal:" in output.evalue
+    assert output.evalue.count(". ") == 0 and "\n" not in output.evalue
 
 
 WORKING = {"Kaggle": "kaggle/working", "Colab": "content"}

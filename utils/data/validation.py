@@ -96,9 +96,13 @@ def same_id(value: int | str) -> str:
     return text.lstrip("0") or "0" if re.fullmatch("[0-9]+", text) else text
 
 
-def _is_blank(text):
-    """Whether nothing in `text` can be seen: white space, controls and characters without a width."""
-    return all(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Zs") for character in text)
+def is_blank(text: str) -> bool:
+    """Whether nothing in `text` can be seen: white space, controls, characters without a width, and the variation
+    selectors that are left where an emoji was taken out."""
+    return all(
+        unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Zs") or "\ufe00" <= character <= "\ufe0f"
+        for character in text
+    )
 
 
 def _checked_id(conversation, where):
@@ -118,6 +122,8 @@ def _checked_id(conversation, where):
 
 def _check_conversation(conversation, where, labelled, paired, labels):
     """`labelled`: emotions must be there; `paired`: pairs must."""
+    if re.fullmatch("-[0-9]+", str(conversation["conversation_ID"]).strip()):
+        raise fault(where, "conversation_ID", "it is below 0", "Number the conversations 1, 2, 3, ..., or name them")
     utterances = conversation.get("conversation")
     if not isinstance(utterances, list):
         problem = f"it is {_kind(utterances)}" if "conversation" in conversation else "it is missing"
@@ -184,7 +190,7 @@ def _check_words(utterance, where):
             raise fault(where, field, "it is missing", fix)
         if not isinstance(utterance[field], str):
             raise fault(where, field, f"it is {_kind(utterance[field])}, not a string", fix)
-        if not utterance[field].strip() or (field == "speaker" and _is_blank(utterance[field])):
+        if is_blank(utterance[field]):
             raise fault(where, field, "it is empty", fix)
 
 

@@ -25,6 +25,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, Training
 
 from utils.engine.trainer import last_checkpoint
 from utils.system.errors import ModelError
+from utils.system.files import let_others_read
 
 WIDTH = 192  # of the pairs' head
 WEIGHTS = "model.safetensors"
@@ -168,6 +169,7 @@ def train(encoder: Encoder, tokenizer, examples: list[dict], folder: Path, seed:
     tokenizer.save_pretrained(folder)
     encoder.base.config.save_pretrained(folder)
     save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / WEIGHTS)
+    let_others_read(folder)
     shutil.rmtree(folder / "checkpoints")
 
 

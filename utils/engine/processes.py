@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
 from utils.system.hardware import device
+from utils.system.progress import Pace
 
 
 def processes() -> PartialState:
@@ -43,7 +44,10 @@ def divided(tasks: list, compute, progress: str | None = None, unit: str = "it")
     share = tasks[here.process_index :: here.num_processes]
     # closed at once when `compute` fails: the error's message comes after the bar, not before it
     with tqdm(share, desc=progress, disable=progress is None, unit=unit) as bar:
-        done = [compute(task) for task in bar]
+        pace, done = Pace(progress or unit, len(share), f"{unit}s"), []
+        for task in bar:
+            done.append(compute(task))
+            pace(len(done))
     if here.num_processes == 1:
         return done
     results = [None] * len(tasks)

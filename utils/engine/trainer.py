@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datasets import Dataset
 from safetensors import SafetensorError
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] (trl exports when asked)
 
 from utils.engine.memory import InParts
@@ -18,6 +18,8 @@ from utils.engine.tracking import tracking
 from utils.models.adapters import make_trainable_float32
 from utils.models.load import compile_layers
 from utils.system.errors import TrainingError
+from utils.system.files import let_others_read
+from utils.system.progress import Pace
 
 
 class TreeCollator:
@@ -46,6 +48,20 @@ def split_batch(inputs: dict) -> list[dict]:
         part |= {name: inputs[name][:, mine] for name in ("labels", "shift_labels")}
         parts.append({**part, "attention_mask": mask[:, :, start:end, start:end], "logits_to_keep": kept[mine] - start})
     return parts
+
+
+class Told(TrainerCallback):
+    """Says the loss, the step and the time that is left to who follows the training (utils/system/progress.py)."""
+
+    def __init__(self, what: str):
+        self.what = what
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._pace = Pace(self.what, state.max_steps, "steps", state.global_step)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if logs and "loss" in logs and state.is_world_process_zero:
+            self._pace(state.global_step, loss=float(logs["loss"]))
 
 
 class PatientTrainer(SFTTrainer):
@@ -88,6 +104,7 @@ class PatientTrainer(SFTTrainer):
     def _save_checkpoint(self, model, trial):
         with named_write_errors(self.args.output_dir):
             super()._save_checkpoint(model, trial)
+            let_others_read(self.args.output_dir)
 
     def prediction_step(self, model, inputs, *how, **more):
         parts, step = self._parts(inputs), super().prediction_step
@@ -159,7 +176,7 @@ def train(
         train_dataset=_dataset(examples, tokenizer, one_pass),
         eval_dataset=_dataset(validation, tokenizer, one_pass) if validation else None,
         data_collator=TreeCollator() if one_pass else None,
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, Told(f"{Path(folder).name} training")],
     )
     make_trainable_float32(model)
     if settings.compile:

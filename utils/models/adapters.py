@@ -17,8 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
+from utils.models.hub import hub_id
 from utils.system.errors import FileError, ModelError, shown
-from utils.system.files import read_object
+from utils.system.files import let_others_read, read_object
 from utils.system.hardware import device, out_of_memory
 
 
@@ -195,7 +196,8 @@ def make_trainable_float32(model):
 
 
 def save_adapter(model, folder, base: str):
-    """Write the adapter, in the model's own type, and the name of its base model to `folder` (safetensors).
+    """Write the adapter, in the model's own type, and the name of its base model to `folder` (safetensors). The name is
+    the hub id where there is one, so that PEFT alone can load the adapter.
 
     Raises ModelError where nothing was learnt (Method.is_empty): an adapter saved empty is an old and common fault.
     """
@@ -206,12 +208,13 @@ def save_adapter(model, folder, base: str):
             "only warms up), or check the learning rate"
         )
     for config in model.peft_config.values():
-        config.base_model_name_or_path = base
+        config.base_model_name_or_path = hub_id(base)
         if isinstance(config.target_modules, set):  # a set's order changes from process to process
             config.target_modules = sorted(config.target_modules)
     # Training holds the weights in float32; in bfloat16 they are half as large.
     weights = {name: weight.to(model.dtype) for name, weight in learnt.items()}
     model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)  # "auto" asks the hub about `base`
+    let_others_read(folder)
 
 
 def adapter_in_compute_type(model):
@@ -238,7 +241,7 @@ def load_adapter(model, folder, base: str, name: str = "default"):
     if weights.stat().st_size < 1024:
         raise ModelError(f"{weights}: holds no weights ({weights.stat().st_size} bytes). Train the adapter again")
     made_for = adapter_record(folder)["base_model_name_or_path"]
-    if made_for != base:
+    if hub_id(made_for) != hub_id(base):  # an older file names the embedded model as we do
         raise ModelError(
             f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
         )

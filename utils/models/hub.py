@@ -5,6 +5,7 @@ hub.
 """
 
 import json
+import re
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -15,11 +16,25 @@ from utils.system.errors import HubError, without_credentials
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*")
 DOUBLED = ("original/*", "consolidated*", "*/consolidated*")
 PUSHED = (*FILES, "*.gguf", "state_dict.pt")
+# Models with a name of their own here, and what others know them by.
+HUB_IDS = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+UNREACHABLE = {  # what to do then
+    "read": "it is not in the cache, and {unreachable}. Where it can: python -m utils.download {name}",
+    "fetch": "{unreachable}. Run this on a machine that reaches it, and bring the folder that it prints here: a folder "
+    "is taken wherever a model's name is",
+    "write to": "{unreachable}. Nothing was sent; run the same command again where it can",
+}
+
+
+def hub_id(model: str) -> str:
+    """The hub id of a model given by name (utils.models.load.load_model); another name or a folder as it is."""
+    return HUB_IDS.get(model, model)
 
 
 def why(error: BaseException, name: str, to: str = "read") -> str:
-    """Why `name` could not be had from the hub (to "read") or put there (to "write to"), and what to do, in a sentence
-    or two; of an error of huggingface_hub, or of one that was raised because of it. Addresses are without passwords."""
+    """Why `name` could not be had from the hub (to "read", or "fetch" by utils.download) or put there (to "write to"),
+    and what to do, in a sentence or two; of an error of huggingface_hub, or of one that was raised because of it.
+    Addresses are without passwords."""
     return without_credentials(_why(error, name, to))
 
 
@@ -41,18 +56,22 @@ def _why(error, name, to):
     if is_of(errors.RepositoryNotFoundError):
         return f"{constants.ENDPOINT} has no such model, or it is private and {token} must be let in. Check the name"
     if status in (401, 403):
-        return f"the hub refuses (HTTP {status}): give a token in HF_TOKEN that is valid and may {to} {name}"
+        may = to.replace("fetch", "read")
+        return f"the hub refuses (HTTP {status}): give a token in HF_TOKEN that is valid and may {may} {name}"
     if status == 429 or (status or 0) >= 500:
         return f"the hub answers HTTP {status}: try again later"
-    if is_of(errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError):
+    # The hub's client is of httpx or of httpx2, as its version wants.
+    kinds = {kind.__name__ for one in chain for kind in type(one).__mro__}
+    if is_of(errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError) or "TransportError" in kinds:
         mode = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
-        if to != "read":
-            return f"the hub cannot be reached{mode}"
-        return (
-            f"it is not in the cache, and the hub cannot be reached{mode}. Where it can: python -m utils.download "
-            f"{name}"
-        )
+        return UNREACHABLE[to].format(name=name, unreachable=f"the hub cannot be reached{mode}")
     return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def _check_name(name: str) -> None:
+    """Raises HubError for what is no hub id."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise HubError(f"{name}: no hub id; give OWNER/NAME, where OWNER is an account of the hub")
 
 
 def download(name: str) -> Path:
@@ -62,11 +81,12 @@ def download(name: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
+    _check_name(name)
     places.find().read_token()
     try:
         folder = Path(snapshot_download(name, allow_patterns=list(FILES), ignore_patterns=list(DOUBLED)))
     except Exception as error:  # a dozen kinds, httpx's among them; each means no model
-        raise HubError(f"{name}: {why(error, name)}") from error
+        raise HubError(f"{name}: {why(error, name, 'fetch')}") from error
     if not any(folder.glob("*.safetensors")):
         raise HubError(f"{name}: it has no safetensors, and pickled weights are not loaded. Choose another model")
     return folder
@@ -82,6 +102,7 @@ def push(folder, name: str, public: bool = False) -> str:
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
+    _check_name(name)
     folder = Path(folder)
     weights = [path for kind in ("*.safetensors", "*.gguf", "state_dict.pt") for path in folder.glob(kind)]
     if not weights:

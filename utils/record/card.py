@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 from utils.config import Config, check_names, load_config
 from utils.data.labels import ECF
+from utils.models.hub import hub_id
 from utils.record.adapter import other_adapter
+from utils.record.card_use import use
 from utils.record.provenance import read_records
 from utils.record.stages import INFERENCE, TRAINED_BY
 from utils.report.tables import results_table
+from utils.system import places
 from utils.system.errors import ConfigError, RunError
 from utils.system.files import intact, read_object, write_text
 from utils.system.places import ROOT
@@ -29,12 +32,14 @@ class TaskCard:
     purpose      what the adapter does
     scores       where its scores are in metrics.json: keys, one in the other
     figures      {as the card calls it: its key there}
+    about        what the example asks (utils/record/card_use.py), and what the repository does with such answers
     reads_text   whether epochs over the text alone come first (text_epochs)
     """
 
     purpose: str
     scores: tuple[str, ...]
     figures: dict[str, str]
+    about: str
     reads_text: bool = False
 
 
@@ -43,17 +48,21 @@ TASK_CARDS = {
         f"names the emotion of every utterance of a conversation, one of {ECF}",
         ("emotions", "fine-tuned"),
         {"accuracy": "accuracy", "weighted F1": "weighted_f1", "macro F1": "macro_f1"},
+        "Asked is the emotion of the second utterance. Before the repository chooses, it subtracts a part of each "
+        "label's log frequency (`logit_adjustment`).",
         reads_text=True,
     ),
     "cause": TaskCard(
         "finds, in a conversation whose emotions are known, the utterances that caused each of them",
         ("pairs", "**fine-tuned emotions and causes**", "scores"),
         {"pairs weighted F1": "weighted_f1", "pairs F1": "f1_pair"},
+        "Asked is whether utterance 1 caused the emotion of utterance 2. The repository averages the log-odds of yes "
+        "with those of the boosted trees.",
     ),
 }
 TEMPLATE = Path(__file__).with_name("card_template.md")
 SCORED_BY = dict(zip(TASK_CARDS, INFERENCE, strict=True))
-EMBEDDED = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0")}
+LICENCES = {"HuggingFaceTB/SmolLM2-135M-Instruct": "Apache-2.0"}  # of base models, by hub id
 
 
 class Data(NamedTuple):
@@ -125,6 +134,8 @@ class CardFacts:
     table        the run's scores as Markdown, or None before notebook 4
     utterances   how many the scores are of
     scored_at    the code's revision that scored, or None
+    config       what the task was asked with
+    parameters   what the command that trains it again names
     """
 
     task: str
@@ -141,6 +152,7 @@ class CardFacts:
     table: str | None
     utterances: int
     scored_at: str | None
+    config: Config
     parameters: dict
     revision: str
     versions: dict[str, str]
@@ -170,7 +182,8 @@ def _facts(task: str, run: Path, record: dict, notebooks: dict) -> CardFacts:
     parameters |= made["parameters"]
     check_names(parameters, TRAINED_BY[task])
     config = Config.of({**record["parameters"], **parameters})
-    base, base_licence = EMBEDDED.get(config.model, (config.model, None))
+    base = hub_id(config.model)
+    base_licence = LICENCES.get(base)
     if Path(config.model).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", base):
         base = None  # a folder of somebody's machine, whose path is nobody's business
         parameters = {**parameters, "model": plain(config.model)}
@@ -196,6 +209,7 @@ def _facts(task: str, run: Path, record: dict, notebooks: dict) -> CardFacts:
         table=table,
         utterances=sum(one["support"] for one in scores.values()),
         scored_at=plain(scored["revision"]) if table or figures else None,
+        config=config,
         parameters=parameters,
         revision=plain(record["revision"]),
         versions={plain(name): plain(version) for name, version in made["versions"].items()},
@@ -243,13 +257,13 @@ def card(adapter, merged: str | None = None) -> str:
         base=known.named,
         licence=f", which is {known.base_licence}" if known.base_licence else "; its licence holds as well",
         purpose=TASK_CARDS[known.task].purpose,
-        repository=repository(),
+        repository=places.mention(places.address()),
         data=known.data.name,
         fingerprint=known.fingerprint,
         learning=_learning(known),
         terms=known.data.terms,
         scores=_scores(known),
-        use=USE[merged].format(task=known.task),
+        use=use(known.task, known.config, merged, TASK_CARDS[known.task].about),
         command=command_of(known.parameters),
         revision=known.revision,
         versions=", ".join(f"{name} {version}" for name, version in known.versions.items()),
@@ -321,25 +335,6 @@ def _scores(known: CardFacts) -> str:
         figures = "\n".join(f"- {name} {value:.3f}" for name, value in known.figures.items())
         return f"{figures}\n\nOn the test split of the same data {of}."
     return "Not scored yet."
-
-
-_SCORING = (
-    "How its questions are put and read stands in `utils/tasks/{task}.py` and `utils/engine/inference.py` of the "
-    "repository."
-)
-USE = {
-    None: "```bash\n# FOLDER is this one\n"
-    "python -m utils.predict CONVERSATIONS.json --out PRED.json --{task}-adapter FOLDER\n```",
-    "safetensors": "`AutoModelForCausalLM.from_pretrained(FOLDER)`. " + _SCORING,
-    "state_dict": '`model.load_state_dict(torch.load("state_dict.pt", weights_only=True))`, where `model` is '
-    "`AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(FOLDER))`. " + _SCORING,
-    "gguf": "With llama.cpp, as `load_gguf` and `gguf_scores` in `utils/engine/llama_cpp.py` do. " + _SCORING,
-}
-
-
-def repository() -> str:
-    """The repository's public address (pyproject.toml)."""
-    return re.findall(r'Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[0]
 
 
 def write_cards(run):

