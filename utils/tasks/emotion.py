@@ -32,6 +32,13 @@ def text(conversation: Conversation) -> str:
     return "\n".join(line(u) for u in conversation["conversation"])
 
 
+def answers(labels: LabelSet) -> tuple[str, ...]:
+    """The allowed answers, a label each. Where a label begins another one, the end of the line ends each: otherwise the
+    longer answer's probability would be part of the shorter one's."""
+    begins = any(one != other and other.startswith(one) for one in labels for other in labels)
+    return tuple(f" {label}{chr(10) * begins}" for label in labels)
+
+
 def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading, as a branch, the
     question for its emotion.
@@ -42,9 +49,9 @@ def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF
     """
     utterances = conversation["conversation"]
     lines = [line(u) for u in utterances]
-    answers = tuple(f" {label}" for label in labels)
+    allowed = answers(labels)
     questions = {
-        len(lines) + k: [Node(" Emotion:", Question(answers, f" {u['emotion']}" if train else None))]
+        len(lines) + k: [Node(" Emotion:", Question(allowed, allowed[labels.index(u["emotion"])] if train else None))]
         for k, u in enumerate(utterances)
         if not train or u["emotion"] is not None
     }
