@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.data.conversations import Conversation, load_conversations
+from utils.data.labels import LabelSet, labels_in
 from utils.record.adapter import trained_with
 from utils.record.predictions import lines_of, read_lines, read_predictions, run_folder, write_predictions
 from utils.record.provenance import encoder_record, fingerprints, input_of, read_records, record_of
@@ -71,21 +72,22 @@ def label(
     of_this_command = bool({SECTION, *OLDER} & set(before))
     if (name in runs and not blind) or (before and not of_this_command and name not in runs):
         raise RunError(f"{folder} is another system's: choose another name")
-    given = load_conversations(input_dir / split, labelled=not blind)
+    labels = labels_in(input_dir)
+    given = load_conversations(input_dir / split, labelled=not blind, labels=labels)
 
     named, lines, prior = None, None, None
     if beside:
-        named, lines = read_predictions(beside, given), read_lines(beside, given)
+        named, lines = read_predictions(beside, given, labels), read_lines(beside, given)
 
     journal, systems, members = Journal(folder / "unfinished.jsonl"), {}, {}
     if runs:
-        whole, members, task = by_adapters(adapters, given, journal, alone=not blind)
+        whole, members, task = by_adapters(adapters, given, journal, alone=not blind, labels=labels)
         systems["language models"], named = whole, whole.conversations
-        lines, prior = lines_of(*whole), task.prior
+        lines, prior = lines_of(*whole, labels=labels), task.prior
     if encoders:
-        taught = load_conversations(input_dir / "train", labelled=True)
+        taught = load_conversations(input_dir / "train", labelled=True, labels=labels)
         places_of = [folders[run] / "encoder" for run in encoders]
-        systems |= by_encoders(places_of, given, taught, lines, prior, alone=not blind)
+        systems |= by_encoders(places_of, given, taught, lines, prior, alone=not blind, labels=labels)
     best = systems[next(one for one in ("both", "encoder", "language models") if one in systems)]
     parameters = {"runs": list(runs), "encoders": list(encoders), "beside": beside and Path(beside).as_posix()}
     record = record_of({**parameters, "split": split, "input_dir": data}, input_dir)
@@ -93,16 +95,16 @@ def label(
     if not blind:
         paired = {one: system.conversations for one, system in systems.items()}
         paired |= {"language models": named} if named else {}
-        metrics = system_scores(given, best.conversations)
+        metrics = system_scores(given, best.conversations, labels)
         if members:
-            metrics |= _of_members(given, members, systems["language models"].conversations)
+            metrics |= _of_members(given, members, systems["language models"].conversations, labels)
             for run, (system, asked) in members.items():
                 its = {"runs": [run], "causes": [asked], "split": split, "input_dir": data}
-                _write_member(folders[run], given, system, {**record, "parameters": its})
+                _write_member(folders[run], given, system, {**record, "parameters": its}, labels)
         if encoders:
-            metrics |= _of_systems(given, paired)
+            metrics |= _of_systems(given, paired, labels)
         write_json(metrics, folder / "metrics.json")
-    write_predictions(folder, *best)
+    write_predictions(folder, *best, labels=labels)
     write_json({**kept, SECTION: record}, folder / "config.json")
     journal.path.unlink(missing_ok=True)
     return folder
@@ -128,42 +130,45 @@ def _check_input(input_dir: Path, folders: dict[str, Path], encoders: Sequence[s
         raise RunError(f"{input_dir} is not what the runs were made with: make it again with generate_input.py")
 
 
-def _write_member(folder: Path, gold: list[Conversation], system: System, record: dict):
+def _write_member(folder: Path, gold: list[Conversation], system: System, record: dict, labels: LabelSet):
     """A member's files, unless it has predictions of its own."""
     records = read_records(folder)
     if (folder / "predictions.jsonl").is_file() and SECTION not in records:
         return
     path = folder / "metrics.json"
     before = read_object(path) if path.is_file() else {}
-    write_json({**before, **system_scores(gold, system.conversations)}, path)
-    write_predictions(folder, *system)
+    write_json({**before, **system_scores(gold, system.conversations, labels)}, path)
+    write_predictions(folder, *system, labels=labels)
     write_json({**records, SECTION: record}, folder / "config.json")
 
 
-def _of_members(gold: list[Conversation], members: dict, whole: list[Conversation]) -> dict:
+def _of_members(gold: list[Conversation], members: dict, whole: list[Conversation], labels: LabelSet) -> dict:
     """What metrics.json adds of an ensemble's members."""
     found = {
-        run: {"causes by": asked, **figures(gold, system.conversations, system.conversations)}
+        run: {"causes by": asked, **figures(gold, system.conversations, system.conversations, labels)}
         for run, (system, asked) in members.items()
     }
-    beside_rule = [(one.conversations, [rule(c) for c in one.conversations]) for one, _ in members.values()]
+    beside_rule = [(one.conversations, [rule(c, labels) for c in one.conversations]) for one, _ in members.values()]
     return {
         "members": found,
         "mean and spread": mean_and_spread(list(found.values())) if len(found) > 1 else None,
-        "ensemble": figures(gold, whole, whole),
-        "ensemble less rule": compared(gold, [(whole, [rule(c) for c in whole])]),
-        "members less rule": compared(gold, beside_rule),
+        "ensemble": figures(gold, whole, whole, labels),
+        "ensemble less rule": compared(gold, [(whole, [rule(c, labels) for c in whole])], labels),
+        "members less rule": compared(gold, beside_rule, labels),
     }
 
 
-def _of_systems(gold: list[Conversation], paired: dict[str, list[Conversation]]) -> dict:
+def _of_systems(gold: list[Conversation], paired: dict[str, list[Conversation]], labels: LabelSet) -> dict:
     """What metrics.json adds of encoders and of what stands beside them."""
     found = {
-        "systems": {name: figures(gold, one, one) for name, one in paired.items()},
-        "less rule": {name: compared(gold, [(one, [rule(c) for c in one])]) for name, one in paired.items()},
+        "systems": {name: figures(gold, one, one, labels) for name, one in paired.items()},
+        "less rule": {
+            name: compared(gold, [(one, [rule(c, labels) for c in one])], labels) for name, one in paired.items()
+        },
     }
     if "both" in paired:
-        found["both less language models"] = compared(gold, [(paired["both"], paired["language models"])])
+        both = [(paired["both"], paired["language models"])]
+        found["both less language models"] = compared(gold, both, labels)
     return found
 
 

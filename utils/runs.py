@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.record.predictions import gold_of, read_predictions, run_folder
+from utils.record.predictions import gold_of, labels_of_scores, read_predictions, run_folder
 from utils.record.provenance import revision
 from utils.record.verify import is_equal, verify
 from utils.report.bootstrap import compared
@@ -30,22 +30,22 @@ def compare(one: str, other: str | None = None) -> dict:
     Raises RunError for folders without scores, and for systems that were scored on different conversations.
     """
     folder = run_folder(one)
-    gold = gold_of(folder)
-    labelled = read_predictions(folder, gold)
+    gold, labels = gold_of(folder), labels_of_scores(folder)
+    labelled = read_predictions(folder, gold, labels)
     if other is None:
-        others = [rule(c) for c in labelled]
+        others = [rule(c, labels) for c in labelled]
     else:
         beside = run_folder(other)
         if gold_of(beside) != gold:
             raise RunError(f"{folder} and {beside} were scored on different conversations: they cannot be compared")
-        others = read_predictions(beside, gold)
+        others = read_predictions(beside, gold, labels)
     return {
         "system": one,
         "against": other or "the rule on its emotions",
         "revision": revision(),
         "conversations": len(gold),
-        "weighted_f1": [pair_scores(gold, predicted, 2)["weighted_f1"] for predicted in (labelled, others)],
-        **compared(gold, [(labelled, others)]),
+        "weighted_f1": [pair_scores(gold, predicted, 2, labels)["weighted_f1"] for predicted in (labelled, others)],
+        **compared(gold, [(labelled, others)], labels),
     }
 
 

@@ -32,6 +32,7 @@ from pathlib import Path
 
 from utils.config import Config, check_names, load_config, parse_value
 from utils.data.conversations import load_conversations
+from utils.data.labels import labels_in
 from utils.engine.rows import longest_row
 from utils.record.inputs import tell_overlap
 from utils.record.provenance import ENCODER, encoder_record, record_of
@@ -42,6 +43,7 @@ from utils.system.command import add_parameters, command, positive
 from utils.system.errors import RunError
 from utils.system.files import write_json
 from utils.tasks import cause_structure
+from utils.tasks.candidates import check_causes
 
 
 def train_adapter(name: str, parameters: dict) -> None:
@@ -81,9 +83,11 @@ def train_encoder(
 
     root = root or places.find().results
     folder, given = root / "results_train" / name, places.find().find_input(data, root)
-    conversations = load_conversations(given / "train", labelled=True)
+    labels = labels_in(given)
+    conversations = load_conversations(given / "train", labelled=True, labels=labels)
     tell_overlap(given)
-    if cause_structure.learn(conversations) is None:
+    check_causes(labels)
+    if cause_structure.learn(conversations, labels=labels) is None:
         raise RunError(f"{given / 'train'}: no causes to learn from")
     record = record_of({"model": Path(model).name, "data": data, "seed": seed, "epochs": epochs}, given)
     if (folder / "config.json").is_file():
@@ -94,8 +98,8 @@ def train_encoder(
             raise RunError(f"{folder / 'encoder'} is trained")
     else:
         write_json({ENCODER[0]: record}, folder / "config.json")
-    encoder, tokenizer = heads.fresh(model, encoder_input.sizes(), seed)
-    examples = [encoder_input.example(tokenizer, c, gold=True) for c in conversations]
+    encoder, tokenizer = heads.fresh(model, encoder_input.sizes(labels), seed)
+    examples = [encoder_input.example(tokenizer, c, gold=True, labels=labels) for c in conversations]
     heads.train(encoder, tokenizer, examples, folder / "encoder", seed, epochs)
     return folder / "encoder"
 

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from corpora import MELD
 
 import generate_input
 from utils.data.conversations import load_conversations, pairs
@@ -23,12 +24,6 @@ from utils.data.splits import describe
 from utils.system.errors import ConversationError, FileError, UserError
 from utils.system.files import write_json
 
-MELD = (
-    "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\r\n"
-    '1,"Well, it\x92s late.",Ana,sadness,negative,0,0,4,7,"00:00:01,000","00:00:02,000"\r\n'
-    '2,"""Late"", you say?",Bo,surprise,positive,0,1,4,7,"00:00:03,000","00:00:04,000"\r\n'
-    "3,Hello.,Ana,neutral,neutral,7,0,4,8,0:0:1,0:0:2\r\n"
-)
 EMORYNLP = {
     "season_id": "trn",
     "episodes": [

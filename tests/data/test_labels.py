@@ -247,7 +247,7 @@ def test_a_pair_needs_an_emotion():
 
 def test_nothing_is_asked_in_training_about_an_utterance_without_an_emotion():
     one = bare("dread", None, "calm")
-    assert [q.gold for q in questions(Emotion(MOODS).tree(one, train=True))] == [" dread", " calm"]
+    assert [q.gold for q in questions(Emotion(MOODS).tree(one, train=True))] == [" dread\n", " calm\n"]
     assert len(questions(Emotion(MOODS).tree(one))) == 3
     assert [gold for _, gold in Emotion(MOODS).prompts(one)] == ["emotion :: dread", None, "emotion :: calm"]
     assert emotion.counts([one], MOODS) == {"calm joy": 0, "calm": 1, "dread": 1}
@@ -306,8 +306,10 @@ def test_emotions_are_asked_and_read_in_the_sets_order():
     task = Emotion(MOODS)
     tree = task.tree(GOLD, train=True)
     assert "Name the emotion of every utterance: calm joy, calm, dread." in tree.text
-    assert [q.gold for q in questions(tree)] == [" calm joy", " calm", " dread", " dread"]
-    assert {q.answers for q in questions(task.tree(GOLD))} == {(" calm joy", " calm", " dread")}
+    assert [q.gold for q in questions(tree)] == [" calm joy\n", " calm\n", " dread\n", " dread\n"]
+    assert {q.answers for q in questions(task.tree(GOLD))} == {(" calm joy\n", " calm\n", " dread\n")}
+    assert emotion.answers(OPEN) == (" up", " down"), "none begins another"
+    assert emotion.answers(ECF) == tuple(f" {label}" for label in ECF)
 
     search, scores = task.ask(GOLD), [[math.log(p) for p in row] for row in ([0.5, 0.3, 0.2], [0.1, 0.2, 0.7])]
     assert len(questions(search.tree())) == 4

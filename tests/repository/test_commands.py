@@ -18,11 +18,12 @@ import shutil
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
+from corpora import MELD, write_session
 from helpers import ROOT, beginning, copy_code, randomize, run_in
 
 from utils.config import Config, check_names, load_config, parse_value
 from utils.data.conversations import without_labels
-from utils.data.labels import ECF
+from utils.data.labels import ECF, labels_in
 from utils.system.files import read_json, write_json
 
 PATTERNS = (
@@ -279,7 +280,8 @@ ADAPTERS = {
 FILLED = {
     "CONVERSATIONS.json": "few.json", "FILE.json": "few.json", "data/sample/unlabelled.json": "few.json",
     "G.json": "input/test/conversations.json", "P.json": "input/test/conversations.json",
-    "PATH/TO/ecf": "ecf", "results_train/RUN/adapters/emotion": "results_train/tiny/adapters/emotion",
+    "PATH/TO/ecf": "ecf", "PATH/TO/MELD": "MELD", "PATH/TO/IEMOCAP": "IEMOCAP",
+    "results_train/RUN/adapters/emotion": "results_train/tiny/adapters/emotion",
     "results_train/RUN": "results_train/smollm2-135m-ecf",
     "FOLDER": "results_train/smollm2-135m-ecf",
 }  # fmt: skip
@@ -322,6 +324,13 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
     write_json([without_labels(beginning(c, 4)) for c in sample[:4]], folder / "few.json")
     write_json(sample[:20], folder / "mine.json")
     write_json([without_labels(c) for c in sample[20:23]], folder / "new.json")
+    for split in ("train", "dev", "test"):
+        (folder / "MELD").mkdir(exist_ok=True)
+        (folder / "MELD" / f"{split}_sent_emo.csv").write_text(MELD)
+    for number in (1, 2, 3):
+        write_session(folder / "IEMOCAP", number)
+    moods = "".join(f"so {mood} {k},{mood}\n" for k in range(5) for mood in ("glad", "low"))
+    (folder / "tweets.csv").write_text("Tweet,Mood\n" + moods)
     assert run_in(folder, "generate_input.py").returncode == 0
     if (shared := ROOT.parent / "shared" / "ecf").is_dir():
         shutil.copytree(shared, folder / "ecf")
@@ -336,6 +345,9 @@ def check_generated(folder, arguments, printed):
     counts = {split: len(read_json(out / split / "conversations.json")) for split in ("train", "val", "test")}
     if "ecf" in arguments:
         assert counts == {"train": 1001, "val": 112, "test": 261}
+    elif {"MELD", "IEMOCAP"} & set(arguments):
+        assert counts == {split: 2 if "MELD" in arguments else 1 for split in counts}
+        assert labels_in(out).name == ("meld7" if "MELD" in arguments else "iemocap4")
     else:  # 80, 10, 10 %
         assert counts == ({"train": 16, "val": 2, "test": 2} if "mine.json" in arguments else counts)
         assert counts["train"] == pytest.approx(0.8 * sum(counts.values()), abs=1)

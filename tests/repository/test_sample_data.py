@@ -39,6 +39,16 @@ def test_emotions_are_at_roughly_ecfs_proportions(labelled):
         assert abs(share - SHARES[emotion]) < 0.02, (emotion, share)
 
 
+def test_five_votes_an_utterance_mostly_for_its_label(labelled):
+    utterances = [u for c in labelled for u in c["conversation"]]
+    assert all(sum(u["votes"].values()) == 5 and u["votes"].keys() <= {*labels.ECF} for u in utterances)
+    first = [max(u["votes"], key=u["votes"].__getitem__) == u["emotion"] for u in utterances]
+    alone = sum(len(u["votes"]) == 1 for u in utterances)
+    text = (ROOT / "data" / "sample" / "README.md").read_text(encoding="utf-8")
+    assert f"{alone} of the {len(utterances):,} utterances have one label alone" in " ".join(text.split())
+    assert first.count(False) == 1 and sum(min(u["votes"].values()) == 2 for u in utterances) > 80
+
+
 def test_causes_are_of_every_kind(labelled):
     distances = Counter(cause - emotion for c in labelled for emotion, _, cause in pairs(c))
     total = distances.total()

@@ -79,7 +79,7 @@ _ECF = "ECF (Wang et al. 2023) is for research use only, and so are weights that
 KNOWN = {
     "ab2f52e8b9360788": Data("ECF 1.0, its train split of 1,001 conversations", "NUSTM/ECF", "research-use", _ECF),
     "6021333e937e80a6": Data("ECF 1.0, all 1,374 labelled conversations", "NUSTM/ECF", "research-use", _ECF),
-    "f86c09517a7a2b5d": Data(
+    "35fc7a3913001582": Data(
         "102 sample conversations of the repository, invented for it",
         None,
         "mit",

@@ -5,6 +5,7 @@ import os.path
 from pathlib import Path
 
 from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
+from utils.data.labels import ECF, LabelSet, labels_in
 from utils.data.validation import is_id, same_id
 from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints, read_records
@@ -14,7 +15,9 @@ from utils.system.errors import FileError, RunError, shown
 from utils.system.files import read_json_lines, write_text
 
 
-def lines_of(conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list) -> list[dict]:
+def lines_of(
+    conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list, labels: LabelSet = ECF
+) -> list[dict]:
     """The lines of predictions.jsonl: one for each conversation, without text.
 
     conversations           with `emotion` and `emotion-cause_pairs`
@@ -26,7 +29,7 @@ def lines_of(conversations: list[Conversation], emotion_probabilities: list, cau
             "conversation_ID": c["conversation_ID"],
             "emotions": [u["emotion"] for u in c["conversation"]],
             "emotion_probabilities": [[round(p, 4) for p in one] for one in emotions],
-            "emotion-cause_pairs": [[f"{i}_{emotion}", str(cause)] for i, emotion, cause in pairs(c)],
+            "emotion-cause_pairs": [[f"{i}_{emotion}", str(cause)] for i, emotion, cause in pairs(c, labels)],
             "cause_probabilities": {str(i): {str(k): round(p, 4) for k, p in one.items()} for i, one in causes.items()},
         }
         for c, emotions, causes in zip(conversations, emotion_probabilities, cause_probabilities, strict=True)
@@ -34,10 +37,14 @@ def lines_of(conversations: list[Conversation], emotion_probabilities: list, cau
 
 
 def write_predictions(
-    folder: Path, conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list
+    folder: Path,
+    conversations: list[Conversation],
+    emotion_probabilities: list,
+    cause_probabilities: list,
+    labels: LabelSet = ECF,
 ):
     """Writes folder/predictions.jsonl; the arguments are those of `lines_of`."""
-    lines = lines_of(conversations, emotion_probabilities, cause_probabilities)
+    lines = lines_of(conversations, emotion_probabilities, cause_probabilities, labels)
     write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), folder / "predictions.jsonl")
 
 
@@ -80,26 +87,26 @@ def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
         raise _unreadable(path, "these are no conversations") from error
 
 
-def read_predictions(path: Path, conversations: list[Conversation]) -> list[Conversation]:
+def read_predictions(path: Path, conversations: list[Conversation], labels: LabelSet = ECF) -> list[Conversation]:
     """`conversations` with the emotions and pairs of the file `path`, or of `path`/predictions.jsonl.
 
     Raises FileError or RunError where the two do not belong together.
     """
     lines = read_lines(path, conversations)
     try:
-        return [_labelled(c, line) for c, line in zip(conversations, lines, strict=True)]
+        return [_labelled(c, line, labels) for c, line in zip(conversations, lines, strict=True)]
     except KeyError as error:
         raise _unreadable(predictions_file(path), f"a line has no {error}: write the file again") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _unreadable(predictions_file(path), error) from error
 
 
-def _labelled(conversation, line):
+def _labelled(conversation, line, labels):
     """The conversation with a line's emotions and pairs, which must be of its utterances and of these emotions."""
-    labelled = with_emotions(conversation, line["emotions"])
-    labelled = with_pairs(labelled, pairs({**labelled, "emotion-cause_pairs": line["emotion-cause_pairs"]}))
+    labelled = with_emotions(conversation, line["emotions"], labels)
+    labelled = with_pairs(labelled, pairs({**labelled, "emotion-cause_pairs": line["emotion-cause_pairs"]}, labels))
     emotions = {u["utterance_ID"]: u["emotion"] for u in labelled["conversation"]}
-    for number, emotion, cause in pairs(labelled):
+    for number, emotion, cause in pairs(labelled, labels):
         where = f"conversation {conversation['conversation_ID']}: the pair {number}_{emotion}, {cause}"
         if number not in emotions or cause not in emotions:
             raise ValueError(f"{where} points to an utterance that is not there")
@@ -152,6 +159,12 @@ def input_of_scores(folder: Path, root: Path | None = None) -> tuple[Path, str, 
     return find_input(input_dir, root or places.find().results, inputs), split, record
 
 
+def labels_of_scores(folder: Path, root: Path | None = None) -> LabelSet:
+    """The label set of the conversations that a run or system was scored on; `root`: see open_run. Raises what
+    `input_of_scores` raises."""
+    return labels_in(input_of_scores(folder, root)[0])
+
+
 def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
     """The labelled conversations that a run or system in results_train was scored on; `root`: see open_run.
 
@@ -165,7 +178,7 @@ def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
         )
     if fingerprints(input_dir).get(split) != record["input"].get(split):
         raise RunError(f"{input_dir}/{split} is not what this run was scored on: make it again with generate_input.py")
-    gold = load_conversations(input_dir / split, labelled=True, allow_empty=True)
+    gold = load_conversations(input_dir / split, labelled=True, allow_empty=True, labels=labels_in(input_dir))
     if not gold:
         raise RunError(
             f"{input_dir}/{split} is empty: nothing was held out of this run's training, so nothing was scored"

@@ -315,7 +315,7 @@ class Run:
         """Write the section "pairs" of metrics.json (`scores_of_pairs`, which says what `systems` is). Without `gold`
         nothing is written."""
         if gold:
-            self.add_metrics("pairs", scores_of_pairs(gold, systems))
+            self.add_metrics("pairs", scores_of_pairs(gold, systems, self.labels))
 
     def save_emotions(
         self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"
@@ -333,7 +333,7 @@ class Run:
         causes         for each conversation {emotional utterance id: {candidate id: probability}}
         """
         write_json(conversations, folder / "Subtask_2_pred.json")
-        write_predictions(folder, conversations, emotions, causes)
+        write_predictions(folder, conversations, emotions, causes, self.labels)
 
     def emotion_probabilities(self, folder: Path, name="emotion_labelled_data") -> list:
         """The probabilities that `save_emotions` wrote: for each conversation utterances x labels."""

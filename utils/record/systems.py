@@ -8,6 +8,7 @@ import numpy as np
 
 from utils.config import Config
 from utils.data.conversations import Conversation
+from utils.data.labels import ECF, LabelSet
 from utils.record.adapter import trained_with
 from utils.system.errors import ModelError, RunError
 from utils.tasks import cause_structure, emotion
@@ -15,6 +16,7 @@ from utils.tasks.ask import search_all
 from utils.tasks.cause import Cause
 from utils.tasks.combine import MeanStructure, Recorded, averaged, mixed, unadjusted
 from utils.tasks.emotion import Emotion
+from utils.tasks.task import check_labels
 
 
 class System(NamedTuple):
@@ -66,16 +68,21 @@ def scored(adapters: list[Path], trees: list, names: list[str], journal) -> list
     return found
 
 
-def by_adapters(adapters: dict[str, dict[str, Path]], given: list[Conversation], journal, alone: bool) -> tuple:
+def by_adapters(
+    adapters: dict[str, dict[str, Path]], given: list[Conversation], journal, alone: bool, labels: LabelSet = ECF
+) -> tuple:
     """(the ensemble, {run: (that run as a system, whose cause adapter it uses)}, the emotion task).
 
     adapters  as `adapters_of` returns them; the first emotion adapter's prior and the first cause adapter's threshold
               hold for all
     alone     whether the runs are labelled one by one as well; otherwise the dictionary is empty
+    labels    the label set of the conversations, on which every adapter must have been trained
     """
     first = {task: next(iter(found.values())) for task, found in adapters.items()}
-    task = trained_with(first["emotion"]).task("emotion").trained(first["emotion"])
-    causes: Any = trained_with(first["cause"]).task("cause")
+    for adapter in (adapter for found in adapters.values() for adapter in found.values()):
+        check_labels(labels, adapter)
+    task = trained_with(first["emotion"]).task("emotion", labels).trained(first["emotion"])
+    causes: Any = trained_with(first["cause"]).task("cause", labels)
     scores = {}
 
     def score_all(trees, names, progress):
@@ -84,7 +91,7 @@ def by_adapters(adapters: dict[str, dict[str, Path]], given: list[Conversation],
 
     def with_causes(labelled, tables, runs):
         folders = [adapters["cause"][run] for run in runs]
-        grown = list(filter(None, map(cause_structure.load, folders)))
+        grown = list(filter(None, (cause_structure.load(folder, labels) for folder in folders)))
         asked = replace(causes, structure=MeanStructure(grown) if grown else None).given_emotions(labelled, tables)
         paired, found = search_all(
             asked, labelled, lambda trees, names, progress: averaged(scored(folders, trees, names, journal))
@@ -110,6 +117,7 @@ def by_encoders(
     lines: list[dict] | None = None,
     prior: list[float] | None = None,
     alone: bool = True,
+    labels: LabelSet = ECF,
 ) -> dict[str, System]:
     """{"encoder": the encoders in these folders as a system, "both": with other runs beside them}.
 
@@ -123,16 +131,16 @@ def by_encoders(
     from utils.engine import heads
     from utils.tasks import encoder_input
 
-    encoders = [heads.load(folder, encoder_input.sizes()) for folder in folders]
-    counted, trees = emotion.counts(taught), cause_structure.learn(taught)
-    own = emotion.prior_scores(counted, Config.logit_adjustment)
-    causes: Any = Config().task("cause")
-    task, systems = Emotion(prior=own), {}
+    encoders = [heads.load(folder, encoder_input.sizes(labels)) for folder in folders]
+    counted, trees = emotion.counts(taught, labels), cause_structure.learn(taught, labels=labels)
+    own = emotion.prior_scores(counted, Config.logit_adjustment, labels)
+    causes: Any = Config().task("cause", labels)
+    task, systems = Emotion(labels, prior=own), {}
 
     def every_score(conversations, head):
         """For each conversation the scores of every encoder: encoders x what `heads.scores` returns."""
         found = (
-            heads.scores(encoder, [encoder_input.example(tokenizer, c) for c in conversations], head)
+            heads.scores(encoder, [encoder_input.example(tokenizer, c, labels=labels) for c in conversations], head)
             for encoder, tokenizer in encoders
         )
         return list(zip(*found))

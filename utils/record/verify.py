@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations, pairs
-from utils.data.labels import ECF
+from utils.data.labels import LabelSet
 from utils.data.validation import same_id
 from utils.record.predictions import (
     gold_of,
     input_of_scores,
+    labels_of_scores,
     predictions_file,
     read_lines,
     read_predictions,
@@ -54,13 +55,13 @@ def verify(folder: Path, root: Path | None = None) -> Verified:
     rows and figures that do not belong there, and for labels that are not those of the probabilities beside them.
     """
     folder = Path(folder)
-    gold = gold_of(folder, root)
+    gold, labels = gold_of(folder, root), labels_of_scores(folder, root)
     there = read_object(folder / "metrics.json")
-    predicted = read_predictions(folder, gold)
+    predicted = read_predictions(folder, gold, labels)
     threshold = _threshold(folder, root)
-    _check_probabilities(folder, predicted, threshold)
+    _check_probabilities(folder, predicted, threshold, labels)
     with intact(folder / "metrics.json", "Restore the file, or run the notebooks or utils.ensemble again"):
-        computed, uncomputed = _computed(folder, root, gold, predicted, there)
+        computed, uncomputed = _computed(folder, root, gold, predicted, there, labels)
         expected = dict(_leaves(json.loads(json.dumps(computed))))
         given = dict(_leaves(there))
     not_compared: dict[str, int] = {}
@@ -112,7 +113,7 @@ def _threshold(folder: Path, root: Path | None) -> float | None:
     return threshold if known and parameters.get("recipe", Config.recipe) == "one_pass" else None
 
 
-def _check_probabilities(folder: Path, predicted: list[Conversation], threshold: float | None):
+def _check_probabilities(folder: Path, predicted: list[Conversation], threshold: float | None, labels: LabelSet):
     """Raises RunError for a conversation that was not scored, for an emotion that is not the most probable one, and for
     pairs that are not those from `threshold` on (None: not asked)."""
     path = predictions_file(folder)
@@ -123,30 +124,31 @@ def _check_probabilities(folder: Path, predicted: list[Conversation], threshold:
     for c, line in zip(predicted, read_lines(path, predicted), strict=True):
         where = f"{path}: conversation {c['conversation_ID']}"
         with intact(where, "Restore the file, or run 4_cause_inference again"):
-            emotions = _checked_emotions(where, c, line["emotion_probabilities"])
-            _check_pairs(where, c, line["cause_probabilities"], emotions, threshold)
+            emotions = _checked_emotions(where, c, line["emotion_probabilities"], labels)
+            _check_pairs(where, c, line["cause_probabilities"], emotions, threshold, labels)
 
 
-def _checked_emotions(where, c, table) -> dict[int, float]:
+def _checked_emotions(where, c, table, labels: LabelSet) -> dict[int, float]:
     """{utterance id: the probability of its emotion}."""
     if len(table) != len(c["conversation"]):
         raise RunError(f"{where}: {len(table)} rows of probabilities for {len(c['conversation'])} utterances")
     found = {}
     for u, row in zip(c["conversation"], table):
         here = f"{where}, utterance {u['utterance_ID']}"
-        if len(row) != len(ECF) or not all(map(_is_probability, row)) or abs(sum(row) - 1) > 8 * ROUNDED:
-            raise RunError(f"{here}: {shown(row)} are no probabilities of {len(ECF)} labels, which sum to 1")
+        whole = len(row) == len(labels) and all(map(_is_probability, row))
+        if not whole or abs(sum(row) - 1) > (len(labels) + 1) * ROUNDED:
+            raise RunError(f"{here}: {shown(row)} are no probabilities of {len(labels)} labels, which sum to 1")
         most = max(row)
-        if most - row[ECF.index(u["emotion"])] > 2.1 * ROUNDED:
-            likeliest = ECF.labels[row.index(most)]
+        if most - row[labels.index(u["emotion"])] > 2.1 * ROUNDED:
+            likeliest = labels.labels[row.index(most)]
             raise RunError(f"{here}: {u['emotion']} is not the most probable emotion, {likeliest} is ({most})")
         found[u["utterance_ID"]] = most
     return found
 
 
-def _check_pairs(where, c, table, emotions, threshold):
-    calm = {u["utterance_ID"] for u in c["conversation"] if u["emotion"] == ECF.neutral}
-    named = {(number, cause) for number, _, cause in pairs(c)}
+def _check_pairs(where, c, table, emotions, threshold, labels: LabelSet):
+    calm = {u["utterance_ID"] for u in c["conversation"] if u["emotion"] == labels.neutral}
+    named = {(number, cause) for number, _, cause in pairs(c, labels)}
     asked = {(int(i), int(k)): p for i, row in table.items() for k, p in row.items()}
     for (i, k), p in asked.items():
         if i not in emotions or k not in emotions or i in calm or not _is_probability(p):
@@ -169,92 +171,94 @@ def _is_probability(value) -> bool:
 # ---- the rows --------------------------------------------------------------------------------------------------
 
 
-def _computed(folder, root, gold, predicted, there) -> tuple[dict, set[str]]:
+def _computed(folder, root, gold, predicted, there, labels: LabelSet) -> tuple[dict, set[str]]:
     """(what metrics.json must hold of the rows that it has, the rows that cannot be computed)."""
-    found = system_scores(gold, predicted)
+    found = system_scores(gold, predicted, labels)
     uncomputed = {f"pairs / {row}" for row in NOT_KEPT} | {"emotions / zero-shot"}
     found["pairs"] |= {row: {"emotions": whose} for row, whose in NOT_KEPT.items() if row in there["pairs"]}
     majority = {"emotions": "majority", "pairs": "majority emotion + rule"}
-    if train := _training(folder, root):
-        paired = [rule(c) for c in with_majority(gold, train)]
+    if train := _training(folder, root, labels):
+        paired = [rule(c, labels) for c in with_majority(gold, train, labels)]
         if majority["emotions"] in there["emotions"]:
-            found["emotions"]["majority"] = emotion_scores(gold, paired)
+            found["emotions"]["majority"] = emotion_scores(gold, paired, labels)
         if majority["pairs"] in there["pairs"]:
             found["pairs"][majority["pairs"]] = {
                 "emotions": "majority",
-                "scores": pair_scores(gold, paired, 2),
-                "per_emotion": per_emotion_pair_scores(gold, paired),
+                "scores": pair_scores(gold, paired, 2, labels),
+                "per_emotion": per_emotion_pair_scores(gold, paired, labels),
             }
     else:
         uncomputed |= {f"{section} / {row}" for section, row in majority.items()}
     if "systems" in there:
-        uncomputed |= _add_systems(found, folder, root, gold, predicted, there)
+        uncomputed |= _add_systems(found, folder, root, gold, predicted, there, labels)
     if "members" in there:
-        uncomputed |= _add_members(found, root, gold, predicted, there)
+        uncomputed |= _add_members(found, root, gold, predicted, there, labels)
     return found, uncomputed
 
 
-def _training(folder, root) -> list[Conversation] | None:
+def _training(folder, root, labels: LabelSet) -> list[Conversation] | None:
     """What the run was trained on, where it is here."""
     input_dir, _, record = input_of_scores(folder, root)
     recorded = record["input"].get("train")
     if recorded is None or fingerprints(input_dir).get("train") != recorded:
         return None
-    return load_conversations(input_dir / "train", labelled=True)
+    return load_conversations(input_dir / "train", labelled=True, labels=labels)
 
 
-def _kept(name, root, gold) -> list[Conversation] | None:
+def _kept(name, root, gold, labels: LabelSet) -> list[Conversation] | None:
     """What another run, or the folder of this name, predicts for the same conversations; None where it is not here."""
     try:
-        return read_predictions(run_folder(name, root), gold)
+        return read_predictions(run_folder(name, root), gold, labels)
     except (OSError, UserError):
         return None
 
 
-def _add_members(found, root, gold, predicted, there) -> set[str]:
+def _add_members(found, root, gold, predicted, there, labels: LabelSet) -> set[str]:
     """Adds to `found` what utils.ensemble writes of runs with adapters; the rows that cannot be computed."""
     uncomputed, labelled = set(), {}
     members = {}
     for run in there["members"]:
-        if (its := _kept(run, root, gold)) is None:
+        if (its := _kept(run, root, gold, labels)) is None:
             uncomputed.add(f"members / {run}")
             continue
         labelled[run] = its
         by = there["members"][run].get("causes by")
-        members[run] = {"causes by": by if by in there["members"] else run, **figures(gold, its, its)}
+        members[run] = {"causes by": by if by in there["members"] else run, **figures(gold, its, its, labels)}
     found["members"] = members
     whole = predicted if "systems" not in there else None
     if whole is None:
         uncomputed |= {"ensemble", "ensemble less rule"}
     else:
-        found["ensemble"] = figures(gold, whole, whole)
-        found["ensemble less rule"] = compared(gold, [(whole, [rule(c) for c in whole])])
+        found["ensemble"] = figures(gold, whole, whole, labels)
+        found["ensemble less rule"] = compared(gold, [(whole, [rule(c, labels) for c in whole])], labels)
     every = list((there["members"] | members).values())
     found["mean and spread"] = mean_and_spread(every) if len(every) > 1 else None
     if len(labelled) == len(there["members"]):
-        found["members less rule"] = compared(gold, [(one, [rule(c) for c in one]) for one in labelled.values()])
+        beside = [(one, [rule(c, labels) for c in one]) for one in labelled.values()]
+        found["members less rule"] = compared(gold, beside, labels)
     else:
         uncomputed.add("members less rule")
     return uncomputed
 
 
-def _add_systems(found, folder, root, gold, predicted, there) -> set[str]:
+def _add_systems(found, folder, root, gold, predicted, there, labels: LabelSet) -> set[str]:
     """Adds to `found` what utils.ensemble writes of encoders; the rows that cannot be computed."""
     uncomputed = set()
     known = {"both" if "both" in there["systems"] else "encoder": predicted}
     beside = scored_on(folder)["parameters"].get("beside")
-    if isinstance(beside, str) and (kept := _kept(beside, root, gold)):
+    if isinstance(beside, str) and (kept := _kept(beside, root, gold, labels)):
         known["language models"] = kept
     found["systems"], found["less rule"] = {}, {}
     for name in ("both", "encoder", "language models"):
         if name in known and name in there["systems"]:
             one = known[name]
-            found["systems"][name] = figures(gold, one, one)
-            found["less rule"][name] = compared(gold, [(one, [rule(c) for c in one])])
+            found["systems"][name] = figures(gold, one, one, labels)
+            found["less rule"][name] = compared(gold, [(one, [rule(c, labels) for c in one])], labels)
         else:
             uncomputed |= {f"systems / {name}", f"less rule / {name}"}
     if {"both", "language models"} <= {*known}:
-        found["both less language models"] = compared(gold, [(known["both"], known["language models"])])
+        both = [(known["both"], known["language models"])]
+        found["both less language models"] = compared(gold, both, labels)
     else:
         uncomputed.add("both less language models")
     return uncomputed

@@ -4,21 +4,25 @@ Tibshirani 1993; Koehn 2004 for paired systems).
 
 import numpy as np
 
+from utils.data.labels import ECF, LabelSet
 from utils.report.metrics import pair_counts, weighted_f1
 
 DRAWS = 20000  # 1,000 leave the third digit of an interval to chance
 
 
-def compared(gold: list, systems: list[tuple]) -> dict:
+def compared(gold: list, systems: list[tuple], labels: LabelSet = ECF) -> dict:
     """{"difference", "interval_95", "share_above_zero", "draws"} of the official weighted F1 of pairs.
 
     gold     conversations with their pairs
     systems  (labelled, others), two lists of the same conversations: the difference is that of `labelled` less that of
              `others`; with several entries, such as seeds, its mean over them
+    labels   their label set
 
     Each of DRAWS draws takes as many conversations as there are, with replacement, always the same ones of both.
     """
-    counts = [[pair_counts(gold, labelled) for labelled in both] for both in systems]  # each (conversations, 3, labels)
+    counts = [
+        [pair_counts(gold, labelled, labels) for labelled in both] for both in systems
+    ]  # each (conversations, 3, labels)
 
     def difference(times):
         """times: (draws, conversations), how often each conversation was drawn."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from utils.data.conversations import Conversation
-from utils.data.labels import ECF
+from utils.data.labels import ECF, LabelSet
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.system.files import intact, read_object
 from utils.tasks.baselines import rule
@@ -13,18 +13,21 @@ from utils.tasks.baselines import rule
 # ---- figures -------------------------------------------------------------------------------------------------
 
 
-def system_scores(gold: list[Conversation], predicted: list[Conversation]) -> dict:
+def system_scores(gold: list[Conversation], predicted: list[Conversation], labels: LabelSet = ECF) -> dict:
     """What metrics.json holds of a system: its emotions, its pairs, and the rule's pairs on its emotions and on gold
     ones. `predicted` carries emotions and pairs."""
     systems = {
-        "fine-tuned emotions + rule": ("fine-tuned", [rule(c) for c in predicted]),
+        "fine-tuned emotions + rule": ("fine-tuned", [rule(c, labels) for c in predicted]),
         "**fine-tuned emotions and causes**": ("fine-tuned", predicted),
-        "gold emotions + rule": ("gold", [rule(c) for c in gold]),
+        "gold emotions + rule": ("gold", [rule(c, labels) for c in gold]),
     }
-    return {"emotions": {"fine-tuned": emotion_scores(gold, predicted)}, "pairs": scores_of_pairs(gold, systems)}
+    emotions = {"fine-tuned": emotion_scores(gold, predicted, labels)}
+    return {"emotions": emotions, "pairs": scores_of_pairs(gold, systems, labels)}
 
 
-def scores_of_pairs(gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]) -> dict:
+def scores_of_pairs(
+    gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]], labels: LabelSet = ECF
+) -> dict:
     """The section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024 Task 3,
     Subtask 2) and those of each emotion's pairs.
 
@@ -33,22 +36,24 @@ def scores_of_pairs(gold: list[Conversation], systems: dict[str, tuple[str, list
     return {
         name: {
             "emotions": emotions,
-            "scores": pair_scores(gold, labelled, 2),
-            "per_emotion": per_emotion_pair_scores(gold, labelled),
+            "scores": pair_scores(gold, labelled, 2, labels),
+            "per_emotion": per_emotion_pair_scores(gold, labelled, labels),
         }
         for name, (emotions, labelled) in systems.items()
     }
 
 
-def figures(gold: list[Conversation], labelled: list[Conversation], paired: list[Conversation]) -> dict:
+def figures(
+    gold: list[Conversation], labelled: list[Conversation], paired: list[Conversation], labels: LabelSet = ECF
+) -> dict:
     """Scores of emotions and of pairs, and of the rule's pairs on the same emotions, each as {name: number}."""
-    emotions = emotion_scores(gold, labelled)
+    emotions = emotion_scores(gold, labelled, labels)
     return {
         "emotions": {name: value for name, value in emotions.items() if isinstance(value, float)},
         "f1_of_emotions": {name: one["f1"] for name, one in emotions["per_emotion"].items()},
-        "pairs": pair_scores(gold, paired, 2),
-        "f1_of_pairs": {name: one["f1"] for name, one in per_emotion_pair_scores(gold, paired).items()},
-        "rule": pair_scores(gold, [rule(c) for c in labelled], 2),
+        "pairs": pair_scores(gold, paired, 2, labels),
+        "f1_of_pairs": {name: one["f1"] for name, one in per_emotion_pair_scores(gold, paired, labels).items()},
+        "rule": pair_scores(gold, [rule(c, labels) for c in labelled], 2, labels),
     }
 
 
@@ -102,11 +107,12 @@ def members_table(metrics: dict) -> str:
 
     def by_emotion(name, one):
         for what, key in (("emotions", "f1_of_emotions"), ("pairs", "f1_of_pairs")):
-            yield f"{what}, {name}", [one[key][label] for label in ECF.emotional]
+            yield f"{what}, {name}", [one[key][label] for label in emotional]
 
+    emotional = list(metrics["ensemble"]["f1_of_pairs"])
     overall = [(name, _overall(one)) for name, one in rows.items() if one]
     per_emotion = [line for name, one in rows.items() if one for line in by_emotion(name, one)]
-    return "\n".join([*_lines("", COLUMNS, overall), "", *_lines("F1", ECF.emotional, per_emotion)])
+    return "\n".join([*_lines("", COLUMNS, overall), "", *_lines("F1", emotional, per_emotion)])
 
 
 def systems_table(metrics: dict) -> str:

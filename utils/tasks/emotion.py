@@ -33,6 +33,13 @@ def text(conversation: Conversation) -> str:
     return "\n".join(line(u) for u in conversation["conversation"])
 
 
+def answers(labels: LabelSet) -> tuple[str, ...]:
+    """The allowed answers, a label each. Where a label begins another one, the end of the line ends each: otherwise the
+    longer answer's probability would be part of the shorter one's."""
+    begins = any(one != other and other.startswith(one) for one in labels for other in labels)
+    return tuple(f" {label}{chr(10) * begins}" for label in labels)
+
+
 def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF, votes: bool = False) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading, as a branch, the
     question for its emotion.
@@ -43,10 +50,10 @@ def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF
     """
     utterances = conversation["conversation"]
     lines = [line(u) for u in utterances]
-    answers = tuple(f" {label}" for label in labels)
+    allowed = answers(labels)
     gold = [_gold(u, labels, votes) if train else None for u in utterances]
     questions = {
-        len(lines) + k: [Node(" Emotion:", Question(answers, right))]
+        len(lines) + k: [Node(" Emotion:", Question(allowed, right))]
         for k, right in enumerate(gold)
         if right or not train
     }
@@ -54,10 +61,11 @@ def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF
 
 
 def _gold(utterance: Utterance, labels: LabelSet, votes: bool) -> str | dict[str, float] | None:
-    """The right answer about an utterance: its label, or with `votes` {label: share}; None where it has none."""
+    """The right answer about an utterance: its label's, or with `votes` {answer: share}; None where it has none."""
+    answer = dict(zip(labels, answers(labels), strict=True))
     if votes:
-        return {f" {label}": share for label, share in distribution(utterance, labels).items()} or None
-    return None if utterance["emotion"] is None else f" {utterance['emotion']}"
+        return {answer[label]: share for label, share in distribution(utterance, labels).items()} or None
+    return None if utterance["emotion"] is None else answer[utterance["emotion"]]
 
 
 def counts(conversations: list[Conversation], labels: LabelSet = ECF, votes: bool = False) -> dict[str, float]:

@@ -8,6 +8,7 @@ from utils.engine.heads import Sizes, one_way
 from utils.tasks import cause_structure, emotion
 from utils.tasks.candidates import WINDOW, asked
 
+UNLABELLED = -100  # what cross_entropy passes over
 LINE, ROW = 120, 480  # tokens of a line and of a row at most; the encoder has 512 positions
 
 
@@ -24,7 +25,8 @@ def example(tokenizer, conversation: Conversation, gold: bool = False, labels: L
     where     for each utterance (row, first token, token behind its last)
     pairs     for each question of `candidates.asked` (position of the emotional utterance, of its candidate)
     known     for each question cause_structure.features; no question where the conversation has no emotions
-    emotions, causes   with `gold` the targets: for each utterance its label's number, for each question 0 or 1
+    emotions, causes   with `gold` the targets: for each utterance its label's number, or UNLABELLED, and for each
+              question 0 or 1
     """
     utterances, rows, where = conversation["conversation"], [], []
     if one_way(tokenizer):
@@ -46,6 +48,6 @@ def example(tokenizer, conversation: Conversation, gold: bool = False, labels: L
         found |= {"pairs": asked(conversation, labels), "known": cause_structure.features(conversation, labels)}
     if gold:
         ids, causes = [u["utterance_ID"] for u in utterances], causes_of(conversation, labels)
-        found["emotions"] = [labels.index(u["emotion"]) for u in utterances]
+        found["emotions"] = [UNLABELLED if u["emotion"] is None else labels.index(u["emotion"]) for u in utterances]
         found["causes"] = [float(ids[j] in causes[ids[i]]) for i, j in found["pairs"]]
     return found

@@ -96,7 +96,8 @@ def speaker_of(turn: str) -> str:
 
 def _rated(path: Path) -> dict[str, dict]:
     """{turn: what annotators say of it} of a file of EmoEvaluation."""
-    found, here = {}, {}
+    found: dict[str, dict] = {}
+    here: dict[str, Any] = {}
     for number, line in lines_of(text_of(path)):
         if rated := _RATED.fullmatch(line):
             *_, turn, code, valence, activation, dominance = rated.groups()

@@ -2,8 +2,9 @@
 
     unpickled(path)      lists, dictionaries, texts, numbers; NumPy's numbers and arrays become numbers and lists
 
-A pickle is a program that names functions to call. Here the only names that lead anywhere are those of NumPy's numbers
-and arrays, and they lead to stand-ins of this file, which keep bytes and a type; any other name is refused.
+A pickle is a program that names functions to call. Here the only names that lead anywhere are those of bytes
+and of NumPy's numbers and arrays. They lead to stand-ins of this file, which keep bytes and a type; any other name is
+refused.
 """
 
 import io
@@ -16,7 +17,7 @@ import numpy as np
 
 from utils.system.errors import FileError
 
-_MOST = 50_000_000  # values in all: a small pickle can name one list a million times
+_MOST = 10_000_000  # values in all: a small pickle can name one list a million times
 _DEEPEST = 30
 
 
@@ -51,6 +52,13 @@ def _scalar(kind: _Type, raw: bytes):
     return kind.read(raw, 1)[0].item()
 
 
+def _bytes(text: str = "", encoding: str = "latin1") -> bytes:
+    """How pickles of protocol 2 write bytes, none or some."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes in {encoding!r}")
+    return text.encode(encoding)
+
+
 def _reconstruct(*_):
     return _Array()
 
@@ -64,6 +72,8 @@ def _from_buffer(raw: bytes, kind: _Type, shape, order):
 _NAMES = {
     ("numpy", "dtype"): _Type,
     ("numpy", "ndarray"): _Array,
+    ("_codecs", "encode"): _bytes,
+    ("__builtin__", "bytes"): _bytes,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
