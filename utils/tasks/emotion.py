@@ -171,6 +171,7 @@ class Emotion(TaskDefaults):
         check_labels(self.labels, adapter)
         seen = read_object(path).get("emotions")
         seen = seen if isinstance(seen, dict) else {}
-        if not all(type(seen.get(label)) in (int, float) and 0 <= seen[label] < 10**12 for label in self.labels):
+        kinds = (int, float) if self.votes else (int,)  # votes count as shares
+        if not all(type(seen.get(label)) in kinds and 0 <= seen[label] < 10**12 for label in self.labels):
             raise RunError(f'{path} lacks "emotions", how often training saw each label: train the adapter again')
         return replace(self, prior=prior_scores(seen, self.adjustment, self.labels))
