@@ -82,8 +82,8 @@ def agreement(columns: Mapping[str, Sequence[Label]], scale: Sequence[float] = (
 
 def agreement_table(pairs: Sequence[Mapping[str, Any]]) -> str:
     """What `agreement` found as text, a line a pair."""
-    head: tuple[str, ...] = ("annotators", "texts", "agreed", "kappa", "weighted kappa", "RMSE")
-    rows = [head]
+    head = ("annotators", "texts", "agreed", "kappa", "weighted kappa", "RMSE")
+    rows: list[tuple[str, ...]] = [head]
     for one in pairs:
         figures = (one["agreed"], one["kappa"], one["weighted_kappa"], one["rmse"])
         rows.append(
