@@ -15,12 +15,14 @@ from utils.engine.prefix_tree import (
     Row,
     TreeEncoder,
     answer_tokens,
+    chain,
     encode,
     mask,
     model_inputs,
     pack,
     paths,
     plan_rows,
+    render,
 )
 
 WORDS = (" joy", " fear", "\n1 Bo: oh", " no", " no", " =>", " é", " a longer piece of text, with 123")
@@ -85,8 +87,8 @@ def test_rows_hold_every_path_once_and_tokens_see_their_ancestors_only(tokenizer
     assert Counter(seen) == Counter(starts + [tuple(path) for all_paths, _ in wanted for path in all_paths])
 
     by_parents = torch.zeros(len(row), len(row), dtype=torch.bool)
-    for i, chain in enumerate(chains):
-        by_parents[i, chain] = True
+    for i, above in enumerate(chains):
+        by_parents[i, above] = True
     assert torch.equal(mask(torch.tensor([row.last]))[0, 0], by_parents)
     assert row.last == [max(j for j in range(len(row)) if i in chains[j]) for i in range(len(row))]
     assert row.positions == [len(chain) - 1 for chain in chains]
@@ -177,6 +179,12 @@ def test_text_that_looks_like_a_special_token_stays_text(tokenizer, text):
     assert row.input_ids.count(tokenizer.bos_token_id) == 1 and not set(row.input_ids[1:]) & set(
         tokenizer.all_special_ids
     )
+
+
+def test_a_chain_ends_with_its_last_branch():
+    lines = ["one", "two", "three"]
+    assert render(chain("Say:", lines, {1: [Node(" branch")]})) == "Say:\none\ntwo branch"
+    assert render(chain("Say:", lines, {})) == "Say:"
 
 
 def test_a_chain_as_deep_as_a_long_conversation(tokenizer):

@@ -6,6 +6,7 @@ python -m pytest tests/promises/test_damaged_records.py     (make soak: thousand
 import json
 import os
 import random
+import re
 import shutil
 import stat
 
@@ -330,6 +331,21 @@ def test_a_journal_goes_on_behind_a_line_that_was_cut_off(tmp_path):
             ["three"],
         ]
         assert len(Journal(path).results) == 3 and known <= 3
+
+
+@pytest.mark.parametrize("word", ["Infinity", "NaN", "1"])
+def test_scores_that_cannot_be_are_computed_again(tmp_path, tiny_model_folder, conversations, word):
+    from utils.engine.settings import InferenceSettings
+    from utils.models.load import load_model
+    from utils.tasks.ask import predict
+
+    given = Emotion(), *load_model(tiny_model_folder, precision="float32"), conversations, InferenceSettings()
+    path = tmp_path / "journal.jsonl"
+    wanted = predict(*given, Journal(path))
+    text, changes = re.subn(r"-\d+\.\d+", word, path.read_text(), count=1)
+    assert changes
+    path.write_text(text)
+    assert predict(*given, Journal(path)) == wanted
 
 
 @amounts

@@ -9,7 +9,7 @@ import math
 import pytest
 from helpers import FIVE, nodes, questions
 
-from utils.data.labels import ECF
+from utils.data.labels import ECF, LabelSet
 from utils.tasks import emotion
 
 
@@ -70,3 +70,9 @@ def test_logit_adjustment_divides_probabilities_by_shares_to_its_power():
 )
 def test_parse_published_emotions(text, label):
     assert emotion.parse_published(text) == label
+
+
+def test_of_two_labels_that_begin_alike_the_longer_one_is_read():
+    moods = LabelSet("moods", ("joy", "joyful", "sad"))
+    assert emotion.parse_published("emotion :: joyful", moods) == "joyful"
+    assert emotion.parse_published("emotion :: joy", moods) == "joy"
