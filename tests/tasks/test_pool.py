@@ -107,9 +107,7 @@ def test_a_pool_that_cannot_be_is_refused_with_the_fix(pool, changes, message):
 
 
 def test_parameters_that_name_no_pool_or_wording_are_refused(pool, tmp_path):
-    with pytest.raises(
-        ConfigError, match="prompts is 'none'; .*none.yaml is no file. Give .* one, or .*twelve"
-    ):
+    with pytest.raises(ConfigError, match="prompts is 'none'; .*none.yaml is no file. Give .* one, or .*twelve"):
         Config(prompts="none").task("emotion")
     with pytest.raises(ConfigError, match="prompt is 'three'; .*pool.yaml has one, two. Give one of them, or drawn"):
         pool(trains="three")
@@ -123,9 +121,7 @@ def test_parameters_that_name_no_pool_or_wording_are_refused(pool, tmp_path):
         Config(prompts="twelve", cause_form="list").task("cause")
     alone = tmp_path / "alone.yaml"
     alone.write_text(yaml.safe_dump({"emotion": EMOTION}), encoding="utf-8")
-    with pytest.raises(
-        ConfigError, match="alone.yaml: no wordings for the task cause. Write cause: with opening"
-    ):
+    with pytest.raises(ConfigError, match="alone.yaml: no wordings for the task cause. Write cause: with opening"):
         Config(prompts=str(alone)).task("cause")
     alone.write_text('emotion:\n  wordings:\n    a: "x"\n    a: "y"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="alone.yaml: parameter 'a' is there twice"):

@@ -35,6 +35,8 @@ from utils.tasks.baselines import rule, shares, with_majority
 
 # Rows whose predictions are not kept, and whose emotions those of pairs are on.
 NOT_KEPT = {"base model, zero-shot": "zero-shot", "gold emotions + fine-tuned causes": "gold"}
+# Sections of runs with a pool of wordings, whose predictions are not kept either.
+IN_WORDS = {"emotion wordings", "cause wordings"}
 ROUNDED = 5e-5  # predictions.jsonl has four digits
 
 
@@ -176,7 +178,7 @@ def _computed(folder, root, gold, predicted, there, labels: LabelSet) -> tuple[d
     """(what metrics.json must hold of the rows that it has, the rows that cannot be computed)."""
     tables = [line["emotion_probabilities"] for line in read_lines(folder, predicted)]
     found = system_scores(gold, predicted, tables, labels)
-    uncomputed = {f"pairs / {row}" for row in NOT_KEPT} | {"emotions / zero-shot"}
+    uncomputed = {f"pairs / {row}" for row in NOT_KEPT} | {"emotions / zero-shot"} | IN_WORDS
     found["pairs"] |= {row: {"emotions": whose} for row, whose in NOT_KEPT.items() if row in there["pairs"]}
     majority = {"emotions": "majority", "pairs": "majority emotion + rule"}
     if train := _training(folder, root, labels):
