@@ -8,8 +8,8 @@ import random
 import pytest
 from helpers import nodes, questions
 
-from utils.engine.branches import apart, merged
-from utils.engine.prefix_tree import Node, Question, chain
+from utils.engine.branches import apart, merged, shared
+from utils.engine.prefix_tree import Node, Question, TreeEncoder, chain
 
 YES_NO = (" no", " yes")
 
@@ -65,3 +65,39 @@ def test_a_deep_chain_needs_no_recursion():
     deep = [chain("Root", ["line"] * 5000, {4999: [Node(f" {name}?", Question(YES_NO))]}) for name in "xy"]
     tree, places = merged(deep)
     assert len([*nodes(tree)]) == 5003 and places == [[(0, 0)], [(1, 0)]]
+
+
+# ---- how many rows ------------------------------------------------------------------------------------------------
+
+
+def numbered(tokenizer, lines, questions, count):
+    text = [f"line {k} of a conversation that is a little long" for k in range(lines)]
+    branches = [
+        {lines - 1: [Node(f" question {n} {k} in words?", Question(YES_NO)) for k in range(questions)]}
+        for n in range(count)
+    ]
+    return [chain("Root", text, one) for one in branches], TreeEncoder(tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("lines", "questions", "limit"), [(40, 2, 10_000), (40, 2, 300), (2, 40, 10_000), (2, 40, 500)]
+)
+def test_all_are_one_row_unless_that_is_too_long_or_slower_than_several(tokenizer, lines, questions, limit):
+    trees, encode = numbered(tokenizer, lines, questions, 12)
+    found = shared(trees, encode, limit)
+    assert [number for numbers, _, _ in found for number in numbers] == [*range(12)]
+    longest = max(len(encode(tree, False)) for tree in trees)
+    lengths = [len(encode(tree, False)) for _, tree, _ in found]
+    assert max(lengths) <= max(limit, longest)
+    for numbers, tree, places in found:
+        assert (tree, places) == merged([trees[number] for number in numbers])
+    if (lines, limit) == (40, 10_000):
+        assert len(found) == 1, "the text outweighs the questions"
+    if questions == 40:
+        assert len(found) > 1, "the questions outweigh the text"
+
+
+def test_a_tree_that_is_too_long_alone_stays_alone(tokenizer):
+    trees, encode = numbered(tokenizer, 20, 2, 3)
+    assert [numbers for numbers, _, _ in shared(trees, encode, 1)] == [[0], [1], [2]]
+    assert len(shared(trees[:1], encode, 1)) == 1

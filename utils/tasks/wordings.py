@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from utils.data.conversations import names_of
-from utils.engine.branches import apart, merged
+from utils.engine.branches import apart, shared
 from utils.engine.inference import Journal, score_trees
-from utils.engine.prefix_tree import Node, TreeEncoder
+from utils.engine.prefix_tree import TreeEncoder
 from utils.engine.settings import InferenceSettings
 from utils.tasks.task import Search
 
@@ -31,8 +31,8 @@ def predict_wordings(
 
     task  one with a pool, which asks once
 
-    All wordings of an item are one row, where that has at most settings.max_row_tokens tokens; else they are shared out
-    among as few rows as needed, which changes nothing but the time. Raises what utils.tasks.ask.predict raises.
+    All wordings of an item are one row. Where that would be longer than settings.max_row_tokens, or slower than several
+    rows, they are shared out, which changes nothing but the time. Raises what utils.tasks.ask.predict raises.
     """
     model.eval()
     names = [*task.pool.wordings]
@@ -41,8 +41,7 @@ def predict_wordings(
     trees, of, parts = [], [], []
     for item, name in enumerate(names_of(items)):
         asked = [search.tree() for search in searches[item][:-1]]
-        for numbers in _groups(asked, encode, settings.max_row_tokens):
-            tree, places = merged([asked[number] for number in numbers])
+        for numbers, tree, places in shared(asked, encode, settings.max_row_tokens):
             trees.append(tree)
             of.append(name)
             parts.append((item, numbers, places))
@@ -56,20 +55,6 @@ def predict_wordings(
         for search, one in zip(item, [*its, _mean(its)], strict=True):
             search.update(one)
     return {name: _read([item[number] for item in searches]) for number, name in enumerate([*names, AVERAGE])}
-
-
-def _groups(trees: list[Node], encode: TreeEncoder, limit: int) -> list[list[int]]:
-    """Which trees are read together: all, or halves of them, down to single ones, where a row has more than `limit`
-    tokens."""
-    waiting, groups = [[*range(len(trees))]], []
-    while waiting:
-        numbers = waiting.pop(0)
-        if len(numbers) > 1 and len(encode(merged([trees[number] for number in numbers])[0], False)) > limit:
-            half = len(numbers) // 2
-            waiting += [numbers[:half], numbers[half:]]
-        else:
-            groups.append(numbers)
-    return groups
 
 
 def _mean(scores: list[list[list[float]]]) -> list[list[float]]:
