@@ -4,8 +4,9 @@ python -m pytest tests/repository/test_wordings.py
 """
 
 import pytest
-from helpers import repository, start
+from helpers import called, repository, start
 
+from benchmarks.accuracy import wordings
 from utils.predict import Predictor
 from utils.record.verify import is_equal, verify
 from utils.system.files import read_json
@@ -25,6 +26,14 @@ def test_the_notebooks_run_with_a_pool_and_its_run_is_verified(tiny_model_folder
         assert {name for name, one in section["wordings"].items() if not one["trained"]} == {*pool.held_out}
         assert section["spread"]["trained"][figure]["wordings"] == 10 and figure in section["average"]
         assert read_json(run / "adapters" / task / "training.json")["prompts"]["trains"] == "drawn"
+    out = tmp_path / "spread.json"
+    assert called(wordings.main, run, "--out", out)[0] == 0
+    found = read_json(out)["runs"][str(run)]
+    for task, measure in wordings.MEASURES.items():
+        section, one = metrics[f"{task} wordings"], found[task]
+        assert one["drawn from"]["mean"] == pytest.approx(section["spread"]["trained"][measure]["mean"])
+        assert one["held out"]["wordings"] == 2 and one["average"] == section["average"][measure]
+    assert wordings.table(read_json(out)).count("\n") == 3
     # inference asks with the first wording, in the run and without its files
     first = metrics["emotion wordings"]["wordings"]["emotion"]
     assert first["macro_f1"] == pytest.approx(metrics["emotions"]["fine-tuned"]["macro_f1"])

@@ -1,6 +1,6 @@
 """The scores of wordings: one row each, the average, and mean and spread of those that training asked with or not.
 
-python -m pytest tests/report/test_wordings.py
+python -m pytest tests/report/test_scores_of_wordings.py
 """
 
 import statistics

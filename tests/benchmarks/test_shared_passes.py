@@ -1,6 +1,6 @@
 """The speed of many questions in one pass: both ways ask the same, and the table says what was measured.
 
-python -m pytest tests/benchmarks/test_wordings.py
+python -m pytest tests/benchmarks/test_shared_passes.py
 """
 
 import pytest
