@@ -95,7 +95,7 @@ def label(
     if not blind:
         paired = {one: system.conversations for one, system in systems.items()}
         paired |= {"language models": named} if named else {}
-        metrics = system_scores(given, best.conversations, labels)
+        metrics = system_scores(given, best.conversations, best.emotions, labels)
         if members:
             metrics |= _of_members(given, members, systems["language models"].conversations, labels)
             for run, (system, asked) in members.items():
@@ -137,7 +137,7 @@ def _write_member(folder: Path, gold: list[Conversation], system: System, record
         return
     path = folder / "metrics.json"
     before = read_object(path) if path.is_file() else {}
-    write_json({**before, **system_scores(gold, system.conversations, labels)}, path)
+    write_json({**before, **system_scores(gold, system.conversations, system.emotions, labels)}, path)
     write_predictions(folder, *system, labels=labels)
     write_json({**records, SECTION: record}, folder / "config.json")
 

@@ -4,7 +4,7 @@ python -m pytest tests/doors/test_compare.py
 """
 
 import pytest
-from helpers import called
+from helpers import called, tables_of
 
 from utils import runs
 from utils.data.conversations import pairs, with_pairs
@@ -30,7 +30,7 @@ def systems(sample, tmp_path, monkeypatch):
         write_predictions(folder, predicted, [[[]] * len(c["conversation"]) for c in gold], [{}] * len(gold))
         record = {"parameters": {"input_dir": str(data), "split": "test"}, "input": fingerprints(data)}
         write_json({"utils.ensemble": record}, folder / "config.json")
-        write_json(system_scores(gold, predicted), folder / "metrics.json")
+        write_json(system_scores(gold, predicted, tables_of(predicted)[0]), folder / "metrics.json")
         found[name] = folder, predicted, gold
     return found
 

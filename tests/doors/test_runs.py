@@ -22,7 +22,8 @@ from utils.record.provenance import revision, versions
 from utils.record.run import Run
 from utils.record.run import open_run as open_notebook
 from utils.record.verify import is_equal, verify
-from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.report.label_metrics import emotion_figures
+from utils.report.metrics import pair_scores, per_emotion_pair_scores
 from utils.runs import main
 from utils.system.errors import ConfigError, ConversationError, RunError, UserError
 from utils.system.files import read_json, write_json
@@ -343,7 +344,7 @@ def scored(tmp_path, sample):
     run = open_run(tmp_path, "4_cause_inference", ["input_dir"])
     predicted = [rule(c) for c in gold[:15]] + [with_pairs(c, []) for c in gold[15:]]
     write_predictions(run.train_dir, predicted, *tables_of(predicted))
-    run.add_metrics("emotions", {"fine-tuned": emotion_scores(gold, predicted)})
+    run.add_metrics("emotions", {"fine-tuned": emotion_figures(gold, predicted, tables_of(predicted)[0])})
     systems = {
         "fine-tuned emotions + rule": [rule(c) for c in predicted],
         "**fine-tuned emotions and causes**": predicted,

@@ -117,13 +117,21 @@ def test_a_gguf_card_sends_one_question_and_its_answers(run):
     assert "FOLDER" not in text.partition("## Use")[2]
 
 
-def test_the_published_recipe_names_the_file_that_asks(run, tmp_path):
-    folder = shutil.copytree(run, tmp_path / "results_train" / "published")
-    for file in (folder / "config.json", folder / "adapters/emotion/training.json"):
+@pytest.mark.parametrize(
+    ("task", "usual", "other"),
+    [
+        ("emotion", '"recipe": "one_pass"', '"recipe": "published"'),
+        ("cause", '"cause_form": "candidates"', '"cause_form": "list"'),
+    ],
+)
+def test_without_one_question_to_show_a_card_names_the_file_that_asks(run, tmp_path, task, usual, other):
+    folder = shutil.copytree(run, tmp_path / "results_train" / "other")
+    for file in (folder / "config.json", folder / f"adapters/{task}/training.json"):
         text = file.read_text(encoding="utf-8")
-        file.write_text(text.replace('"recipe": "one_pass"', '"recipe": "published"'), encoding="utf-8")
-    text = card(folder / "adapters" / "emotion")
-    assert "```python" not in text and "utils/tasks/emotion.py" in text
+        assert usual in text
+        file.write_text(text.replace(usual, other), encoding="utf-8")
+    text = card(folder / "adapters" / task)
+    assert "```python" not in text and f"utils/tasks/{task}.py" in text
 
 
 def test_the_cards_that_ship_are_those_that_are_written_now(tmp_path):

@@ -15,11 +15,11 @@ from utils.record import verify as module
 from utils.record.predictions import write_predictions
 from utils.record.run import Run
 from utils.record.verify import is_equal, verify
-from utils.report.metrics import emotion_scores
+from utils.report.label_metrics import emotion_figures
 from utils.runs import main
 from utils.system.errors import UserError
 from utils.system.files import read_json, write_json
-from utils.tasks.baselines import rule, with_majority
+from utils.tasks.baselines import rule, shares, with_majority
 
 WHOLE = {
     "majority emotion + rule": "majority",
@@ -44,8 +44,12 @@ def folder(tmp_path, sample):
     causes[0][next(iter(causes[0]))][gold[0]["conversation"][-1]["utterance_ID"]] = 0.1
     write_predictions(run.train_dir, predicted, emotions, causes)
     majority = with_majority(gold, train)
-    labelled = {"majority": majority, "zero-shot": gold, "fine-tuned": predicted}
-    run.add_metrics("emotions", {name: emotion_scores(gold, one) for name, one in labelled.items()})
+    labelled = {
+        "majority": (majority, shares(gold, train)),
+        "zero-shot": (gold, tables_of(gold)[0]),
+        "fine-tuned": (predicted, emotions),
+    }
+    run.add_metrics("emotions", {name: emotion_figures(gold, *one) for name, one in labelled.items()})
     paired = {"majority": [rule(c) for c in majority], "zero-shot": gold, "fine-tuned": predicted, "gold": gold}
     rows = {name: (whose, paired[whose]) for name, whose in WHOLE.items()}
     rows["gold emotions + rule"] = "gold", [rule(c) for c in gold]
@@ -69,6 +73,7 @@ def test_what_is_compared_and_what_is_not(folder, capsys):
     found = verify(folder)
     assert all(is_equal(*both) for both in found.figures.values()) and found.threshold == Config.cause_threshold
     rows = {" / ".join(name.split(" / ")[:2]) for name in found.figures if not name.endswith("emotions")}
+    assert {"emotions / fine-tuned / votes / kl", "emotions / majority / multi / jaccard"} <= {*found.figures}
     assert {"emotions / majority", "pairs / majority emotion + rule", "pairs / fine-tuned emotions + rule"} <= rows
     status, text = told(folder, capsys)
     counts = re.findall(r"(base model, zero-shot|emotions / zero-shot|fine-tuned causes) \((\d+)\)", text)

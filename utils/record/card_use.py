@@ -107,7 +107,7 @@ def use(task: str, config: Config, merged: str | None, about: str) -> str:
 
 def _question(task: str, config: Config) -> tuple[list[str], list[str]] | None:
     """(the pieces of text from the tree's root to its first question behind the whole EXAMPLE, its answers); None for
-    the published recipe, which asks in prompts."""
+    the published recipe, which asks in prompts, and for a task whose questions depend on earlier answers."""
     if config.recipe != "one_pass":
         return None
     found: list[tuple[list[str], Question]] = []
@@ -118,6 +118,8 @@ def _question(task: str, config: Config) -> tuple[list[str], list[str]] | None:
         if node.question:
             found.append((here, node.question))
         waiting += [(here, child) for child in reversed(node.children)]
+    if not found:  # the list of causes is asked in rounds
+        return None
     pieces, asked = max(found, key=lambda one: len(one[0]))
     return pieces, list(asked.answers)
 

@@ -26,11 +26,12 @@ from utils.record.predictions import (
 )
 from utils.record.provenance import ENCODER, fingerprints, read_records
 from utils.report.bootstrap import compared
-from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.report.label_metrics import emotion_figures
+from utils.report.metrics import pair_scores, per_emotion_pair_scores
 from utils.report.tables import figures, mean_and_spread, system_scores
 from utils.system.errors import RunError, UserError, shown
 from utils.system.files import intact, read_json_lines, read_object
-from utils.tasks.baselines import rule, with_majority
+from utils.tasks.baselines import rule, shares, with_majority
 
 # Rows whose predictions are not kept, and whose emotions those of pairs are on.
 NOT_KEPT = {"base model, zero-shot": "zero-shot", "gold emotions + fine-tuned causes": "gold"}
@@ -173,14 +174,15 @@ def _is_probability(value) -> bool:
 
 def _computed(folder, root, gold, predicted, there, labels: LabelSet) -> tuple[dict, set[str]]:
     """(what metrics.json must hold of the rows that it has, the rows that cannot be computed)."""
-    found = system_scores(gold, predicted, labels)
+    tables = [line["emotion_probabilities"] for line in read_lines(folder, predicted)]
+    found = system_scores(gold, predicted, tables, labels)
     uncomputed = {f"pairs / {row}" for row in NOT_KEPT} | {"emotions / zero-shot"}
     found["pairs"] |= {row: {"emotions": whose} for row, whose in NOT_KEPT.items() if row in there["pairs"]}
     majority = {"emotions": "majority", "pairs": "majority emotion + rule"}
     if train := _training(folder, root, labels):
         paired = [rule(c, labels) for c in with_majority(gold, train, labels)]
         if majority["emotions"] in there["emotions"]:
-            found["emotions"]["majority"] = emotion_scores(gold, paired, labels)
+            found["emotions"]["majority"] = emotion_figures(gold, paired, shares(gold, train, labels), labels)
         if majority["pairs"] in there["pairs"]:
             found["pairs"][majority["pairs"]] = {
                 "emotions": "majority",

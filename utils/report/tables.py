@@ -6,6 +6,7 @@ from pathlib import Path
 
 from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
+from utils.report.label_metrics import emotion_figures
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.system.files import intact, read_object
 from utils.tasks.baselines import rule
@@ -13,15 +14,18 @@ from utils.tasks.baselines import rule
 # ---- figures -------------------------------------------------------------------------------------------------
 
 
-def system_scores(gold: list[Conversation], predicted: list[Conversation], labels: LabelSet = ECF) -> dict:
+def system_scores(
+    gold: list[Conversation], predicted: list[Conversation], tables: list, labels: LabelSet = ECF
+) -> dict:
     """What metrics.json holds of a system: its emotions, its pairs, and the rule's pairs on its emotions and on gold
-    ones. `predicted` carries emotions and pairs."""
+    ones. `predicted` carries emotions and pairs; tables: its emotions' probabilities, for each conversation
+    utterances x labels."""
     systems = {
         "fine-tuned emotions + rule": ("fine-tuned", [rule(c, labels) for c in predicted]),
         "**fine-tuned emotions and causes**": ("fine-tuned", predicted),
         "gold emotions + rule": ("gold", [rule(c, labels) for c in gold]),
     }
-    emotions = {"fine-tuned": emotion_scores(gold, predicted, labels)}
+    emotions = {"fine-tuned": emotion_figures(gold, predicted, tables, labels)}
     return {"emotions": emotions, "pairs": scores_of_pairs(gold, systems, labels)}
 
 
