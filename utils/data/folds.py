@@ -32,7 +32,7 @@ def folds(
     Raises ConversationError where there are fewer groups than parts, or a conversation lacks the field.
     """
     ordered = by_id(conversations)
-    if group == BLOCK:
+    if group in (ALONE, BLOCK):
         groups = [[c] for c in ordered]
     else:
         found: dict[object, list[Conversation]] = {}
@@ -42,9 +42,10 @@ def folds(
         groups = list(found.values())
     if len(groups) < count:
         what = "conversations" if group in (ALONE, BLOCK) else f"groups by {group}"
+        fewer = f"folds {len(groups)} or fewer, or " if len(groups) > 1 else ""
         raise ConversationError(
-            f"{source}: {len(groups)} {what} cannot be split into {count} folds. Give folds {len(groups)} or fewer "
-            "(2 at least), or another group, such as block"
+            f"{source}: {len(groups)} {what} cannot be split into {count} folds. Give {fewer}another group, such as "
+            "block, or more conversations"
         )
     if group == BLOCK:
         return _blocks(ordered, count)

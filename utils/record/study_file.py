@@ -52,6 +52,9 @@ def read_study(path: str | Path) -> Study:
     """
     given = read_mapping(path)
     check_known(given, [*KEYS], path)
+    for field in ("name", "config", "group", "measure"):
+        if field in given and not isinstance(given[field], str):
+            raise ConfigError(f"{path}: {field} is {shown(given[field])}; write a word")
     name = given.get("name", Path(path).stem)
     base = load_config(given["config"]) if "config" in given else {}
     base |= _mapping(given, "parameters", path)
@@ -69,9 +72,6 @@ def read_study(path: str | Path) -> Study:
         raise ConfigError(f"{path}: group says what stays together in a fold; add folds, such as folds: 5")
     if jobs is not None and not _whole(jobs, 1):
         raise ConfigError(f"{path}: jobs is {shown(jobs)}; write how many runs may work at a time")
-    for field in ("name", "group", "measure"):
-        if field in given and not isinstance(given[field], str):
-            raise ConfigError(f"{path}: {field} is {shown(given[field])}; write a word")
     measure = given.get("measure", "")
     if measure and measure not in MEASURES:
         raise ConfigError(f"{path}: measure is {shown(measure)}; choose one of {', '.join(MEASURES)}")

@@ -15,18 +15,16 @@ def study_table(record: dict[str, Any]) -> str:
     conversations); F1 by label; what is to be known."""
     rows, measure = record["rows"], record["measure"]
     lines = [f"# {record['study']}", "", *_told(record)]
-    parts = list(dict.fromkeys(part for row in rows.values() for part in row["figures"]))
-    for part in parts:
+    for part in _parts(record):
         there = {name: row for name, row in rows.items() if part in row["figures"]}
-        figures = list(dict.fromkeys(name for row in there.values() for name in row["figures"][part] if name != "f1"))
-        beside = [f"{NAMES[measure]} less the first (95 %)"] if any(_less(row, part) for row in there.values()) else []
-        lines += ["", f"## {part[0].upper()}{part[1:]}", ""]
-        lines += _head(["runs", *(NAMES.get(name, name) for name in figures), *beside])
-        for name, row in there.items():
-            cells = [f"{row['runs']}", *(_cell(row["figures"][part].get(figure)) for figure in figures)]
-            lines.append(_line(name, [*cells, *([_less(row, part)] if beside else [])]))
+        lines += ["", f"## {part[0].upper()}{part[1:]}", "", *_main(there, part, measure)]
+        figures = [name for row in there.values() for name in row["figures"][part]]
+        if others := [name for name in dict.fromkeys(figures) if name not in (*NAMES, "f1")]:
+            lines += ["", "Sets of labels, and votes:", "", *_head([one.replace("_", " ") for one in others])]
+            for name, row in there.items():
+                lines.append(_line(name, [_cell(row["figures"][part].get(one)) for one in others]))
         for labels in dict.fromkeys(tuple(row["figures"][part]["f1"]) for row in there.values()):
-            lines += ["", f"F1 by label, {part}:", "", *_head(labels)]
+            lines += ["", "F1 of each label:", "", *_head(labels)]
             for name, row in there.items():
                 f1 = row["figures"][part]["f1"]
                 if tuple(f1) == labels:
@@ -34,6 +32,21 @@ def study_table(record: dict[str, Any]) -> str:
     if record["notes"]:
         lines += ["", "To be known:", "", *(f"- {note}" for note in record["notes"])]
     return "\n".join(lines) + "\n"
+
+
+def _parts(record) -> list[str]:
+    """What was scored, such as test, in the order of the first row that has it."""
+    return list(dict.fromkeys(part for row in record["rows"].values() for part in row["figures"]))
+
+
+def _main(rows, part, measure) -> list[str]:
+    figures = [name for name in NAMES if any(name in row["figures"][part] for row in rows.values())]
+    compared = [f"{NAMES[measure]} less the first (95 %)"] if any(_less(row, part) for row in rows.values()) else []
+    lines = _head(["runs", *(NAMES[name] for name in figures), *compared])
+    for name, row in rows.items():
+        cells = [f"{row['runs']}", *(_cell(row["figures"][part].get(figure)) for figure in figures)]
+        lines.append(_line(name, [*cells, *([_less(row, part)] if compared else [])]))
+    return lines
 
 
 def _told(record) -> list[str]:
@@ -74,11 +87,10 @@ def study_plot(record: dict[str, Any]):
     from utils.report import plots  # here, so that tables are made without loading matplotlib
 
     rows, measure = record["rows"], record["measure"]
-    parts = list(dict.fromkeys(part for row in rows.values() for part in row["figures"]))
     series = {
         part: {
             name: row["figures"][part].get(measure) if part in row["figures"] else None for name, row in rows.items()
         }
-        for part in parts
+        for part in _parts(record)
     }
     return plots.means(series, record["study"], NAMES[measure])
