@@ -93,4 +93,5 @@ def study_plot(record: dict[str, Any]):
         }
         for part in _parts(record)
     }
-    return plots.means(series, record["study"], NAMES[measure])
+    about = f"{len(record['runs'])} runs, mean and standard deviation of each row"
+    return plots.means(series, f"The study {record['study']}", NAMES[measure], about)
