@@ -8,6 +8,8 @@ Every question that gold answers counts: a text that was taken for irrelevant ke
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from utils.data.opinions import Text
 from utils.tasks.opinion import Opinions, expectation, label_of, nearest
 
@@ -89,7 +91,6 @@ def score_figures(gold: Sequence[float], predicted: Sequence[float], scale: Sequ
     scores (Cohen 1968), None where it is not defined; "rmse_by_label": {gold point: RMSE}}. Rounded: to the nearest
     point of the scale, the lower one of two.
     """
-    import numpy as np
     from scipy.stats import rankdata
     from sklearn.metrics import cohen_kappa_score
 
