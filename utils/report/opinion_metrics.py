@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from utils.data.opinions import Text
-from utils.tasks.opinion import Opinions, expectation, label_of, nearest
+from utils.tasks.opinion import Opinions, expectation, label_of
 
 
 def opinion_figures(task: Opinions, gold: Sequence[Text], predicted: Sequence[Text], tables: Sequence[dict]) -> dict:
