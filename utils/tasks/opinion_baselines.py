@@ -30,11 +30,12 @@ def baseline(name: str, task: Opinions, train: Sequence[Text], texts: Sequence[T
 def _answers(name: str, key: str, task: Opinions, train, texts) -> list[list[float]]:
     """The table of each question of the part `key`."""
     part, given, targets = PARTS[key], [], []
-    for text, topic, asked in ((text, topic, asked) for text in train for topic, asked in task.questions(text)):
-        target = part.target(text["opinions"][topic.name]) if asked == key else None
-        if target is not None:
-            given.append(_words(text, topic))
-            targets.append(target)
+    for text in train:
+        for topic in (topic for topic, asked in task.questions(text) if asked == key):
+            target = part.target(text["opinions"][topic.name])
+            if target is not None:
+                given.append(_words(text, topic))
+                targets.append(target)
     wanted = [_words(text, topic) for text in texts for topic, asked in task.questions(text) if asked == key]
     some = next(topic for text in texts for topic, asked in task.questions(text) if asked == key)
     count = len(part.answers(some))
