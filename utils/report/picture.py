@@ -140,7 +140,7 @@ def _links(conversation: Conversation, labels: LabelSet, gold: Conversation | No
     others += [(emotional, None, cause, "weak") for emotional, cause in weak]
     for emotional, emotion, cause, kind in others:
         if (position[cause], position[emotional]) not in there:
-            links.append(Link(position[cause], position[emotional], palette.get(emotion, GREY), kind))
+            links.append(Link(position[cause], position[emotional], palette.get(emotion or "", GREY), kind))
             there.add(links[-1][:2])
     return links
 
