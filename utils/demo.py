@@ -134,7 +134,6 @@ def build(predictor, about: str = ""):
             "# Emotions and their causes\nWrite or paste a conversation, a line an utterance, or load a file. "
             "Then change a line and label it again, to see what that changes. A file with labels is compared with them."
         )
-        gr.HTML(f"<p id=about>{escape(about)}</p>")
         loaded, before = gr.State(samples), gr.State(None)
         with gr.Row():
             text = gr.Textbox(
