@@ -193,7 +193,7 @@ def test_what_a_fold_lacks_is_said(root, capsys, sample):
     write_json(sample[20:30] + calm, root / "input" / "train" / "conversations.json")
     record = run_study(read_study(write(root, folds=3, group="block")))
     missing = [label for label in ECF if label != "neutral"]
-    note = f"fold 1: no held-out utterance carries {', '.join(missing)}"
+    note = f"input-1: no held-out utterance carries {', '.join(missing)}"
     assert note in record["notes"] and note in capsys.readouterr().out
     assert f"- {note}" in study_table(record)
 
@@ -212,6 +212,26 @@ def test_what_a_fold_lacks_is_said(root, capsys, sample):
 def test_an_input_that_does_not_do_is_refused_before_anything_runs(root, capsys, given, says):
     assert main([str(write(root, **given))]) == 2
     assert says in capsys.readouterr().err and ran(root) == []
+
+
+def test_baselines_are_rows_beside_the_trained_ones(root, capsys, sample):
+    path = write(root, rows={"a": {}}, folds=2, baselines=["majority", "neighbours", "zero-shot"])
+    assert main([str(path)]) == 2 and "zero_shot_emotions.json" in capsys.readouterr().err, "the imitated runs lack it"
+    for k in (1, 2):
+        run = root / "results_train" / f"mine-a-fold-{k}"
+        found = labelled(gold_of(run, root), 1, right=0.0)
+        write_json(found, run / "zero_shot_emotions.json")
+        write_json(tables_of(found)[0], run / "zero_shot_emotions_probabilities.json")
+    record = run_study(read_study(path))
+    rows = record["rows"]
+    assert [*rows] == ["a", "majority", "neighbours", "zero-shot"] and len(record["runs"]) == 2
+    for name in ("majority", "neighbours", "zero-shot"):
+        assert [*rows[name]["figures"]] == ["held-out folds", "test"] and rows[name]["runs"] == 2
+        assert rows[name]["less the first"]["test"]["difference"] < 0
+    test = load_conversations(root / "input" / "test")
+    emotions = [u["emotion"] for c in test for u in c["conversation"]]
+    share = emotions.count("neutral") / len(emotions)
+    assert rows["majority"]["figures"]["test"]["accuracy"] == [pytest.approx(share), pytest.approx(0)]
 
 
 def test_rows_on_other_data_are_not_compared(root, sample):
