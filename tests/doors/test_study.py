@@ -249,6 +249,7 @@ def test_a_cell_is_the_run_that_the_chain_makes(copy, tiny_model_folder, convers
     for split in ("train", "val", "test"):
         write_json(few, copy / "few" / split / "conversations.json")
     parameters = {"model": tiny_model_folder, "precision": "float32", "input_dir": "few", "cause_threshold": 0.02}
+    parameters |= {"gradient_accumulation": 1, "token_budget": 64, "emotion_epochs": 2, "cause_epochs": 2}
     study = {"name": "whole", "parameters": parameters, "vary": {"lora_r": [4, 8]}, "jobs": 2}
     (copy / "whole.yaml").write_text(yaml.safe_dump(study))
     done = run_in(copy, "-m", "utils.study", "whole.yaml", timeout=400)
