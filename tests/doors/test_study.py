@@ -198,6 +198,13 @@ def test_what_a_fold_lacks_is_said(root, capsys, sample):
     assert f"- {note}" in study_table(record)
 
 
+def test_folds_that_are_far_from_even_are_said(root, sample):
+    alone = [{**c, "kind": "b" if k == 0 else "a"} for k, c in enumerate(sample[:20])]
+    write_json(alone, root / "input" / "train" / "conversations.json")
+    record = run_study(read_study(write(root, folds=2, group="kind")))
+    assert "input-2: 1 of 20 conversations are held out, far from even" in record["notes"]
+
+
 @pytest.mark.parametrize(
     "given, says",
     [

@@ -180,6 +180,10 @@ class Inputs:
         for what, some in (("training", train), ("held-out", part)):
             if some and (missing := absent(some, labels)):
                 self.notes.append(f"{name}: no {what} utterance carries {', '.join(missing)}")
+        if part and 2 * len(part) * self.study.folds < len(train) + len(part):
+            self.notes.append(
+                f"{name}: {len(part)} of {len(train) + len(part)} conversations are held out, far from even"
+            )
 
 
 def notebooks_of(tasks: tuple[str, ...]) -> list[str]:
