@@ -13,6 +13,7 @@ marked (.incomplete), and refused until the same command has run again.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from utils.data.labels import ECF
 from utils.data.sources import OF_DATA, UNLABELLED_NAMES, overlap, write_splits
 from utils.data.splits import count_table
 from utils.system.command import command
+from utils.system.places import ROOT
 
 
 def column(text: str) -> tuple[str, str]:
@@ -31,6 +33,11 @@ def column(text: str) -> tuple[str, str]:
     if name not in COLUMNS or not mark or not its:
         raise argparse.ArgumentTypeError(f"{text!r}; write one of {', '.join(COLUMNS)}, =, and a column's name")
     return name, its
+
+
+def at_home(name: str) -> str:
+    """A path of the repository, as it is called from a folder in it; elsewhere `name` itself."""
+    return os.path.relpath(ROOT / name) if Path.cwd().is_relative_to(ROOT) else name
 
 
 def parse_arguments(argv=None):
@@ -42,7 +49,7 @@ def parse_arguments(argv=None):
     )
     parser.add_argument(
         "--data",
-        default="data/sample",
+        default=at_home("data/sample"),
         metavar="PATH",
         help="labelled conversations: a file, a folder, or a hub dataset such as NUSTM/ECF (default: %(default)s)",
     )
@@ -97,7 +104,11 @@ def parse_arguments(argv=None):
         help="leave out conversations with a fault and report each, instead of stopping at the first",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("input"), metavar="FOLDER", help="where to write (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=Path(at_home("input")),
+        metavar="FOLDER",
+        help="where to write (default: %(default)s)",
     )
     return parser.parse_args(argv)
 

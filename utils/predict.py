@@ -44,9 +44,9 @@ class Predictor:
         max_row_tokens: int | None = None,
         conversations: Sequence[Conversation] = (),
     ):
-        """The folders are ones that notebooks 1 and 3 wrote. Where one is missing, it is the other one's sibling; where
-        both are, those that ship (utils.record.adapter.choose_adapters). max_row_tokens: instead of the adapters' own, for longer conversations. conversations: what the line about
-        memory counts the longest row of.
+        """The folders are ones that notebooks 1 and 3 wrote. Where one is missing, it is the one beside the other;
+        where both are, those that ship (utils.record.adapter.choose_adapters). max_row_tokens: instead of the adapters'
+        own, for longer conversations. conversations: what the line about memory counts the longest row of.
 
         Raises RunError or ModelError for adapters and models that cannot be used, NotEnoughMemory for too large ones.
         """
@@ -104,8 +104,8 @@ def predict(
 ) -> list[Conversation]:
     """The conversations with `emotion` and `emotion-cause_pairs` filled in; labels that they carry are not read.
 
-    The adapters are as Predictor takes them. journal: an utils.engine.inference.Journal, from which an interrupted prediction goes on. max_row_tokens: see
-    Predictor.
+    The adapters and max_row_tokens are as Predictor takes them. journal: an utils.engine.inference.Journal, from which
+    an interrupted prediction goes on.
 
     Raises RunError, ModelError, NotEnoughMemory, or TrainingError for a conversation that is too long.
     """
