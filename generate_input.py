@@ -15,6 +15,7 @@ marked (.incomplete), and refused until the same command has run again.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from utils.record.inputs import runs_on
 from utils.system.command import command
 from utils.system.errors import OpinionError
 from utils.system.files import check_output, write_set
+from utils.system.places import ROOT
 
 # The texts with opinions that ship: their file, topics, task type and annotators.
 OPINIONS = {
@@ -50,6 +52,11 @@ def column(text: str) -> tuple[str, str]:
     if name not in COLUMNS or not mark or not its:
         raise argparse.ArgumentTypeError(f"{text!r}; write one of {', '.join(COLUMNS)}, =, and a column's name")
     return name, its
+
+
+def at_home(name: str) -> str:
+    """A path of the repository, as it is called from a folder in it; elsewhere `name` itself."""
+    return os.path.relpath(ROOT / name) if Path.cwd().is_relative_to(ROOT) else name
 
 
 def parse_arguments(argv=None):
@@ -149,7 +156,7 @@ def parse_arguments(argv=None):
 def write_conversations(arguments) -> None:
     """Conversations, checked, split and written."""
     names = ("data", "splits", "fractions", "all_train", "seed", "unlabelled", "form", "labels", "skip_invalid", "out")
-    arguments.data, arguments.out = arguments.data or "data/sample", arguments.out or Path("input")
+    arguments.data, arguments.out = arguments.data or at_home("data/sample"), arguments.out or Path(at_home("input"))
     columns = dict(arguments.columns) if arguments.columns else None
     written = write_splits(**{name: getattr(arguments, name) for name in names}, columns=columns)
     parts, labels, left_out, skipped = written.parts, written.labels, written.left_out, written.skipped
@@ -176,9 +183,9 @@ def write_conversations(arguments) -> None:
 
 def write_opinions(arguments) -> None:
     """Texts with opinions, checked, split and written. Raises OpinionError for an input that would be replaced."""
-    arguments.out = arguments.out or Path("input/opinions")
+    arguments.out = arguments.out or Path(at_home("input/opinions"))
     if not (arguments.data or arguments.topic or arguments.task_type):
-        vars(arguments).update(OPINIONS)
+        vars(arguments).update(OPINIONS, data=at_home(OPINIONS["data"]))
     if not (arguments.data and arguments.topic and arguments.task_type):
         raise OpinionError("give --data, --topic (what the opinions are on) and --task-type (what the labels are)")
     given = ("data", "task_type", "fractions", "seed", "unlabelled", "keep_repeated")

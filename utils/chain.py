@@ -2,6 +2,7 @@
 
     python -m utils.chain configs/sample.yaml
     python -m utils.chain configs/smollm2-135m.yaml -p run_name second -p seed 43
+    python -m utils.chain configs/sample.yaml --only 2,4        # inference alone, by the adapters that are there
 
 Every notebook gets those parameters of the file that its parameters cell knows; a name that no notebook knows is
 refused before anything runs. The executed notebooks are kept in results_train/<run_name>/notebooks/. The first
@@ -13,6 +14,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -20,6 +22,7 @@ from tqdm.auto import tqdm
 from utils.config import Config, check_names, load_config, parse_value
 from utils.record.lock import check_free, hold, release
 from utils.record.stages import NOTEBOOKS, parameter_names
+from utils.record.taken import check_notebooks
 from utils.report.tables import results_table
 from utils.system import places
 from utils.system.command import add_parameters, command
@@ -31,8 +34,8 @@ from utils.system.quiet import encrypted_kernel
 
 @followed(tqdm.write)  # its lines go above papermill's bar
 def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
-    """Execute one notebook from the repository's root and keep it, with its outputs, in `folder`. One that fails is
-    kept beside it, as NOTEBOOK.failed.ipynb; what an earlier run left is not overwritten.
+    """Execute one notebook from the repository's root and keep it, with its outputs, in `folder`. While it runs it is
+    NOTEBOOK.running.ipynb, and where it fails NOTEBOOK.failed.ipynb; what an earlier run left is not overwritten.
 
     Raises ChainError where a cell fails.
     """
@@ -42,11 +45,11 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
 
     known = parameter_names(notebook)
     folder.mkdir(parents=True, exist_ok=True)
-    kept, failed = folder / f"{notebook}.ipynb", folder / f"{notebook}.failed.ipynb"
+    kept, running, failed = (folder / f"{notebook}{state}.ipynb" for state in ("", ".running", ".failed"))
     try:
         papermill.execute_notebook(
             str(ROOT / "notebooks" / f"{notebook}.ipynb"),
-            str(failed),
+            str(running),
             parameters={name: value for name, value in parameters.items() if name in known},
             cwd=str(ROOT),
             kernel_name="python3",
@@ -56,31 +59,47 @@ def run_notebook(notebook: str, parameters: dict, folder: Path) -> None:
             shutdown_kernel="immediate",  # files are whole at any moment, and asked politely it may print a traceback
         )
     except DeadKernelError as error:
+        running.replace(failed)
         raise ChainError(
             f"notebook {notebook}: its kernel died, most often because memory ran out. The same command goes on; where "
             "it dies again, give a smaller token_budget, quantization nf4 or a smaller model, and another run_name"
         ) from error
     except PapermillExecutionError as error:
+        running.replace(failed)
         cause = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
         raise ChainError(
             f"notebook {notebook} failed in cell {error.exec_count}: {cause}\n(the executed notebook, with the whole "
             f"traceback, is {failed})"
         ) from error
-    failed.replace(kept)
+    except KeyboardInterrupt:
+        running.unlink(missing_ok=True)
+        raise
+    running.replace(kept)
+    failed.unlink(missing_ok=True)
 
 
-def run_chain(parameters: dict, source="parameters") -> Path:
-    """Run the four notebooks with `parameters`; returns the folder of the run in results_train.
+def only(text: str) -> tuple[str, ...]:
+    """The notebooks that "2,4" means, in their order. Raises argparse.ArgumentTypeError for other text."""
+    numbers = text.split(",")
+    if not {*numbers} <= {str(number) for number, _ in enumerate(NOTEBOOKS, 1)}:
+        raise argparse.ArgumentTypeError(f"{text!r}; it must be numbers of notebooks, such as 2,4")
+    return tuple(notebook for number, notebook in enumerate(NOTEBOOKS, 1) if str(number) in numbers)
 
-    Raises ConfigError for a name that no notebook knows, RunError where another chain or notebook works in the run,
-    ChainError at the first notebook that fails.
+
+def run_chain(parameters: dict, source="parameters", notebooks: Sequence[str] = NOTEBOOKS) -> Path:
+    """Run the `notebooks` with `parameters`; returns the folder of the run in results_train.
+
+    Raises ConfigError for a name that no notebook knows, RunError where another chain or notebook works in the run or
+    it is another one, ChainError at the first notebook that fails.
     """
     check_names(parameters, source)
-    folder = places.find().results / "results_train" / Config.of(parameters).run_name
+    config, results = Config.of(parameters), places.find().results
+    folder = results / "results_train" / config.run_name
     check_free(folder)
+    check_notebooks(config, notebooks, results)
     hold(folder / "notebooks")  # each kernel holds the run itself, and gives it back
     try:
-        for notebook in NOTEBOOKS:
+        for notebook in notebooks:
             print(f"\n== {notebook}", flush=True)
             check_free(folder)
             run_notebook(notebook, parameters, folder / "notebooks")
@@ -94,6 +113,9 @@ def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for a wrong parameter, a notebook that failed or a disk that is full."""
     parser = argparse.ArgumentParser(description="Run the four notebooks in order.")
     add_parameters(parser)
+    parser.add_argument(
+        "--only", type=only, default=NOTEBOOKS, metavar="2,4", help="the notebooks to run (default: all four)"
+    )
     arguments = parser.parse_args(argv)
     # Notebook kernels are busy with tensors; a tokenizer's threads would only warn about forks.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -101,8 +123,10 @@ def main(argv=None) -> int:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     parameters = load_config(arguments.config)
     parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
-    folder = run_chain(parameters, arguments.config)
-    print(f"\n{results_table(folder)}\n\nresults: {folder}")
+    folder = run_chain(parameters, arguments.config, arguments.only)
+    if NOTEBOOKS[-1] in arguments.only:
+        print(f"\n{results_table(folder)}")
+    print(f"\nresults: {folder}")
     return 0
 
 

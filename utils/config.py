@@ -5,6 +5,7 @@ two equal); papermill, a file of configs/ or a person changes them there, and `C
 docs/parameters.md is made from this file (`make docs`).
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -294,7 +295,7 @@ def load_config(path) -> dict:
     return values
 
 
-def check_names(values: dict, source) -> None:
+def check_names(values: Iterable, source) -> None:
     """Raises ConfigError for names that are no parameter."""
     check_known(values, [f.name for f in fields(Config)], source)
 

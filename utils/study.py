@@ -1,4 +1,4 @@
-"""One configuration, many runs, one table: folds, seeds, and whatever parameters are varied.
+"""One configuration, many runs, one table: folds, seeds, and whatever parameters are varied or searched.
 
     python -m utils.study configs/studies/example.yaml
     python -m utils.study configs/studies/example.yaml --jobs 2      # two runs at a time
@@ -19,7 +19,8 @@ from typing import Any
 from utils.record.cells import Cell, Inputs, notebooks_of
 from utils.record.execute import execute_all
 from utils.record.lock import opened
-from utils.record.study import outcome
+from utils.record.search import search_best
+from utils.record.study import measure_of, outcome
 from utils.record.study_file import Study, read_study
 from utils.report.study import study_plot, study_table
 from utils.system import places
@@ -43,14 +44,22 @@ def run_study(study: Study, root: Path | None = None) -> dict[str, Any]:
     root = root or places.find().results
     inputs = Inputs(study, root)
     tasks = inputs.tasks()
+    measure = study.measure or measure_of(tasks)
     with opened(inputs.folder):
-        cells = inputs.cells()
-        done = _finished(inputs.folder, cells, tasks)
-        inputs.write_folds()
+        found = None
+        if study.search:
+            found = search_best(study, inputs, measure, lambda cells: _run(study, cells, inputs.folder, tasks))
+            fixed = next(iter(study.rows.values()))
+            rows = {"as given": fixed, f"best, trial {found['best trial']}": {**fixed, **found["best"]}}
+            inputs = Inputs(replace(study, rows=rows), root)
+        cells = inputs.cells(tasks)
+        _finished(inputs.folder, cells, tasks)  # before anything is written
+        inputs.write()
         for note in inputs.notes:
             print(f"note: {note}")
-        _run(study, [cell for cell in cells if cell.run not in done], done, inputs.folder, tasks)
-        record = outcome(inputs, cells, {run: one["seconds"] for run, one in done.items()}, tasks)
+        done = _run(study, cells, inputs.folder, tasks)
+        record = outcome(inputs, cells, {run: one["seconds"] for run, one in done.items()}, tasks, measure)
+        record |= {"search": found} if found else {}
         write_json(record, inputs.folder / "study.json")
         write_text(study_table(record), inputs.folder / "table.md")
         from utils.report import plots  # here, as it loads matplotlib
@@ -62,15 +71,19 @@ def run_study(study: Study, root: Path | None = None) -> dict[str, Any]:
 def _finished(folder: Path, cells: list[Cell], tasks: tuple[str, ...]) -> dict[str, dict]:
     """{run: its entry of PROGRESS} of the finished ones among `cells`. Raises ConfigError for one that was asked for
     otherwise."""
-    path = folder / PROGRESS
-    with intact(path, f"Remove {folder}, and the study begins again"):
-        before = read_object(path) if path.is_file() else {}
+    with intact(folder / PROGRESS, f"Remove {folder}, and the study begins again"):
+        before = _kept(folder)
         done = {cell.run: before[cell.run] for cell in cells if cell.run in before}
         for cell in cells:
             if cell.run in done:
                 _check_same(folder, cell.run, _asked(cell, tasks), done[cell.run]["asked"])
     there = folder.parent
     return {run: one for run, one in done.items() if (there / run / "predictions.jsonl").is_file()}
+
+
+def _kept(folder: Path) -> dict:
+    """What PROGRESS holds, of rows too that the study's file no longer has."""
+    return read_object(folder / PROGRESS) if (folder / PROGRESS).is_file() else {}
 
 
 def _asked(cell: Cell, tasks) -> dict[str, Any]:
@@ -91,28 +104,25 @@ def _check_same(folder, run, here, there):
             )
 
 
-def _run(study: Study, left: list[Cell], done: dict[str, dict], folder: Path, tasks) -> None:
-    """Runs the cells that are left; each that ends is written to PROGRESS."""
-    notebooks, total, spent = notebooks_of(tasks), len(left) + len(done), 0.0
-    if done:
-        print(f"{len(done)} of {total} runs are finished already")
-    work = {cell.run: (execute_all, (notebooks, cell.parameters)) for cell in left}
-    logs = {cell.run: folder.parent / cell.run / "study.log" for cell in left}
-    by_name = {cell.run: cell for cell in left}
+def _run(study: Study, cells: list[Cell], folder: Path, tasks: tuple[str, ...]) -> dict[str, dict]:
+    """Runs those of the cells that are not finished; each that ends is written to PROGRESS, of which this returns the
+    cells' entries."""
+    done = _finished(folder, cells, tasks)
+    left = {cell.run: cell for cell in cells if cell.run not in done}
+    if done and left:
+        print(f"{len(done)} of {len(cells)} runs are finished already")
+    work = {run: (execute_all, (notebooks_of(tasks), cell.parameters)) for run, cell in left.items()}
+    logs = {run: folder.parent / run / "study.log" for run in left}
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    spent = 0.0
     for number, (run, seconds) in enumerate(side_by_side(work, logs, study.jobs, preload=HEAVY), 1):
         spent += seconds
-        done[run] = {"asked": _asked(by_name[run], tasks), "seconds": round(seconds, 1)}
-        write_json({**_others(folder / PROGRESS), **done}, folder / PROGRESS)
-        at_once = min(study.jobs or 1, len(left))
-        rest = spent / number * (len(left) - number) / at_once
+        done[run] = {"asked": _asked(left[run], tasks), "seconds": round(seconds, 1)}
+        write_json({**_kept(folder), **done}, folder / PROGRESS)
+        rest = spent / number * (len(left) - number) / min(study.jobs or 1, len(left))
         more = f", {duration(rest)} left" if number < len(left) else ""
-        print(f"{run}: done in {duration(seconds)}; {len(done)} of {total} runs{more}", flush=True)
-
-
-def _others(path: Path) -> dict:
-    """What PROGRESS holds, of rows too that the study's file no longer has."""
-    return read_object(path) if path.is_file() else {}
+        print(f"{run}: done in {duration(seconds)}; {len(done)} of {len(cells)} runs{more}", flush=True)
+    return done
 
 
 @command("utils.study")

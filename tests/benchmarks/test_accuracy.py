@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import called, with_adapter
 
-from benchmarks.accuracy import decisions, untrained
+from benchmarks.accuracy import decisions, leak, untrained
 from benchmarks.accuracy.forms import emotion_tree
 from utils.config import Config
 from utils.data.labels import ECF
@@ -120,3 +120,27 @@ def read_json_of(value, folder):
     """`value` as it comes back from a file."""
     write_json(value, folder / "value.json")
     return read_json(folder / "value.json")
+
+
+def test_a_leaking_cross_validation_goes_on_from_the_last_fold_and_the_other_does_not(
+    tiny_model_folder, conversations, monkeypatch, tmp_path
+):
+    """By the adapter's output weights before each training: zero in a fresh one."""
+
+    def started(model, *arguments):
+        before.append(sum(float(p.abs().sum()) for name, p in model.named_parameters() if "lora_B" in name))
+        return train(model, *arguments)
+
+    before, train = [], leak.train
+    monkeypatch.setattr(leak, "train", started)
+    given = {"quantization": "none", "precision": "float32", "lora_r": 4, "gradient_accumulation": 1}
+    config = Config(model=tiny_model_folder, **given)
+    parts = [[c] for c in conversations]
+    fresh = leak.validate(config, parts, conversations, goes_on=False)
+    assert before == [0.0] * 3
+    before.clear()
+    continued = leak.validate(config, parts, conversations, goes_on=True)
+    assert before[0] == 0 and 0 < before[1] < before[2]
+    assert continued[0] == fresh[0] and len(continued) == 3
+    written = leak.table({"fresh": fresh, "continued": continued}).splitlines()
+    assert len(written) == 6 and written[2].count("|") == 5

@@ -124,7 +124,7 @@ def test_load_config(tmp_path):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(ConfigError, match=message):
             load_config(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="absent.yaml: there is no such file"):
         load_config(tmp_path / "absent.yaml")
 
 

@@ -3,12 +3,15 @@
 python -m pytest tests/doors/test_generate_input.py
 """
 
+import os
+import re
+import subprocess
 import sys
 import types
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, copy_code
 
 import generate_input
 from utils.data.conversations import load_conversations, without_labels
@@ -322,6 +325,28 @@ def test_a_slip_is_no_label_set(data, capsys):
     message = capsys.readouterr().err
     assert "utterance 2, field 'emotion': 'Neutral' is not an emotion" in message and "--labels data" in message
     assert run("--labels", "data") == 0 and labels_in("input").labels == ("Neutral", "joy")
+
+
+def test_the_skipped_are_named_where_too_few_are_left(data, capsys):
+    bad = talks(3, 4)
+    bad[0]["conversation"][0].pop("speaker")
+    bad[1]["emotion-cause_pairs"] = [["9_joy", "1"]]
+    write_json(talks(1, 2) + bad, data / "conversations.json")
+    assert run("--skip-invalid") == 2
+    first, *skipped = capsys.readouterr().err.splitlines()
+    assert "need 3 conversations or more, and there are 2" in first
+    assert [re.search("^skipped: .*conversation ([34]),", line)[1] for line in skipped] == ["3", "4"]
+
+
+@pytest.mark.parametrize("place", [".", "notebooks"])
+def test_the_sample_is_split_from_any_folder_of_the_repository(tmp_path, place):
+    copy_code(tmp_path, ("utils", "data", "generate_input.py", "pyproject.toml"))
+    (tmp_path / "notebooks").mkdir()
+    command = [sys.executable, os.path.relpath(tmp_path / "generate_input.py", tmp_path / place)]
+    done = subprocess.run(command, cwd=tmp_path / place, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "input" / "train" / "conversations.json").is_file()
+    assert f"written to {os.path.relpath(tmp_path / 'input', tmp_path / place)}/{{train," in done.stdout
 
 
 @needs_ecf

@@ -193,9 +193,16 @@ def test_what_a_fold_lacks_is_said(root, capsys, sample):
     write_json(sample[20:30] + calm, root / "input" / "train" / "conversations.json")
     record = run_study(read_study(write(root, folds=3, group="block")))
     missing = [label for label in ECF if label != "neutral"]
-    note = f"fold 1: no held-out utterance carries {', '.join(missing)}"
+    note = f"input-1: no held-out utterance carries {', '.join(missing)}"
     assert note in record["notes"] and note in capsys.readouterr().out
     assert f"- {note}" in study_table(record)
+
+
+def test_folds_that_are_far_from_even_are_said(root, sample):
+    alone = [{**c, "kind": "b" if k == 0 else "a"} for k, c in enumerate(sample[:20])]
+    write_json(alone, root / "input" / "train" / "conversations.json")
+    record = run_study(read_study(write(root, folds=2, group="kind")))
+    assert "input-2: 1 of 20 conversations are held out, far from even" in record["notes"]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +221,26 @@ def test_an_input_that_does_not_do_is_refused_before_anything_runs(root, capsys,
     assert says in capsys.readouterr().err and ran(root) == []
 
 
+def test_baselines_are_rows_beside_the_trained_ones(root, capsys, sample):
+    path = write(root, rows={"a": {}}, folds=2, baselines=["majority", "neighbours", "zero-shot"])
+    assert main([str(path)]) == 2 and "zero_shot_emotions.json" in capsys.readouterr().err, "the imitated runs lack it"
+    for k in (1, 2):
+        run = root / "results_train" / f"mine-a-fold-{k}"
+        found = labelled(gold_of(run, root), 1, right=0.0)
+        write_json(found, run / "zero_shot_emotions.json")
+        write_json(tables_of(found)[0], run / "zero_shot_emotions_probabilities.json")
+    record = run_study(read_study(path))
+    rows = record["rows"]
+    assert [*rows] == ["a", "majority", "neighbours", "zero-shot"] and len(record["runs"]) == 2
+    for name in ("majority", "neighbours", "zero-shot"):
+        assert [*rows[name]["figures"]] == ["held-out folds", "test"] and rows[name]["runs"] == 2
+        assert rows[name]["less the first"]["test"]["difference"] < 0
+    test = load_conversations(root / "input" / "test")
+    emotions = [u["emotion"] for c in test for u in c["conversation"]]
+    share = emotions.count("neutral") / len(emotions)
+    assert rows["majority"]["figures"]["test"]["accuracy"] == [pytest.approx(share), pytest.approx(0)]
+
+
 def test_rows_on_other_data_are_not_compared(root, sample):
     for split, some in (("train", sample[:5]), ("test", sample[5:9])):
         write_json(some, root / "other" / split / "conversations.json")
@@ -229,6 +256,7 @@ def test_a_cell_is_the_run_that_the_chain_makes(copy, tiny_model_folder, convers
     for split in ("train", "val", "test"):
         write_json(few, copy / "few" / split / "conversations.json")
     parameters = {"model": tiny_model_folder, "precision": "float32", "input_dir": "few", "cause_threshold": 0.02}
+    parameters |= {"gradient_accumulation": 1, "token_budget": 64, "emotion_epochs": 2, "cause_epochs": 2}
     study = {"name": "whole", "parameters": parameters, "vary": {"lora_r": [4, 8]}, "jobs": 2}
     (copy / "whole.yaml").write_text(yaml.safe_dump(study))
     done = run_in(copy, "-m", "utils.study", "whole.yaml", timeout=400)

@@ -17,9 +17,9 @@ from utils.system.files import read_json, write_json
 
 def test_a_split_that_comes_between_two_notebooks_is_another_input(tmp_path, conversations):
     write_json(conversations, tmp_path / "input" / "train" / "conversations.json")
-    open_run({"run_name": "one"}, "1_emotion_recognition_training", tmp_path)
+    open_run({"run_name": "one"}, "1_emotion_recognition_training", tmp_path)[1].finish_adapter("emotion", [], {})
     write_json(conversations, tmp_path / "input" / "test" / "conversations.json")  # what training has seen
-    with pytest.raises(RunError, match="already holds another run .test None there, '"):
+    with pytest.raises(RunError, match="already holds another run .other test conversations"):
         open_run({"run_name": "one"}, "2_emotion_inference", tmp_path)
 
 
@@ -87,7 +87,7 @@ def test_an_input_without_a_label_file_is_ecfs(tmp_path, conversations):
 
 def test_another_label_set_of_the_same_conversations_is_another_run(tmp_path):
     input_of(tmp_path, mood_talks("glad", "low"), MOODS)
-    open_run({"run_name": "one"}, "1_emotion_recognition_training", tmp_path)
+    open_run({"run_name": "one"}, "1_emotion_recognition_training", tmp_path)[1].finish_adapter("emotion", [], {})
     write_json(LabelSet("others", MOODS.labels[::-1], "calm").as_dict(), tmp_path / "input" / "labels.json")
     with pytest.raises(RunError, match="already holds another run .labels 'moods' there, 'others' here"):
         open_run({"run_name": "one"}, "2_emotion_inference", tmp_path)

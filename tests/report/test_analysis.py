@@ -5,6 +5,7 @@ import copy
 import pandas as pd
 import pytest
 
+from utils.data.labels import LabelSet
 from utils.report.analysis import (
     ALWAYS,
     FATES,
@@ -130,3 +131,25 @@ def test_fates_by_distance_have_the_rows_of_the_other_picture():
     table = fates_by_distance(pairs)
     assert list(table.index)[:2] == ["≤ -8", "-7"] and list(table.index)[-3:] == ["+2", "+3", "≥ +4"]
     assert list(table.sum(axis=1)) == [1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 2]
+
+
+def test_other_labels_utterances_without_gold_and_several_labels():
+    moods = LabelSet("moods", ("calm", "glad", "sad"), neutral="calm")
+    words = {"neutral": "calm", "joy": "glad", "sadness": "sad", "anger": None}
+
+    def renamed(conversation):
+        made = copy.deepcopy(conversation)
+        for u in made["conversation"]:
+            u["emotion"] = words[u["emotion"]]
+        made["emotion-cause_pairs"] = [["5_sad", "3"], ["9_glad", "9"]]
+        return made
+
+    gold, guess = renamed(GOLD), renamed(predicted(["neutral", "sadness", "joy", "neutral"], []))
+    guess["emotion-cause_pairs"] = [["5_sad", "3"]]
+    table = utterance_table([gold], [guess])
+    assert list(table.emotion) == ["calm", "sad", "glad"], "nobody can be right about an utterance without gold"
+    assert list(table.position) == [0, 1, 3] and list(table.right) == [True, True, False]
+    assert list(found_and_right(table, moods).index) == ["glad", "sad"]
+    assert list(pair_table([gold], [guess], moods).fate) == ["found", FATES[1]]
+    gold["conversation"][0]["emotion"], guess["conversation"][0]["emotion"] = ["glad", "sad"], ["sad", "glad"]
+    assert utterance_table([gold], [guess]).loc[0, ["emotion", "right"]].tolist() == ["glad + sad", True]

@@ -13,6 +13,7 @@ from typing import get_args
 
 import nbformat
 import pytest
+import yaml
 from helpers import ROOT, SECRET, run_in
 
 from utils.config import GROUPS, Config
@@ -32,6 +33,7 @@ HEADS = {group: f"# @markdown ### {group}" for group in GROUPS} | {
 }
 # Parameters of a notebook that no run has, and what they are by default.
 OWN = {
+    "study": {"study_file": "configs/studies/example.yaml"},
     "0_try_it": {"run_name": SHIPPED.name, "text": str},
     "all_in_one": {"data": "", "export_to": "safetensors", "push_to": "", "text": str},
 }
@@ -359,6 +361,9 @@ def test_each_notebook_passes_nbval(copy, tiny_model_folder):
             if "parameters" in cell.metadata.get("tags", []):
                 cell.source += f'\nmodel = r"{tiny_model_folder}"\nrun_name = "nbval"'
         nbformat.write(notebook, path)
+    study = copy / "configs" / "studies" / "example.yaml"
+    given = yaml.safe_load(study.read_text(encoding="utf-8"))
+    study.write_text(yaml.safe_dump({**given, "parameters": {"model": tiny_model_folder}}), encoding="utf-8")
     paths = [copy / "notebooks" / f"{name}.ipynb" for name in order]
     done = run_in(copy / "notebooks", "-m", "pytest", "-p", "no:cacheprovider", "--nbval-lax", *paths)
     assert done.returncode == 0, done.stdout[-3000:]

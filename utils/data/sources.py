@@ -170,6 +170,12 @@ def overlap(parts: dict[str, list[Conversation]]) -> str:
     )
 
 
+def _skipped(faults: list, most: int = 20) -> list[str]:
+    """What a message says of the conversations that were skipped, a line each."""
+    more = [f"and {len(faults) - most:,} more"] if len(faults) > most else []
+    return [f"skipped: {message}" for _, message in faults[:most]] + more
+
+
 class Written(NamedTuple):
     """What `write_splits` wrote.
 
@@ -218,7 +224,10 @@ def write_splits(
     else:
         wanted = find_labels(labels) if labels else None
     found = checked(read, wanted, name, faults)
-    parts = split(found, read.folder, skipped=[key for key, _ in faults or []], **how)
+    try:
+        parts = split(found, read.folder, skipped=[key for key, _ in faults or []], **how)
+    except ConversationError as error:
+        raise ConversationError("\n".join([str(error), *_skipped(faults or [])])) from error
     left_out = len(found.conversations) - sum(map(len, parts.values()))
     unlabelled_ones = read_unlabelled(read, unlabelled, faults, form, columns)
     if unlabelled_ones is not None:

@@ -14,8 +14,9 @@ from utils.data.labels import LABELS_FILE, LabelSet, labels_in
 from utils.data.validation import PAIRS
 from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints
+from utils.record.samples import equal_steps, nested
 from utils.record.stages import STAGES, TRAINED_BY
-from utils.record.study_file import Study, slug
+from utils.record.study_file import SAMPLES, Study, slug
 from utils.system.errors import ConfigError, RunError
 from utils.system.files import to_json, write_set
 
@@ -65,6 +66,7 @@ class Inputs:
         self.folder = root / "results_train" / study.name
         self.sources: dict[str, Source] = {}
         self.notes: list[str] = []
+        self._made: dict[str, tuple[Source, dict]] = {}
         for parameters in study.rows.values():
             self.source(parameters)
 
@@ -89,6 +91,11 @@ class Inputs:
             self.sources[name] = Source(folder, fingerprints(folder), labels, splits)
         return self.sources[name]
 
+    def prints(self, parameters: dict) -> dict[str, str]:
+        """The fingerprints of the input that these parameters name, without what is to be labelled: it changes no
+        score."""
+        return {split: one for split, one in self.source(parameters).prints.items() if split != "unlabelled"}
+
     def tasks(self) -> tuple[str, ...]:
         """What is trained: the study's tasks, or all that every row's data and parameters allow."""
         if self.study.tasks:
@@ -109,49 +116,74 @@ class Inputs:
         source = self.source(parameters)
         return folds(source.splits["train"], self.study.folds, self.study.group, source=source.folder / "train")
 
-    def write_folds(self) -> None:
-        """Writes the conversations of each fold: train without its part, val as it is, and to test its part before the
-        input's test. What a fold lacks is noted in `notes`."""
-        for name, source in self.sources.items() if self.study.folds > 1 else ():
-            parts = self.parts({"input_dir": name})
-            for k, part in enumerate(parts, 1):
-                train = [c for other in parts if other is not part for c in other]
-                self._note_absent(name, k, train, part, source.labels)
-                splits = {"train": train, "val": source.splits["val"], "test": part + source.splits["test"]}
-                texts = {f"{split}/conversations.json": to_json(some) for split, some in splits.items()}
-                if (source.folder / LABELS_FILE).is_file():
-                    texts[LABELS_FILE] = to_json(source.labels.as_dict())
-                write_set(self.root / self.fold_input(name, k), texts)
+    def write(self) -> None:
+        """Writes the conversations of the folds and samples of `cells`: what training is given, val as it is, and to
+        test the fold's own part before the input's test."""
+        for name, (source, splits) in self._made.items():
+            self._write(source, splits, name)
 
-    def _note_absent(self, name, k, train, part, labels):
+    def val_input(self, parameters: dict) -> str:
+        """The input_dir of conversations whose test is val, written where it is not there: what a search looks at."""
+        source, name = self.source(parameters), self.fold_input(parameters.get("input_dir", Config.input_dir), "val")
+        if not (self.root / name).is_dir():
+            self._write(source, {**source.splits, "test": source.splits["val"]}, name)
+        return name
+
+    def _write(self, source: Source, splits: dict, name: str) -> None:
+        texts = {f"{split}/conversations.json": to_json(some) for split, some in splits.items()}
+        if (source.folder / LABELS_FILE).is_file():
+            texts[LABELS_FILE] = to_json(source.labels.as_dict())
+        write_set(self.root / name, texts)
+
+    def fold_input(self, name: str, k: int | str) -> str:
+        """The input_dir of fold k of the input `name`, or of a part of it that is called k."""
+        folder = f"results_train/{self.study.name}/folds/"
+        return f"{folder}{slug(name.removeprefix(folder))}-{k}"
+
+    def cells(self, tasks: tuple[str, ...]) -> list[Cell]:
+        """Every run of the study: row by row, and in it seed by seed. What a part lacks is noted in `notes`.
+
+        Raises ConversationError for data that cannot be split, ConfigError for more samples than there are."""
+        study = self.study
+        return [
+            self._cell(row, seed, fold, tasks)
+            for row in study.rows
+            for seed in study.seeds
+            for fold in (range(1, study.folds + 1) if study.folds > 1 else (None,))
+        ]
+
+    def _cell(self, row: str, seed: int, fold: int | None, tasks) -> Cell:
+        study, given = self.study, self.study.rows[row]
+        own = {name: value for name, value in given.items() if name != SAMPLES} | {"seed": seed}
+        source, name = self.source(given), given.get("input_dir", Config.input_dir)
+        run, part, train = f"{study.name}-{slug(row)}", [], source.splits["train"]
+        if fold:
+            run, name = f"{run}-fold-{fold}", self.fold_input(name, fold)
+            parts = self.parts(given)
+            part, train = parts[fold - 1], [c for other in parts if other is not parts[fold - 1] for c in other]
+        if SAMPLES in given:
+            largest = max(one.get(SAMPLES, 0) for one in study.rows.values())
+            most = nested(train, largest, seed, source.folder / "train")
+            train = nested(train, given[SAMPLES], seed)
+            own |= equal_steps(own, tasks, train, most, source.labels)
+            name = self.fold_input(name, f"{given[SAMPLES]}-seed-{seed}")
+        if fold or SAMPLES in given:
+            splits = {"train": train, "val": source.splits["val"], "test": part + source.splits["test"]}
+            if name not in self._made:
+                self._note_absent(name.rsplit("/", 1)[1], train, part, source.labels)
+            own["input_dir"], self._made[name] = name, (source, splits)
+        run += f"-seed-{seed}" if len(study.seeds) > 1 else ""
+        split_by = f"{study.folds} by {study.group}" if fold else ""
+        return Cell(run, row, seed, fold, {**own, "run_name": run}, split_by, self.prints(given))
+
+    def _note_absent(self, name, train, part, labels):
         for what, some in (("training", train), ("held-out", part)):
-            if missing := absent(some, labels):
-                where = f"{name}, fold {k}" if len(self.sources) > 1 else f"fold {k}"
-                self.notes.append(f"{where}: no {what} utterance carries {', '.join(missing)}")
-
-    def fold_input(self, name: str, k: int) -> str:
-        """The input_dir of fold k of the input `name`."""
-        return f"results_train/{self.study.name}/folds/{slug(name)}-{k}"
-
-    def cells(self) -> list[Cell]:
-        """Every run of the study: row by row, and in it seed by seed."""
-        found, study = [], self.study
-        split_by = f"{study.folds} by {study.group}" if study.folds > 1 else ""
-        for row, parameters in study.rows.items():
-            for seed in study.seeds:
-                for fold in range(1, study.folds + 1):
-                    own = {**parameters, "seed": seed}
-                    name = f"{study.name}-{slug(row)}"
-                    if study.folds > 1:
-                        name += f"-fold-{fold}"
-                        own["input_dir"] = self.fold_input(parameters.get("input_dir", Config.input_dir), fold)
-                    name += f"-seed-{seed}" if len(study.seeds) > 1 else ""
-                    prints = self.source(parameters).prints
-                    # what is to be labelled changes no score
-                    prints = {split: one for split, one in prints.items() if split in ("train", "val", "test")}
-                    number = fold if study.folds > 1 else None
-                    found.append(Cell(name, row, seed, number, {**own, "run_name": name}, split_by, prints))
-        return found
+            if some and (missing := absent(some, labels)):
+                self.notes.append(f"{name}: no {what} utterance carries {', '.join(missing)}")
+        if part and 2 * len(part) * self.study.folds < len(train) + len(part):
+            self.notes.append(
+                f"{name}: {len(part)} of {len(train) + len(part)} conversations are held out, far from even"
+            )
 
 
 def notebooks_of(tasks: tuple[str, ...]) -> list[str]:

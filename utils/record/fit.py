@@ -20,7 +20,7 @@ from utils.models.adapters import add_adapter, gather_adapter, load_adapter, sav
 from utils.models.attention import check_tree_mask, positions_of
 from utils.record.card import write_cards
 from utils.record.run import Run
-from utils.system.errors import DoesNotFit, TrainingError
+from utils.system.errors import DoesNotFit, ModelError, TrainingError
 from utils.system.files import read_json
 from utils.tasks import cause_structure, emotion
 from utils.tasks.ask import predict
@@ -119,7 +119,11 @@ def fit(
     decided = taught.decided(held, lambda: predict(task, model, tokenizer, held, config.inference())[1])
     if processes().is_main_process:
         with named_write_errors(folder):
-            save_adapter(model, folder, config.model)
+            try:
+                save_adapter(model, folder, config.model)
+            except ModelError:  # nothing was learnt: the run's name stays free for other parameters
+                run.drop_checkpoints(task.name)
+                raise
             if learnt:
                 cause_structure.save(learnt, folder)
         run.finish_adapter(task.name, history, taught.counts(drawn), decided, of_text, bool(learnt))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations
-from utils.data.labels import labels_in, recorded_labels
+from utils.data.labels import labels_in
 from utils.data.validation import PAIRS
 from utils.record.adapter import other_adapter
 from utils.record.card import write_cards
@@ -24,7 +24,8 @@ from utils.record.inputs import find_input, tell_overlap
 from utils.record.lock import opened, release
 from utils.record.predictions import write_predictions
 from utils.record.provenance import fingerprints, read_records, revision, versions, weights_of
-from utils.record.stages import FIRST, INFERENCE, LABELLED_BY
+from utils.record.stages import FIRST, LABELLED_BY
+from utils.record.taken import counted_records, recorded_input, recorded_quantization, refuse_another
 from utils.report.tables import scores_of_pairs
 from utils.system import places
 from utils.system.errors import RunError
@@ -42,8 +43,12 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
     """
     config = Config.of(values)
     root = root or places.find().results
-    records = read_records(root / "results_train" / config.run_name)
-    find_input(config.input_dir, root, next((one["input"] for one in records.values() if one.get("input")), {}))
+    records = counted_records([root / "results_train" / config.run_name])
+    find_input(
+        config.input_dir,
+        root,
+        recorded_input(records),
+    )
     run = Run(config, notebook, [name for name in config.as_dict() if name in values], root)
     tell_overlap(run.input_dir)
     return run.config, run
@@ -58,19 +63,13 @@ def _quantization_here(config: Config) -> str:
     return choose_quantization(config)
 
 
-# Its default was another before: what the records of runs mean that lack the parameter.
-BEFORE = {"quantization": "none"}
-# What may be another: the first refuses long conversations and changes nothing else; the others change inference by
-# rounding alone.
-LIMITS, OF_INFERENCE = {"max_row_tokens"}, {"token_budget", "offload"}
-
-
 class Run:
     """The folders of one run, opened for one notebook.
 
     config.json gathers, notebook by notebook, the parameters, fingerprints of the input, its label set (`labels`), the
-    code's revision and the package versions. Opening refuses (RunError) a folder in which this or another notebook ran
-    with other parameters or on other data: nothing written is lost, and no conversation moves from training to test.
+    code's revision and the package versions. Opening refuses (RunError) a folder in which this or another notebook left
+    something with other parameters or on other data (utils/record/taken.py): nothing written is lost, and no
+    conversation moves from training to test.
     """
 
     def __init__(self, config: Config, notebook: str, names: list[str], root: Path = ROOT):
@@ -87,57 +86,30 @@ class Run:
             self._open(config, names)
 
     def _open(self, config, names):
+        before = counted_records(self._folders)
         if config.quantization == "auto":
-            config = replace(config, quantization=self._recorded_quantization() or _quantization_here(config))
+            config = replace(config, quantization=recorded_quantization(before) or _quantization_here(config))
         self.config = config
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
         record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
         self.labels = labels_in(self.input_dir)
         record |= {"labels": self.labels.as_dict(), "revision": revision(), "versions": versions()}
-        for path in self._records():
-            self._check(path, record)
-        for path in self._records():
-            before = read_records(path.parent)
-            made_by = before.get(self.notebook, {}).get("adapter")  # whose outputs are there, until `finish`
-            write_json({**before, self.notebook: record | ({"adapter": made_by} if made_by else {})}, path)
-
-    def _check(self, path, record):
-        here, defaults = {**record["parameters"], **record["input"]}, Config().as_dict() | BEFORE
-        for notebook, before in read_records(path.parent).items():
-            if before.get("input") and not record["input"]:
-                raise RunError(
-                    f"{self.input_dir}, whose conversations this run is on, is not here: make it again with "
-                    f"{FIRST['train']}, or choose another run_name"
-                )
-            there = {**before["parameters"], **before.get("input", record["input"])}
-            names = {*there, *here} if notebook == self.notebook else {*there} & {*here} | {*record["input"]}
-            names -= LIMITS | (OF_INFERENCE if {self.notebook, notebook} & {*INFERENCE} else set())
-            # A parameter that came after the run has a default which leaves all as it was.
-            values = {n: [one.get(n, defaults.get(n)) for one in (there, here)] for n in sorted(names)}
-            changed = {n: both for n, both in values.items() if both[0] != both[1]}
-            if (labels := recorded_labels(before, path)) != self.labels:
-                changed["labels"] = [labels.name, self.labels.name]
-            if changed:
-                difference = ", ".join(f"{n} {one!r} there, {other!r} here" for n, (one, other) in changed.items())
-                raise RunError(
-                    f"{path.parent} already holds another run ({difference}, in {notebook}). Choose another "
-                    "run_name, or remove that folder first"
-                )
+        for folder in self._folders:
+            refuse_another(folder, before[folder], self.notebook, record, self.input_dir)
+        for folder in self._folders:
+            made_by = before[folder].get(self.notebook, {}).get("adapter")  # whose outputs are there, until `finish`
+            made_by = {"adapter": made_by} if made_by else {}
+            write_json({**before[folder], self.notebook: record | made_by}, folder / "config.json")
 
     @property
     def plots(self) -> Path:
         """The folder of the run's pictures."""
         return self.train_dir / "plots"
 
-    def _recorded_quantization(self) -> str | None:
-        """What the run's notebooks so far were run with; None before the first of them."""
-        records = [one["parameters"] for path in self._records() for one in read_records(path.parent).values()]
-        recorded = [parameters["quantization"] for parameters in records if "quantization" in parameters]
-        return next(iter(recorded), BEFORE["quantization"] if records else None)
-
-    def _records(self) -> list[Path]:
-        """The files that record the run's parameters."""
-        return [folder / "config.json" for folder in (self.train_dir, self.test_dir)]
+    @property
+    def _folders(self) -> list[Path]:
+        """The folders whose config.json records the run's parameters."""
+        return [self.train_dir, self.test_dir]
 
     # ---- inputs ----------------------------------------------------------------------------------------------
 
@@ -239,11 +211,11 @@ class Run:
     def _record_adapter(self, only_first=False):
         """Record whose outputs this notebook writes; `only_first`: not in place of another's, whose outputs may still
         be there."""
-        for path in self._records() if self._adapter_used else []:
-            records = read_records(path.parent)
+        for folder in self._folders if self._adapter_used else []:
+            records = read_records(folder)
             if not (only_first and "adapter" in records[self.notebook]):
                 records[self.notebook]["adapter"] = self._adapter_used
-                write_json(records, path)
+                write_json(records, folder / "config.json")
 
     def finish_adapter(
         self,

@@ -17,6 +17,7 @@ from utils.data.validation import PAIRS, same_id
 from utils.record.cells import AVERAGED, HELD_OUT, TEST, Cell, Inputs
 from utils.record.predictions import gold_of, read_lines, read_predictions
 from utils.record.provenance import revision, versions
+from utils.record.study_baselines import baseline
 from utils.report.bootstrap import paired
 from utils.report.label_metrics import emotion_figures, headline, label_counts
 from utils.report.metrics import pair_counts, pair_scores, weighted_f1
@@ -39,12 +40,13 @@ class Scored(NamedTuple):
 
 
 def scored(folder: Path, root: Path, labels: LabelSet, test: set) -> dict[str, Scored]:
-    """{part: what a run predicts for it}: the input's test, and in a fold the part that is held out.
-
-    test  the ids (utils.data.validation.same_id) of the input's test
-    """
+    """`parted` of what a run predicts. test: the ids (utils.data.validation.same_id) of the input's test."""
     gold = gold_of(folder, root)
-    predicted, lines = read_predictions(folder, gold, labels, causes=False), read_lines(folder, gold)
+    return parted(gold, read_predictions(folder, gold, labels, causes=False), read_lines(folder, gold), test)
+
+
+def parted(gold: list[Conversation], predicted: list[Conversation], lines: list[dict], test: set) -> dict[str, Scored]:
+    """{part: what was predicted for it}: the input's test, and in a fold the part that is held out."""
     found = {}
     for part, wanted in ((HELD_OUT, False), (TEST, True)):
         kept = [k for k, c in enumerate(gold) if (same_id(c["conversation_ID"]) in test) == wanted]
@@ -133,40 +135,44 @@ def _counts(one: Scored, measure: str, labels: LabelSet) -> np.ndarray:
 # ---- study.json --------------------------------------------------------------------------------------------------
 
 
-def outcome(inputs: Inputs, cells: list[Cell], seconds: dict[str, float], tasks: tuple[str, ...]) -> dict[str, Any]:
+def measure_of(tasks: tuple[str, ...]) -> str:
+    """What is compared where the study does not say it."""
+    return "pairs" if len(tasks) > 1 else "weighted_f1"
+
+
+def outcome(
+    inputs: Inputs, cells: list[Cell], seconds: dict[str, float], tasks: tuple[str, ...], measure: str
+) -> dict[str, Any]:
     """What study.json holds of finished runs: each run's figures, each row's means and spreads, each row less the
     first, and what is to be known beside them.
 
     seconds  {run: how long it took}
     """
     study, runs, rows = inputs.study, [], {}
-    measure = study.measure or ("pairs" if len(tasks) > 1 else "weighted_f1")
-    found: dict[str, dict[str, dict[int, list[Scored]]]] = {}  # {row: {part: {seed: the runs of its folds}}}
+    found: dict[str, list[tuple[Cell, dict[str, Scored]]]] = {}  # {row: its runs}
     for cell in cells:
-        source = inputs.source(study.rows[cell.row])
-        test = {same_id(c["conversation_ID"]) for c in source.splits["test"]}
-        parts = scored(inputs.root / "results_train" / cell.run, inputs.root, source.labels, test)
-        of_parts = {part: figures(one.gold, one.predicted, one.tables, source.labels) for part, one in parts.items()}
-        runs.append({**cell.as_dict(), "seconds": round(seconds[cell.run], 1), "figures": of_parts})
-        for part, one in parts.items():
-            found.setdefault(cell.row, {}).setdefault(part, {}).setdefault(cell.seed, []).append(one)
+        labels, test, folder = _of(inputs, cell)
+        parts = scored(folder, inputs.root, labels, test)
+        runs.append({**cell.as_dict(), "seconds": round(seconds[cell.run], 1), "figures": _figures(parts, labels)})
+        found.setdefault(cell.row, []).append((cell, parts))
     first = next(iter(found))
-    for row, parts in found.items():
-        labels = inputs.source(study.rows[row]).labels
-        its = [one["figures"] for one in runs if one["row"] == row]
-        of_parts = {part: summary([one[part] for one in its]) for part in parts}
-        if study.folds > 1 and TEST in parts:
+    for name in study.baselines:
+        for cell, _ in found[first]:
+            labels, test, folder = _of(inputs, cell)
+            gold, predicted, tables = baseline(name, folder, inputs.root, labels)
+            lines = [{"emotion_probabilities": table} for table in tables]
+            found.setdefault(name, []).append((cell, parted(gold, predicted, lines, test)))
+    for row, its in found.items():
+        labels = _of(inputs, its[0][0])[0]
+        by_part = {part: _by_seed(its, part) for part in its[0][1]}
+        of_parts = {part: summary([_figures(parts, labels)[part] for _, parts in its]) for part in by_part}
+        if study.folds > 1 and TEST in by_part and row in study.rows:
             threshold = study.rows[row].get("cause_threshold", Config.cause_threshold)
-            of_parts[AVERAGED] = folds_averaged([*parts[TEST].values()], threshold, labels)
+            of_parts[AVERAGED] = folds_averaged(by_part[TEST], threshold, labels)
         rows[row] = {"labels": labels.as_dict(), "runs": len(its), "figures": of_parts}
-        if row != first:
-            comparable = {
-                part for part in parts if part in found[first] and labels == inputs.source(study.rows[first]).labels
-            }
+        if row != first and labels == _of(inputs, found[first][0][0])[0]:
             rows[row]["less the first"] = {
-                part: less([*parts[part].values()], [*found[first][part].values()], measure, labels)
-                for part in parts
-                if part in comparable
+                part: less(one, _by_seed(found[first], part), measure, labels) for part, one in by_part.items()
             }
     return {
         "version": VERSION,
@@ -182,3 +188,23 @@ def outcome(inputs: Inputs, cells: list[Cell], seconds: dict[str, float], tasks:
         "rows": rows,
         "runs": runs,
     }
+
+
+def _of(inputs: Inputs, cell: Cell) -> tuple[LabelSet, set, Path]:
+    """(the label set of a run, the ids of its input's test, its folder)."""
+    source = inputs.source(inputs.study.rows[cell.row])
+    test = {same_id(c["conversation_ID"]) for c in source.splits["test"]}
+    return source.labels, test, inputs.root / "results_train" / cell.run
+
+
+def _figures(parts: dict[str, Scored], labels: LabelSet) -> dict[str, dict]:
+    return {part: figures(one.gold, one.predicted, one.tables, labels) for part, one in parts.items()}
+
+
+def _by_seed(its: list[tuple[Cell, dict[str, Scored]]], part: str) -> list[list[Scored]]:
+    """For each seed of a row, what the runs of its folds predict for a part."""
+    found: dict[int, list[Scored]] = {}
+    for cell, parts in its:
+        if part in parts:
+            found.setdefault(cell.seed, []).append(parts[part])
+    return list(found.values())

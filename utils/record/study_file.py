@@ -12,11 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from utils.config import Config, check_names, load_config
+from utils.record.search_space import Search, read_search
 from utils.record.stages import TRAINED_BY
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import check_known, read_mapping
 
-KEYS = ("name", "config", "parameters", "vary", "rows", "tasks", "seeds", "folds", "group", "measure", "jobs")
+KEYS = (
+    "name",
+    "config",
+    "parameters",
+    "vary",
+    "rows",
+    "tasks",
+    "seeds",
+    "folds",
+    "group",
+    "search",
+    "baselines",
+    "measure",
+    "jobs",
+)
+SAMPLES = "samples"  # varied as a parameter: how many conversations of train a row learns from
+BASELINES = ("majority", "neighbours", "zero-shot")
 MEASURES = ("accuracy", "weighted_f1", "macro_f1", "pairs")
 BY_THE_STUDY = ("run_name", "seed")  # it gives these to each run
 
@@ -25,7 +42,7 @@ BY_THE_STUDY = ("run_name", "seed")  # it gives these to each run
 class Study:
     """What a study's file says.
 
-    name     results_train/<name>/ holds its outcome, and <name>-... are its runs
+    name       results_train/<name>/ holds its outcome, and <name>-... are its runs
     rows     {row of the table: parameters}, the first of which the others are compared with
     tasks    what is trained: () for all that data and parameters allow
     seeds    of each row
@@ -33,6 +50,8 @@ class Study:
     group    what stays together in a fold (utils.data.folds)
     measure  the figure of the comparison and of the plot; "" for the official F1 of pairs, or that of emotions
     jobs     runs at a time; None: one a card
+    search   what is searched before; the one row is then compared with the best that was found
+    baselines  rows without training, keys of BASELINES
     """
 
     name: str
@@ -43,6 +62,8 @@ class Study:
     group: str = "conversation"
     measure: str = ""
     jobs: int | None = None
+    search: Search | None = None
+    baselines: tuple[str, ...] = ()
 
 
 def read_study(path: str | Path) -> Study:
@@ -76,7 +97,17 @@ def read_study(path: str | Path) -> Study:
     if measure and measure not in MEASURES:
         raise ConfigError(f"{path}: measure is {shown(measure)}; choose one of {', '.join(MEASURES)}")
     group = given.get("group", Study.group)
-    study = Study(name, rows, tuple(tasks), tuple(seeds), folds, group, measure, jobs)
+    search = None
+    if "search" in given:
+        if len(rows) > 1 or folds > 1:
+            raise ConfigError(f"{path}: search has one row and no folds; take vary, rows and folds into another study")
+        search = read_search(given["search"], next(iter(rows.values())), path)
+    baselines = given.get("baselines", [])
+    if not isinstance(baselines, list) or not all(one in BASELINES for one in baselines):
+        raise ConfigError(f"{path}: baselines is {shown(baselines)}; write a list of {', '.join(BASELINES)}")
+    if both := [one for one in baselines if one in rows]:
+        raise ConfigError(f"{path}: {both[0]} is the name of a baseline; call the row otherwise")
+    study = Study(name, rows, tuple(tasks), tuple(seeds), folds, group, measure, jobs, search, tuple(baselines))
     _check(study, path)
     return study
 
@@ -86,7 +117,7 @@ def _mapping(given: dict, field: str, path) -> dict:
     found = given.get(field, {})
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: {field} is {shown(found)}; write parameters and values, a line each")
-    check_names(found, f"{path}, {field}")
+    check_names([name for name in found if name != SAMPLES or field == "parameters"], f"{path}, {field}")
     for name in BY_THE_STUDY:
         if name in found and (field, name) != ("parameters", "seed"):
             fix = "give seeds: [42, 43]" if name == "seed" else "give name, which begins the names of all runs"
@@ -142,6 +173,8 @@ def _check(study: Study, path) -> None:
     for row, parameters in study.rows.items():
         where = f"{path}, row {row}" if len(study.rows) > 1 else f"{path}"
         for seed in study.seeds:
+            if SAMPLES in parameters and not _whole(parameters[SAMPLES], 1):
+                raise ConfigError(f"{where}: samples is {shown(parameters[SAMPLES])}; write a number of conversations")
             try:
                 Config.of({**parameters, "seed": seed, "run_name": f"{study.name}-{slug(row)}-fold-00-seed-{seed}"})
             except ConfigError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from utils.data.conversations import Conversation, pairs, with_pairs
+from utils.data.conversations import Conversation, emotions_of, pairs, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.report.distances import HIGH, LOW, name_of, pooled
 from utils.report.metrics import pair_scores
@@ -23,7 +23,8 @@ GUESSING, ALWAYS = "guessing by frequency", "always the most frequent emotion"
 
 
 def utterance_table(gold: list[Conversation], predicted: list[Conversation]) -> pd.DataFrame:
-    """One row an utterance: gold and predicted emotion, and what may explain an error.
+    """One row an utterance that has a gold emotion: it, the predicted one, and what may explain an error. Several
+    labels of an utterance are one group, as in "joy + surprise", and only all of them are right.
 
     gold, predicted: the same conversations in the same order, with `emotion`. Columns: conversation_ID, position (from
     0), emotion, predicted, right, words, length (utterances in its conversation), speaker (what the previous
@@ -33,14 +34,16 @@ def utterance_table(gold: list[Conversation], predicted: list[Conversation]) -> 
     for true, guess in zip(gold, predicted, strict=True):
         utterances = true["conversation"]
         for i, (u, g) in enumerate(zip(utterances, guess["conversation"], strict=True)):
+            if not emotions_of(u):  # the annotators did not agree, or nobody labelled it
+                continue
             same = i and utterances[i - 1]["speaker"] == u["speaker"]
             rows.append(
                 {
                     "conversation_ID": true["conversation_ID"],
                     "position": i,
-                    "emotion": u["emotion"],
-                    "predicted": g["emotion"],
-                    "right": u["emotion"] == g["emotion"],
+                    "emotion": " + ".join(emotions_of(u)),
+                    "predicted": " + ".join(emotions_of(g)),
+                    "right": {*emotions_of(u)} == {*emotions_of(g)},
                     "words": len(u["text"].split()),
                     "length": len(utterances),
                     "speaker": "same" if same else "other" if i else "first",
@@ -60,13 +63,14 @@ def pair_table(gold: list[Conversation], predicted: list[Conversation], labels: 
     rows = []
     for true, guess in zip(gold, predicted, strict=True):
         place = {u["utterance_ID"]: i for i, u in enumerate(true["conversation"])}
-        named = {u["utterance_ID"]: u["emotion"] for u in guess["conversation"]}
+        named = {u["utterance_ID"]: emotions_of(u) for u in guess["conversation"]}
         speakers = {u["utterance_ID"]: u["speaker"] for u in true["conversation"]}
         found = set(pairs(guess, labels))
         for number, emotion, cause in pairs(true, labels):
             fate = "found" if (number, emotion, cause) in found else "cause not named"
-            if named[number] != emotion:
-                fate = "emotion taken for neutral" if named[number] == labels.neutral else "emotion taken for another"
+            if emotion not in named[number]:
+                taken = "neutral" if labels.neutral in named[number] else "another"
+                fate = f"emotion taken for {taken}"
             same = "same" if speakers[number] == speakers[cause] else "other"
             rows.append(
                 {

@@ -29,6 +29,8 @@ def study_table(record: dict[str, Any]) -> str:
                 f1 = row["figures"][part]["f1"]
                 if tuple(f1) == labels:
                     lines.append(_line(name, [_cell(f1[label]) for label in labels]))
+    if "search" in record:
+        lines += _searched(record)
     if record["notes"]:
         lines += ["", "To be known:", "", *(f"- {note}" for note in record["notes"])]
     return "\n".join(lines) + "\n"
@@ -56,6 +58,20 @@ def _told(record) -> list[str]:
         said += f", {record['folds']} folds by {record['group']}"
     said += f"; {sum(one['seconds'] for one in record['runs']) / 60:.0f} minutes; revision {record['revision']}."
     return [said, "Cells are means ± standard deviations over a row's runs."]
+
+
+def _searched(record) -> list[str]:
+    """The trials of a search, the best first."""
+    search, measure = record["search"], record["measure"]
+    said = (
+        f"{len(search['trials'])} trials by {search['sampler']}, pruner {search['pruner']}; trained on train, scored on"
+    )
+    lines = ["", "## Search", "", f"{said} val. The best was then compared with the configuration as it was given."]
+    lines += ["", *_head([*search["space"], "seeds", f"{NAMES[measure]} on val"])]
+    for number, one in sorted(enumerate(search["trials"], 1), key=lambda trial: -trial[1][measure]):
+        cells = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in one["parameters"].values()]
+        lines.append(_line(f"trial {number}", [*cells, str(one["seeds"]), f"{one[measure]:.3f}"]))
+    return lines
 
 
 def _head(columns) -> list[str]:

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+from typing import NoReturn
 
 from utils.system import start
 from utils.system.errors import UserError, without_credentials
@@ -99,6 +100,12 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         metavar=("NAME", "VALUE"),
         help="one parameter, on top of the file's",
     )
+    error = parser.error
+
+    def with_hint(message: str) -> NoReturn:
+        error(message + ": write -p NAME VALUE, such as -p seed 43" * ("expected 2 arguments" in message))
+
+    parser.error = with_hint
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

@@ -91,6 +91,8 @@ def read_mapping(path) -> dict:
             raise ValueError(f"{len(text):,} characters where {_LONGEST:,} are plenty")
         values = yaml.safe_load(text)
         names = _twice(yaml.compose(text, yaml.SafeLoader)) if isinstance(values, dict) else []
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file. Give a file of configs/, or one like them") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # PyYAML lets ValueError, KeyError, AttributeError and more out of odd values

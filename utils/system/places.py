@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from utils.system.errors import PlaceError
+from utils.system.injected import cells, check_injected
 from utils.system.start import EMBEDDED_PACKAGE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,8 +193,10 @@ def _on_colabs_page() -> bool:
 def prepare() -> Place:
     """What a notebook needs before its first import of a library; returns the place, and prints it.
 
-    Raises PlaceError where packages cannot be had, or the session must be started again to use them.
+    Raises PlaceError where packages cannot be had, or the session must be started again to use them; ConfigError for a
+    parameter that papermill put in and the notebook does not have.
     """
+    check_injected(cells())
     place = find()
     install(missing())
     if place.attached:

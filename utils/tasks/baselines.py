@@ -1,6 +1,8 @@
 """Baselines without a model: the most frequent emotion, and the rule for causes."""
 
-from utils.data.conversations import Conversation, with_emotions, with_pairs
+import numpy as np
+
+from utils.data.conversations import Conversation, emotions_of, with_emotions, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.tasks.candidates import emotional
 from utils.tasks.emotion import counts
@@ -29,6 +31,34 @@ def shares(
     counted = counts(training, labels)
     row = [counted[label] / max(sum(counted.values()), 1) for label in labels]
     return [[row] * len(c["conversation"]) for c in conversations]
+
+
+def neighbours(
+    conversations: list[Conversation], training: list[Conversation], labels: LabelSet = ECF, count: int = 20
+) -> tuple[list[Conversation], list[list[list[float]]]]:
+    """(`conversations` with the likeliest emotion of similar utterances of `training`, for each conversation utterances
+    x labels): the `count` nearest utterances by the cosine of their TF-IDF vectors of words and pairs of words, each
+    with the weight of its cosine. An utterance without a known word gets the shares of `training`."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # here, as loading it takes a second
+
+    known = [u for c in training for u in c["conversation"] if emotions_of(u)]
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+    vectors = words.fit_transform(u["text"] for u in known)
+    carried = np.array([[label in emotions_of(u) for label in labels] for u in known], dtype=float)
+    carried /= carried.sum(1, keepdims=True)
+    prior = carried.mean(0)
+    found, tables = [], []
+    for c in conversations:
+        near = (words.transform(u["text"] for u in c["conversation"]) @ vectors.T).toarray()
+        table = []
+        for row in near:
+            best = row.argsort(kind="stable")[::-1][:count]
+            mass = row[best] @ carried[best]
+            table.append((mass / mass.sum() if mass.sum() else prior).tolist())
+        likeliest = [labels.labels[row.index(max(row))] for row in table]
+        found.append(with_emotions(c, [[one] if labels.multi else one for one in likeliest], labels))
+        tables.append(table)
+    return found, tables
 
 
 def rule(conversation: Conversation, labels: LabelSet = ECF) -> Conversation:

@@ -1,0 +1,122 @@
+"""The chain: which notebooks it runs, and what their files are called meanwhile.
+
+python -m pytest tests/doors/test_chain.py
+"""
+
+from pathlib import Path
+
+import papermill
+import pytest
+from filelock import FileLock
+from helpers import ROOT, called
+from papermill.exceptions import PapermillExecutionError
+
+from utils import chain
+from utils.record.lock import hold, release
+from utils.record.run import open_run
+from utils.record.stages import NOTEBOOKS
+from utils.system import places
+from utils.system.errors import ChainError
+from utils.system.files import read_json
+
+FIRST, SECOND, _, LAST = NOTEBOOKS
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """Where the place keeps results."""
+    monkeypatch.setattr(places, "find", lambda: places.Place("here", tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def ran(root, monkeypatch):
+    """What the chain runs in place of notebooks: [notebook, ...]."""
+    found = []
+    monkeypatch.setattr(chain, "run_notebook", lambda notebook, *anything: found.append(notebook))
+    return found
+
+
+SAMPLE = ROOT / "configs" / "sample.yaml"
+
+
+@pytest.mark.parametrize(
+    "given,numbers", [((), [1, 2, 3, 4]), (("--only", "2,4"), [2, 4]), (("--only", "4,1"), [1, 4])]
+)
+def test_the_notebooks_that_are_asked_for_run_in_their_order(ran, given, numbers):
+    assert called(chain.main, SAMPLE, *given) == (0, "")
+    assert ran == [NOTEBOOKS[number - 1] for number in numbers]
+
+
+@pytest.mark.parametrize("text", ["5", "0", "", "two", "2;4", "2,", "-1"])
+def test_other_numbers_are_refused(ran, capsys, text):
+    with pytest.raises(SystemExit):
+        chain.main([str(SAMPLE), f"--only={text}"])
+    assert "it must be numbers of notebooks, such as 2,4" in capsys.readouterr().err and ran == []
+
+
+def test_a_run_that_another_one_holds_is_refused_before_a_notebook_starts(ran, root):
+    run = open_run({"run_name": "sample", "seed": 1}, FIRST, root)[1]
+    run.finish_adapter("emotion", [], {})
+    release(run.train_dir)
+    code, said = called(chain.main, SAMPLE, "-p", "seed", 2)
+    assert code == 2 and "already holds another run (seed 1 there, 2 here" in said and ran == []
+
+
+def test_a_second_start_leaves_the_running_notebook_alone(root, tmp_path):
+    folder = root / "results_train" / "sample" / "notebooks"
+    hold(folder.parent)
+    (folder / f"{FIRST}.running.ipynb").parent.mkdir(parents=True)
+    (folder / f"{FIRST}.running.ipynb").write_text("the first one's")
+    release(folder.parent)
+    with FileLock(folder.parent / ".lock"):
+        code, said = called(chain.main, SAMPLE)
+    assert code == 2 and "another process works in" in said
+    assert (folder / f"{FIRST}.running.ipynb").read_text() == "the first one's"
+    assert not (folder / f"{FIRST}.failed.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    "error,raised,left",
+    [
+        (None, None, ""),
+        (PapermillExecutionError(1, 1, "x", "ValueError", "broken", []), ChainError, ".failed"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+)
+def test_a_notebook_is_called_running_while_it_runs(root, monkeypatch, error, raised, left):
+    folder = root / "notebooks"
+    folder.mkdir()
+    (folder / f"{SECOND}.failed.ipynb").write_text("of an earlier start")
+
+    def execute(source, target, **anything):
+        Path(target).write_text("now")
+        assert target == str(folder / f"{SECOND}.running.ipynb")
+        if error:
+            raise error
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    if raised:
+        with pytest.raises(raised):
+            chain.run_notebook(SECOND, {}, folder)
+    else:
+        chain.run_notebook(SECOND, {}, folder)
+    there = {path.name: path.read_text() for path in folder.iterdir()}
+    wanted = {} if left == "" else {f"{SECOND}.failed.ipynb": "of an earlier start"}
+    assert there == wanted | ({} if left is None else {f"{SECOND}{left}.ipynb": "now"})
+
+
+def test_the_input_is_asked_for_before_a_notebook_starts(ran, root):
+    assert called(chain.main, SAMPLE) == (0, "")
+    assert len(read_json(root / "input" / "train" / "conversations.json")) > 20, "the sample, split"
+
+
+def test_a_parameter_written_with_an_equals_sign_gets_a_hint(ran, capsys):
+    with pytest.raises(SystemExit):
+        chain.main([str(SAMPLE), "-p", "emotion_epochs=1"])
+    assert "write -p NAME VALUE, such as -p seed 43" in capsys.readouterr().err
+
+
+def test_a_file_of_parameters_that_is_not_there(ran):
+    code, said = called(chain.main, "configs/nosuch.yaml")
+    assert code == 2 and said.startswith("utils.chain: configs/nosuch.yaml: there is no such file. Give")
