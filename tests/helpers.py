@@ -372,7 +372,8 @@ def start(repository, parameters):
 
 
 def outcome(repository):
-    """The bytes of everything that a run leaves, but pictures; of the trainer's log the losses, not the times."""
+    """The bytes of everything that a run leaves, but pictures; of the trainer's log the losses, not the times,
+    and of the scores not when they were made."""
     found = {}
     for folder in ("results_train", "results_test"):
         for path in sorted((repository / folder).rglob("*")):
@@ -380,6 +381,8 @@ def outcome(repository):
                 record = json.loads(path.read_text())
                 losses = [(one.get("step"), one.get("loss"), one.get("eval_loss")) for one in record["history"]]
                 found[str(path.relative_to(repository))] = record["parameters"], losses
+            elif path.name == "metrics.json":
+                found[str(path.relative_to(repository))] = {**json.loads(path.read_text()), "made": None}
             elif path.suffix in (".json", ".jsonl", ".safetensors"):
                 found[str(path.relative_to(repository))] = path.read_bytes()
     return found
