@@ -2,4 +2,6 @@
 
 from pathlib import Path
 
+import utils  # noqa: F401  (it sets the environment, which libraries read when they are imported)
+
 RESULTS = Path(__file__).parent / "results"

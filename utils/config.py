@@ -19,6 +19,7 @@ from utils.tasks.cause import Cause
 from utils.tasks.cause_list import CauseList
 from utils.tasks.emotion import Emotion
 from utils.tasks.emotion_multi import EmotionMulti
+from utils.tasks.imbalance import SAMPLING, WEIGHTS, Balance
 from utils.tasks.task import Task
 
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
@@ -29,9 +30,9 @@ CAUSE_FORMS: dict[str, Callable[["Config", LabelSet], Task]] = {
     "list": lambda config, labels: CauseList(labels),
 }
 TARGETS: dict[str, Callable[["Config", LabelSet], Task]] = {
-    "single": lambda config, labels: Emotion(labels, adjustment=config.logit_adjustment),
-    "multi": lambda config, labels: EmotionMulti(labels),
-    "votes": lambda config, labels: Emotion(labels, adjustment=config.logit_adjustment, votes=True),
+    "single": lambda config, labels: Emotion(labels, config.logit_adjustment, balance=config.balance()),
+    "multi": lambda config, labels: EmotionMulti(labels, balance=config.balance()),
+    "votes": lambda config, labels: Emotion(labels, config.logit_adjustment, votes=True, balance=config.balance()),
 }
 
 
@@ -153,6 +154,28 @@ class Config:
         "surely right counts less; 0 is off, 2 the paper's; evaluations have the plain loss",
         minimum=0,
     )
+    class_weights: str = parameter(
+        LEARNING,
+        "none",
+        "how much an utterance counts in training, by its emotion. inverse: one over the number of utterances with it; "
+        "effective: one over their effective number (Cui et al. 2019), which weighs rare ones less; with targets multi "
+        "yes and no are weighed for each label. The logit adjustment then takes off what is left of the frequencies",
+        choices=WEIGHTS,
+    )
+    effective_beta: float = parameter(
+        LEARNING,
+        0.999,
+        "of class_weights effective: 0 weighs all alike, and towards 1 it becomes inverse",
+        minimum=0,
+        below=1,
+    )
+    sampling: str = parameter(
+        LEARNING,
+        "natural",
+        "the conversations of an epoch of the emotion task. natural: each once; balanced: as many, drawn so that every "
+        "emotion leads to one equally often (Kang et al. 2020); a conversation is asked about all its utterances",
+        choices=SAMPLING,
+    )
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
     lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = parameter(
@@ -210,7 +233,7 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
         if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
-        for name in ("targets", "focal_gamma"):
+        for name in ("targets", "focal_gamma", "class_weights", "sampling"):
             value = getattr(self, name)
             if self.recipe == "published" and value != getattr(Config, name):
                 raise ConfigError(
@@ -257,6 +280,10 @@ class Config:
             "dropout": self.lora_dropout,
             "targets": self.lora_targets,
         }
+
+    def balance(self) -> Balance:
+        """What emotion training does about rare labels."""
+        return Balance(self.class_weights, self.effective_beta, self.sampling)
 
     def inference(self) -> InferenceSettings:
         """The settings of inference, for any task."""

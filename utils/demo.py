@@ -2,7 +2,7 @@
 edited, and what that changes.
 
     pip install gradio
-    python -m utils.demo [--emotion-adapter DIR --cause-adapter DIR] [--port 7860]
+    python -m utils.demo [--run NAME] [--port 7860]
 
 The page is served to this machine alone and asks nobody else: no telemetry, no link to share, no font from elsewhere.
 What is labelled is what `utils.predict` labels; the JSON to download is what it writes.
@@ -19,6 +19,7 @@ from html import escape
 from utils.data.conversations import Conversation, load_conversations, pairs, validate_conversations
 from utils.data.labels import ECF, LabelSet
 from utils.predict import Predictor
+from utils.record.adapter import choose_adapters
 from utils.system.command import add_adapters, command, positive
 from utils.system.errors import ConversationError, UserError
 from utils.system.files import parse_json, to_json
@@ -230,7 +231,9 @@ def main(argv=None) -> int:
     except ImportError:
         print("utils.demo: gradio is missing: pip install gradio", file=sys.stderr)
         return 2
-    page = build(Predictor(arguments.emotion_adapter, arguments.cause_adapter, arguments.max_row_tokens))
+    adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
+    print(f"labelled by {adapters[0]} and {adapters[1]}", flush=True)
+    page = build(Predictor(*adapters, arguments.max_row_tokens))
     address = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")  # this machine alone; a container sets another
     theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
     page.launch(server_name=address, server_port=arguments.port, share=False, css=CSS, theme=theme)

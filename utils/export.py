@@ -1,7 +1,7 @@
 """Export: an adapter merged into its base model, for use without this repository.
 
-    python -m utils.export results_train/sample/adapters/emotion --out exported/emotion                  # safetensors
-    python -m utils.export results_train/sample/adapters/emotion --out exported/emotion-pt --to state_dict
+    python -m utils.export emotion --out exported/emotion              # the adapter that ships, as safetensors
+    python -m utils.export cause --run sample --out exported/cause --to state_dict
     python -m utils.export results_train/sample/adapters/emotion --out exported/emotion-q8 --to gguf --weights q8_0
 
 The folder also holds the tokenizer, the adapter's training.json, a cause adapter's structure.json and a model card.
@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 from utils.models.gguf import GGUF_TYPES, write_gguf
-from utils.record.adapter import trained_with
+from utils.record.adapter import adapter_folder, trained_with
 from utils.record.card import card
-from utils.system.command import command
+from utils.system.command import add_run, command
 from utils.system.errors import ExportError
 from utils.system.files import check_new, new_folder
 from utils.tasks import cause_structure
@@ -90,7 +90,8 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for what cannot be exported."""
     parser = argparse.ArgumentParser(description="Merge an adapter into its base model and write the result.")
-    parser.add_argument("adapter", type=Path, help="a folder that notebook 1 or 3 wrote")
+    parser.add_argument("adapter", help="emotion or cause, of the run; or a folder that notebook 1 or 3 wrote")
+    add_run(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument("--to", choices=FORMATS, default="safetensors", help="default: %(default)s")
     parser.add_argument(
@@ -100,7 +101,7 @@ def main(argv=None) -> int:
         help="their type; those with q for GGUF alone (default: %(default)s)",
     )
     arguments = parser.parse_args(argv)
-    folder = export(arguments.adapter, arguments.out, arguments.to, arguments.weights)
+    folder = export(adapter_folder(arguments.adapter, arguments.run), arguments.out, arguments.to, arguments.weights)
     for path in sorted(folder.iterdir()):
         print(f"{path.stat().st_size / 1e6:10.1f} MB  {path}")
     return 0

@@ -20,7 +20,7 @@ from pathlib import Path
 from utils.data.conversations import Conversation, file_in, load_conversations, without_labels
 from utils.data.labels import LabelSet
 from utils.engine.rows import longest_row
-from utils.record.adapter import find_adapters, labels_of, trained_with
+from utils.record.adapter import choose_adapters, labels_of, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import ConversationError, FileError
 from utils.system.files import check_output, read_json, read_object, to_json, write_json
@@ -44,8 +44,8 @@ class Predictor:
         max_row_tokens: int | None = None,
         conversations: Sequence[Conversation] = (),
     ):
-        """The folders are ones that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
-        max_row_tokens: instead of the adapters' own, for longer conversations. conversations: what the line about
+        """The folders are ones that notebooks 1 and 3 wrote. Where one is missing, it is the other one's sibling; where
+        both are, those that ship (utils.record.adapter.choose_adapters). max_row_tokens: instead of the adapters' own, for longer conversations. conversations: what the line about
         memory counts the longest row of.
 
         Raises RunError or ModelError for adapters and models that cannot be used, NotEnoughMemory for too large ones.
@@ -54,9 +54,7 @@ class Predictor:
         from utils.models.fits import check_memory
         from utils.models.load import load_model
 
-        if emotion_adapter is None or cause_adapter is None:
-            found = find_adapters()
-            emotion_adapter, cause_adapter = emotion_adapter or found[0], cause_adapter or found[1]
+        emotion_adapter, cause_adapter = choose_adapters(emotion_adapter, cause_adapter)
         self.configs, self.tasks, self.models, bases = {}, {}, {}, {}
         labels = labels_of(emotion_adapter)
         for name, adapter in (("emotion", emotion_adapter), ("cause", cause_adapter)):
@@ -106,8 +104,7 @@ def predict(
 ) -> list[Conversation]:
     """The conversations with `emotion` and `emotion-cause_pairs` filled in; labels that they carry are not read.
 
-    The adapters are folders that notebooks 1 and 3 wrote; without them the newest pair in results_train/ is taken.
-    journal: an utils.engine.inference.Journal, from which an interrupted prediction goes on. max_row_tokens: see
+    The adapters are as Predictor takes them. journal: an utils.engine.inference.Journal, from which an interrupted prediction goes on. max_row_tokens: see
     Predictor.
 
     Raises RunError, ModelError, NotEnoughMemory, or TrainingError for a conversation that is too long.
@@ -132,11 +129,8 @@ def job_of(conversations: list[Conversation], adapters) -> str:
         digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
         digest.update(repr(trained_with(adapter)).encode())
         record = read_object(Path(adapter) / "training.json")
-        digest.update(
-            repr(
-                (record.get("emotions"), record.get("thresholds"), cause_structure.load(adapter, labels_of(adapter)))
-            ).encode()
-        )
+        kept = [record[name] for name in ("emotions", "weights", "thresholds") if name in record]
+        digest.update(repr((kept, cause_structure.load(adapter, labels_of(adapter)))).encode())
     return digest.hexdigest()
 
 
@@ -191,14 +185,14 @@ def main(argv=None) -> int:
     number, parts = arguments.part
     check_output(arguments.out, file_in(arguments.conversations))
     conversations = load_conversations(arguments.conversations, labels=None)
+    adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
     from utils.engine.processes import processes
 
     suffix = f".part-{number}-of-{parts}" if parts > 1 else ""
     journal = Journal(f"{arguments.out}{suffix}.unfinished.jsonl")
-    adapters = [arguments.emotion_adapter, arguments.cause_adapter]
-    if None in adapters:
-        adapters = [given or found for given, found in zip(adapters, find_adapters())]
+    if processes().is_main_process:
+        print(f"labelled by {adapters[0]} and {adapters[1]}", flush=True)
     emotion, cause = adapters
     paired = predict(conversations[number - 1 :: parts], emotion, cause, journal, arguments.max_row_tokens)
     if not processes().is_main_process:

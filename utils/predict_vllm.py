@@ -23,7 +23,7 @@ from typing import Any
 from utils.data.conversations import file_in, load_conversations, without_labels
 from utils.engine.prefix_tree import paths
 from utils.engine.rows import encode_trees
-from utils.record.adapter import find_adapters, labels_of, trained_with
+from utils.record.adapter import choose_adapters, labels_of, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import EngineError
 from utils.system.files import check_output, write_json
@@ -138,9 +138,7 @@ def main(argv=None) -> int:
     arguments = parser.parse_args(argv)
     check_output(arguments.out, file_in(arguments.conversations))
     conversations = load_conversations(arguments.conversations, labels=None)
-    adapters = [arguments.emotion_adapter, arguments.cause_adapter]
-    if None in adapters:
-        adapters = [given or found for given, found in zip(adapters, find_adapters())]
+    adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     labelled = Labeller(*adapters, max_row_tokens=arguments.max_row_tokens)(conversations)
     write_json(labelled, arguments.out)
     print(f"{len(labelled)} conversations labelled: {arguments.out}")

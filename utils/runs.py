@@ -17,7 +17,7 @@ from utils.record.provenance import revision
 from utils.record.verify import is_equal, verify
 from utils.report.bootstrap import compared
 from utils.report.metrics import pair_scores
-from utils.system.command import command
+from utils.system.command import add_run, command
 from utils.system.errors import RunError, shown
 from utils.system.files import check_output, write_json
 from utils.tasks.baselines import rule
@@ -50,11 +50,12 @@ def compare(one: str, other: str | None = None) -> dict:
 
 
 def _verify(arguments) -> int:
-    figures, not_compared, threshold = verify(arguments.folder)
+    folder = run_folder(arguments.name or arguments.run)
+    figures, not_compared, threshold = verify(folder)
     wrong = {name: (there, computed) for name, (there, computed) in figures.items() if not is_equal(there, computed)}
     for name, (there, computed) in wrong.items():
         print(f"{name}: {shown(there)} in metrics.json, {computed} from the predictions")
-    print(f"{arguments.folder}: {len(figures) - len(wrong)} of {len(figures)} figures are those of the predictions")
+    print(f"{folder}: {len(figures) - len(wrong)} of {len(figures)} figures are those of the predictions")
     if not_compared:
         rows = "; ".join(f"{row} ({count})" for row, count in not_compared.items())
         print(f"{sum(not_compared.values())} figures were not compared, whose predictions are not here: {rows}")
@@ -86,15 +87,16 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("verify", help="compute the scores of a run again from its predictions")
-    one.add_argument("folder", type=Path, help="a folder of results_train")
-    one.set_defaults(run=_verify)
+    one.add_argument("name", nargs="?", metavar="RUN", help="the same as --run")
+    add_run(one)
+    one.set_defaults(do=_verify)
     one = commands.add_parser("compare", help="the difference between two systems' pairs, and its interval")
     one.add_argument("one", metavar="A", help="a name in results_train/, or a folder")
     one.add_argument("other", metavar="B", nargs="?", help="default: the rule on A's emotions")
     one.add_argument("--out", type=Path, metavar="FILE", help="also write what was found, as JSON")
-    one.set_defaults(run=_compare)
+    one.set_defaults(do=_compare)
     arguments = parser.parse_args(argv)
-    return arguments.run(arguments)
+    return arguments.do(arguments)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,77 @@
-"""Adapters on disk: the newest run's, and what they are used with.
+"""Adapters on disk: which of them label, and what they are used with.
 
 python -m pytest tests/record/test_adapter.py
 """
 
-import os
+from pathlib import Path
 
-from utils.record.adapter import find_adapters, trained_with
+import pytest
+
+from utils.record.adapter import adapter_folder, choose_adapters, trained_with
+from utils.record.predictions import SHIPPED
+from utils.system import places
+from utils.system.errors import ModelError, RunError
 from utils.system.files import write_json
 
 
-def test_the_newest_run_is_the_one_that_ended_last_whatever_its_files_say(tmp_path):
-    runs = ("mine", "2026-11-01T10:00:00+00:00"), ("older", "2026-10-01T10:00:00+00:00"), ("cloned", None)
-    for number, (run, ended) in enumerate(runs):
-        for task in ("emotion", "cause"):
-            path = tmp_path / "results_train" / run / "adapters" / task / "training.json"
-            write_json({"ended": ended} if ended else {}, path)
-            os.utime(path, (10**9 + number, 10**9 + number))
-    assert find_adapters(tmp_path)[0].parts[-3] == "mine"
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """The folder of results_train/ with the run that ships, an old one without records of tasks, and a new one with an
+    emotion adapter alone."""
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    for run, task, record in (
+        (SHIPPED, "emotion", {}),
+        (SHIPPED, "cause", {}),
+        ("old", "emotion", {"task": "emotion"}),
+        ("old", "cause", {"task": "cause"}),
+        ("new", "emotion", {"task": "emotion", "ended": "2999-01-01T00:00:00"}),
+    ):
+        write_json(record, tmp_path / "results_train" / run / "adapters" / task / "training.json")
+    return tmp_path / "results_train"
+
+
+def both(folder):
+    return folder / "adapters" / "emotion", folder / "adapters" / "cause"
+
+
+def test_the_adapters_that_ship_label_until_a_run_is_named(runs):
+    assert choose_adapters() == both(runs / SHIPPED)
+    assert choose_adapters(run="old") == choose_adapters(run=runs / "old") == both(runs / "old")
+    with pytest.raises(RunError, match="results_train/nosuch: no such run"):
+        choose_adapters(run="nosuch")
+
+
+def test_the_other_adapter_is_the_same_runs_and_never_another_runs(runs):
+    emotion, cause = both(runs / "old")
+    assert choose_adapters(emotion) == choose_adapters(cause=str(cause)) == (emotion, cause)
+    new = both(runs / "new")[0]
+    with pytest.raises(RunError, match="new/adapters/cause: no finished adapter here. Give --cause-adapter DIR, or"):
+        choose_adapters(new)
+    with pytest.raises(RunError, match="new/adapters/cause: no finished adapter"):
+        choose_adapters(run="new")
+    assert choose_adapters(new, cause) == choose_adapters(new, run="old") == (new, cause)
+
+
+@pytest.mark.parametrize("run", ["old", SHIPPED])  # with records of their tasks, and without
+def test_swapped_adapters_are_refused_by_name(runs, run):
+    emotion, cause = both(runs / run)
+    with pytest.raises(ModelError, match="cause is an adapter of the task cause, not emotion: give it as --cause-ad"):
+        choose_adapters(cause, emotion)
+    with pytest.raises(ModelError, match="emotion is an adapter of the task emotion, not cause"):
+        choose_adapters(cause=emotion)
+
+
+def test_an_old_adapter_in_a_folder_of_any_name_is_taken(runs):
+    (runs / "mine").mkdir()
+    moved = [both(runs / SHIPPED)[k].rename(runs / "mine" / "ab"[k]) for k in (0, 1)]
+    assert list(choose_adapters(*moved)) == moved
+
+
+def test_a_runs_folder_is_no_adapter(runs):
+    for task in ("emotion", "cause"):
+        with pytest.raises(ModelError, match=r"old: no finished adapter here.*such as .*/old/adapters/emotion"):
+            choose_adapters(**{task: runs / "old"})
+    assert adapter_folder("cause", "old") == both(runs / "old")[1] and adapter_folder("x/y") == Path("x/y")
 
 
 def test_predict_takes_what_the_runs_inference_used(tmp_path):

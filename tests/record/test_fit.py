@@ -79,6 +79,26 @@ def test_validation_is_evaluated_and_nothing_else_and_a_finished_adapter_is_kept
     assert fitted("a", conversations[1:2]) == ([one], record, weights), "not trained a second time"
 
 
+def test_weights_and_sampling_change_training_alone(tiny_model_folder, conversations, tmp_path):
+    """The loss on val of a training that moves nothing is the plain one; the record says what training saw."""
+    plain = {"model": tiny_model_folder, "precision": "float32", "lora_r": 4, "emotion_learning_rate": 1e-12}
+    found = {}
+    for name, more in {"plain": {}, "rare": {"class_weights": "inverse", "sampling": "balanced"}}.items():
+        config = Config(run_name=name, gradient_accumulation=1, **plain, **more)
+        run = Run(config, "n", [], root=tmp_path)
+        base = load_model(tiny_model_folder, precision="float32")
+        _, history = fit(run, run.task("emotion"), *base, conversations[:2], conversations[2:])
+        record = read_json(run.adapter("emotion") / "training.json")
+        found[name] = [one["eval_loss"] for one in history if "eval_loss" in one], record
+    assert found["rare"][0] == pytest.approx(found["plain"][0], rel=1e-5) and "weights" not in found["plain"][1]
+    record = found["rare"][1]
+    task, drawn = Config(class_weights="inverse", sampling="balanced").task("emotion").taught(conversations[:2], 42)
+    assert record["emotions"] == task.counts(drawn) and record["weights"] == task.weights
+    assert Config().task("emotion").trained(tmp_path / "results_train/rare/adapters/emotion").prior == pytest.approx(
+        emotion.prior_scores({one: n * task.weights.get(one, 1) for one, n in task.counts(drawn).items()}, 0.5)
+    )
+
+
 @pytest.mark.parametrize("targets", ["multi", "votes"])
 def test_an_adapter_of_other_targets_is_trained_recorded_and_read_again(
     tiny_model_folder, conversations, tmp_path, targets

@@ -1,13 +1,13 @@
-"""A run's adapters on disk: find them, and read what they were trained with."""
+"""A run's adapters on disk: choose them, and read what they were trained with."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from utils.config import Config
 from utils.data.labels import LabelSet, recorded_labels
+from utils.record.predictions import run_folder
 from utils.record.provenance import read_records, weights_of
-from utils.record.stages import INFERENCE
-from utils.system import places
+from utils.record.stages import INFERENCE, TRAINED_BY
 from utils.system.errors import ConfigError, ModelError, RunError
 from utils.system.files import read_object
 
@@ -19,33 +19,44 @@ def other_adapter(records: dict, notebook: str, adapter: Path) -> bool:
     return bool(made_by) and (adapter / "adapter_model.safetensors").is_file() and made_by != weights_of(adapter)
 
 
-def find_adapters(root: Path | None = None) -> tuple[Path, Path]:
-    """The emotion and the cause adapter of the run in results_train/ whose cause training ended last.
+def choose_adapters(emotion=None, cause=None, run: str | Path | None = None) -> tuple[Path, Path]:
+    """The emotion and the cause adapter that label.
 
-    root  the folder of results_train/ (default: where the place keeps results, and the repository)
+    emotion, cause  folders, where a person named them
+    run             the run of what was not named, by its name in results_train/ or its folder. None: the other adapter
+                    of the same run; where neither was named, the run that ships
 
-    Raises RunError where no run has both.
+    Raises RunError for a run without the adapter, ModelError for a folder without one, and for an adapter of the other
+    task.
     """
-    roots = [Path(root)] if root else sorted({places.find().results, places.ROOT})
-    runs = [
-        path.parents[1]
-        for root in roots
-        for path in root.glob("results_train/*/adapters/cause/training.json")
-        if (path.parents[1] / "emotion" / "training.json").is_file()
-    ]
-    if not runs:
-        raise RunError(
-            f"no run in {roots[0] / 'results_train'} holds both adapters: run notebooks 1 and 3 first "
-            "(make run does), or give --emotion-adapter and --cause-adapter"
-        )
+    given = {task: Path(one) for task, one in (("emotion", emotion), ("cause", cause)) if one is not None}
+    for task, adapter in given.items():
+        if (its := task_of(adapter)) not in (None, task):
+            raise ModelError(f"{adapter} is an adapter of the task {its}, not {task}: give it as --{its}-adapter")
+    named = next((adapter.absolute().parent for adapter in given.values()), None)
+    beside = named if named and run is None else run_folder(run) / "adapters"
+    for task in ("emotion", "cause"):
+        if not (given.setdefault(task, beside / task) / "training.json").is_file():
+            raise RunError(
+                f"{given[task]}: no finished adapter here. Give --{task}-adapter DIR, or the --run NAME whose adapter "
+                "it shall be"
+            )
+    return given["emotion"], given["cause"]
 
-    def ended(adapters):
-        """A clone gives the files that ship its own time; what was trained here says when."""
-        path = adapters / "cause" / "training.json"
-        return str(read_object(path).get("ended", "")), path.stat().st_mtime
 
-    newest = max(runs, key=ended)
-    return newest / "emotion", newest / "cause"
+def adapter_folder(adapter, run: str | Path | None = None) -> Path:
+    """The folder of one adapter: `adapter` itself or, where it is the name of a task, that task's in `run` (as in
+    choose_adapters). Raises RunError for a run that is not there."""
+    return run_folder(run) / "adapters" / adapter if str(adapter) in TRAINED_BY else Path(adapter)
+
+
+def task_of(adapter) -> str | None:
+    """The task that the adapter in this folder was trained on. Older records lack it: then the name that runs give the
+    folder says it, or nothing does (None). Raises ModelError for a folder without a finished adapter."""
+    path = _training(adapter)
+    folder = path.absolute().parent
+    by_place = folder.name if folder.parent.name == "adapters" and folder.name in TRAINED_BY else None
+    return read_object(path).get("task", by_place)
 
 
 def labels_of(adapter) -> LabelSet:
@@ -58,8 +69,10 @@ def labels_of(adapter) -> LabelSet:
 def _training(adapter) -> Path:
     path = Path(adapter) / "training.json"
     if not path.is_file():
+        hint = f" such as {Path(adapter) / 'adapters' / 'emotion'}" if (Path(adapter) / "adapters").is_dir() else ""
         raise ModelError(
-            f"{adapter}: no finished adapter here (training.json is missing). Give a folder that notebook 1 or 3 wrote"
+            f"{adapter}: no finished adapter here (training.json is missing). Give a folder that notebook 1 or 3 "
+            f"wrote{hint}"
         )
     return path
 

@@ -74,7 +74,8 @@ def fit(
 ):
     """The run's adapter of `task`, trained on `conversations` unless it is finished; (model, history).
 
-    task  from `run.task(name)`. Beside a cause adapter stand its boosted trees (utils/tasks/cause_structure.py).
+    task  from `run.task(name)`; training reads what `task.taught` makes of it and of `conversations`. Beside a cause
+          adapter stand its boosted trees (utils/tasks/cause_structure.py).
     With `text_epochs` it first learns the words of `conversations` and `unlabelled` as a language model does, without
     any label: task-adaptive pretraining (Gururangan et al., ACL 2020). The history is that of the labels.
     An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from
@@ -86,14 +87,17 @@ def fit(
         run.drop_checkpoints(task.name)  # an interruption may have left them
         print(f"{folder} holds the finished adapter of this run; remove the folder to train it again.")
         return load_adapter(model, folder, config.model), finished
-    one_pass, everyone = config.recipe == "one_pass", [*conversations, *validation]
+    one_pass = config.recipe == "one_pass"
+    taught, drawn = task.taught(conversations, config.seed)
+    everyone = [*drawn, *validation]
     if one_pass:
-        encoded = training_rows(task, everyone, tokenizer, config)
-        parts = encoded[: len(conversations)], encoded[len(conversations) :]
-        rows, held_out = (packed(part, config) for part in parts)
+        encoded = training_rows(taught, drawn, tokenizer, config)
+        others = training_rows(task, validation, tokenizer, config)  # whose loss is not weighted
+        rows, held_out = packed(encoded, config), packed(others, config)
+        encoded += others
     else:
         encoded = []
-        rows, held_out = (examples(task, part, tokenizer, config) for part in (conversations, validation))
+        rows, held_out = (examples(task, part, tokenizer, config) for part in (drawn, validation))
     if not rows:
         raise TrainingError(f"the training split holds no {task.name} to learn from; give more conversations")
     if one_pass or config.text_epochs:
@@ -112,13 +116,13 @@ def fit(
         history = train(model, tokenizer, rows, settings, folder, held_out or None, config.recipe)
     gather_adapter(model)
     held = list(validation)
-    decided = task.decided(held, lambda: predict(task, model, tokenizer, held, config.inference())[1])
+    decided = taught.decided(held, lambda: predict(task, model, tokenizer, held, config.inference())[1])
     if processes().is_main_process:
         with named_write_errors(folder):
             save_adapter(model, folder, config.model)
             if learnt:
                 cause_structure.save(learnt, folder)
-        run.finish_adapter(task.name, history, task.counts(conversations), decided, of_text, bool(learnt))
+        run.finish_adapter(task.name, history, taught.counts(drawn), decided, of_text, bool(learnt))
         write_cards(run.train_dir)
     processes().wait_for_everyone()
     return model.eval(), history
@@ -149,6 +153,7 @@ def _conversations_named(conversations, lengths):
     try:
         yield
     except DoesNotFit as error:
-        named = [name for name, length in zip(names_of(conversations), lengths) if length == error.tokens]
+        sizes = zip(names_of(conversations), lengths)
+        named = dict.fromkeys(name for name, length in sizes if length == error.tokens)
         several = "a row (a smaller token_budget makes smaller rows)" if lengths else "a prompt"
         raise DoesNotFit(" or ".join(named) or several, error.tokens) from error

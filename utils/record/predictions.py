@@ -14,6 +14,8 @@ from utils.system import places
 from utils.system.errors import FileError, RunError, shown
 from utils.system.files import read_json_lines, write_text
 
+SHIPPED = "smollm2-135m-ecf"  # the run whose adapters are used until another one is named
+
 
 def lines_of(
     conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list, labels: LabelSet = ECF
@@ -51,13 +53,13 @@ def write_predictions(
 # ---- read -----------------------------------------------------------------------------------------------------
 
 
-def run_folder(run: str, root: Path | None = None) -> Path:
+def run_folder(run: str | Path | None, root: Path | None = None) -> Path:
     """The folder of a run or system, given by its name in results_train/ (below `root`, by default where the place
-    keeps results; or of the repository) or by its path.
+    keeps results; or of the repository) or by its path; None: the run that ships.
 
     Raises RunError where there is none.
     """
-    roots = (root or places.find().results, places.ROOT)
+    roots, run = (root or places.find().results, places.ROOT), run or SHIPPED
     folders = [*(one / "results_train" / run for one in roots), Path(run)]
     for folder in folders:
         if folder.is_dir():

@@ -255,12 +255,17 @@ class Run:
         of_text: Sequence[dict] = (),
         structure: bool = False,
     ):
-        """Mark the adapter as finished: every parameter, the code's revision, the label set, how often training saw
+        """Mark the adapter as finished: its task, every parameter, the code's revision, the label set, how often training saw
         each emotion (`emotions`), what the task decided on val (`decided`), the trainer's log, of the words too where
         they came first (`of_text`), and whether utils/tasks/cause_structure.py has its file there, stand in its
         training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
-        record = {"parameters": self.config.as_dict(), "revision": revision(), "labels": self.labels.as_dict()}
+        record = {
+            "task": task,
+            "parameters": self.config.as_dict(),
+            "revision": revision(),
+            "labels": self.labels.as_dict(),
+        }
         record |= {"emotions": emotions, **(decided or {}), "history": history}
         record |= {"text_history": of_text} if of_text else {}
         if structure:

@@ -101,10 +101,18 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The argument of a command about a run's adapters: `--run NAME`, None where the run that ships is meant."""
+    parser.add_argument(
+        "--run", metavar="NAME", help="a run in results_train/, or its folder; default: the one that ships"
+    )
+
+
 def add_adapters(parser: argparse.ArgumentParser) -> None:
-    """The arguments of a command that labels: both adapters' folders, and the longest row."""
+    """The arguments of a command that labels: the run or both adapters' folders, and the longest row."""
+    add_run(parser)
     for task in ("emotion", "cause"):
-        parser.add_argument(f"--{task}-adapter", metavar="DIR", help="default: of the newest run in results_train/")
+        parser.add_argument(f"--{task}-adapter", metavar="DIR", help="default: the run's, or the one beside the other")
     parser.add_argument(
         "--max-row-tokens", type=positive, metavar="N", help="for long conversations; default: the adapters'"
     )

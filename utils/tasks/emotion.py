@@ -10,8 +10,10 @@ Twin of utils/tasks/cause.py: one question an utterance here, one question a can
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from utils.data.conversations import Conversation, Utterance, emotions_of, with_emotions
 from utils.data.labels import ECF, LabelSet
@@ -19,6 +21,7 @@ from utils.data.votes import distribution
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.system.errors import RunError
 from utils.system.files import read_object
+from utils.tasks.imbalance import Balance
 from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 
@@ -40,18 +43,25 @@ def answers(labels: LabelSet) -> tuple[str, ...]:
     return tuple(f" {label}{chr(10) * begins}" for label in labels)
 
 
-def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF, votes: bool = False) -> Node:
+def tree(
+    conversation: Conversation,
+    train: bool = False,
+    labels: LabelSet = ECF,
+    votes: bool = False,
+    weights: dict[str, float] | None = None,
+) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading, as a branch, the
     question for its emotion.
 
     So a question has just read its utterance, and what came after it before that. It beats a single reading trained
     for as many tokens, and an utterance repeated in its branch (LOG.md). With `train` the gold emotions are the
-    targets, or with `votes` the annotators' distribution, and nothing is asked about an utterance that has none.
+    targets, or with `votes` the annotators' distribution, and nothing is asked about an utterance that has none. Where
+    there are `weights`, {label: weight}, a target counts as much.
     """
     utterances = conversation["conversation"]
     lines = [line(u) for u in utterances]
     allowed = answers(labels)
-    gold = [_gold(u, labels, votes) if train else None for u in utterances]
+    gold = [_gold(u, labels, votes, weights) if train else None for u in utterances]
     questions = {
         len(lines) + k: [Node(" Emotion:", Question(allowed, right))]
         for k, right in enumerate(gold)
@@ -60,12 +70,21 @@ def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF
     return chain(f"Name the emotion of every utterance: {labels}.", lines + lines, questions)
 
 
-def _gold(utterance: Utterance, labels: LabelSet, votes: bool) -> str | dict[str, float] | None:
-    """The right answer about an utterance: its label's, or with `votes` {answer: share}; None where it has none."""
+def _gold(
+    utterance: Utterance, labels: LabelSet, votes: bool, weights: dict[str, float] | None
+) -> str | dict[str, float] | None:
+    """The right answer about an utterance: its label's, or with `votes` or `weights` {answer: share x weight}; None
+    where it has none."""
     answer = dict(zip(labels, answers(labels), strict=True))
-    if votes:
-        return {answer[label]: share for label, share in distribution(utterance, labels).items()} or None
+    if votes or weights:
+        shares = _shares(utterance, labels, votes)
+        return {answer[one]: share * (weights[one] if weights else 1.0) for one, share in shares.items()} or None
     return None if utterance["emotion"] is None else answer[utterance["emotion"]]
+
+
+def _shares(utterance: Utterance, labels: LabelSet, votes: bool) -> dict[str, float]:
+    """{label: share} of an utterance: one for its label, or with `votes` the annotators' distribution."""
+    return distribution(utterance, labels) if votes else dict.fromkeys(emotions_of(utterance), 1.0)
 
 
 def counts(conversations: list[Conversation], labels: LabelSet = ECF, votes: bool = False) -> dict[str, float]:
@@ -137,19 +156,30 @@ class Emotion(TaskDefaults):
     votes       whether the annotators' votes are the targets, where an utterance has some
     adjustment  the strength of the logit adjustment (`prior_scores`) of a `trained` task
     prior       what `read` subtracts; None: nothing
+    balance     what is done in training about rare labels
+    weights     {label: how much an utterance with it counts in training} of a `taught` task; {}: all alike
     """
 
     labels: LabelSet = ECF
     adjustment: float = 0.0
     prior: list[float] | None = None
     votes: bool = False
+    balance: Balance = Balance()
+    weights: dict[str, float] = field(default_factory=dict)
     name = "emotion"
     new_tokens = 15  # the published recipe's
     unparsed = "neutral"
     on_emotions = False
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return tree(item, train, self.labels, self.votes)
+        return tree(item, train, self.labels, self.votes, self.weights)
+
+    def taught(self, items: list[Conversation], seed: int) -> tuple["Emotion", list[Conversation]]:
+        def carried(c):
+            return [_shares(u, self.labels, self.votes) for u in c["conversation"]]
+
+        drawn = self.balance.drawn(items, carried, seed)
+        return replace(self, weights=self.balance.weighed(counts(drawn, self.labels, self.votes))), drawn
 
     def prompts(self, item: Conversation) -> list[tuple[str, str | None]]:
         return published_prompts(item, self.labels)
@@ -166,12 +196,23 @@ class Emotion(TaskDefaults):
     def counts(self, items: list[Conversation]) -> dict[str, float]:
         return counts(items, self.labels, self.votes)
 
+    def decided(self, items: list[Conversation], tables: Callable[[], list]) -> dict[str, Any]:
+        """{"weights": those of a `taught` task}, which `trained` counts in; {} where all utterances count alike."""
+        return {"weights": self.weights} if self.weights else {}
+
     def trained(self, adapter: Path) -> "Emotion":
         path = Path(adapter) / "training.json"
         check_labels(self.labels, adapter)
-        seen = read_object(path).get("emotions")
-        seen = seen if isinstance(seen, dict) else {}
+        record = read_object(path)
+        seen, weights = (
+            one if isinstance(one, dict) else {} for one in (record.get("emotions"), record.get("weights"))
+        )
         kinds = (int, float) if self.votes else (int,)  # votes count as shares
         if not all(type(seen.get(label)) in kinds and 0 <= seen[label] < 10**12 for label in self.labels):
             raise RunError(f'{path} lacks "emotions", how often training saw each label: train the adapter again')
-        return replace(self, prior=prior_scores(seen, self.adjustment, self.labels))
+        if weights and not all(
+            type(weights.get(label, 1.0)) is float and weights.get(label, 1.0) > 0 for label in seen
+        ):
+            raise RunError(f'{path}: "weights" are no numbers above zero, one a label: train the adapter again')
+        counted = {label: seen[label] * weights.get(label, 1.0) for label in self.labels}
+        return replace(self, prior=prior_scores(counted, self.adjustment, self.labels))

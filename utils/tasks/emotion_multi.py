@@ -10,7 +10,7 @@ label, are chosen on `val` and decide how often a rare label is named.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,33 @@ from utils.engine.prefix_tree import Node, Question, chain
 from utils.system.errors import RunError
 from utils.system.files import read_object
 from utils.tasks.emotion import line
+from utils.tasks.imbalance import Balance
 from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 ANSWERS = (" no", " yes")
 
 
-def tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF) -> Node:
+def tree(
+    conversation: Conversation, train: bool = False, labels: LabelSet = ECF, weights: dict[str, dict] | None = None
+) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading a branch with a
     question for each label: does the utterance carry it? With `train` the labels are the targets (votes.several), and
-    nothing is asked about an utterance without one."""
+    nothing is asked about an utterance without one. Where there are `weights`, {label: {answer: weight}}, a target
+    counts as much."""
     lines = [line(u) for u in conversation["conversation"]]
     branches = {}
     for k, u in enumerate(conversation["conversation"], len(lines)):
         right = several(u, labels)
         if right or not train:
-            gold = [ANSWERS[label in right] if train else None for label in labels]
+            gold = [_gold(label, right, weights) if train else None for label in labels]
             asked = [Node(f" {label}?", Question(ANSWERS, answer)) for label, answer in zip(labels, gold)]
             branches[k] = [Node(" Emotions:", None, asked)]
     return chain(f"Name all emotions of every utterance: {labels}.", lines + lines, branches)
+
+
+def _gold(label: str, carried: list[str], weights: dict[str, dict] | None) -> str | dict[str, float]:
+    answer = ANSWERS[label in carried]
+    return {answer: weights[label][answer]} if weights else answer
 
 
 def read(
@@ -79,17 +88,35 @@ def best_threshold(right: Sequence[bool], p: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class EmotionMulti(TaskDefaults):
-    """The task. `thresholds`: of a `trained` task, one a label; None: 0.5 each."""
+    """The task.
+
+    thresholds  of a `trained` task, one a label; None: 0.5 each
+    balance     what is done in training about rare labels
+    weights     {label: {answer: how much it counts in training}} of a `taught` task; {}: all alike. The two answers
+                about a label are weighed against each other, since each label is a question of its own
+    """
 
     labels: LabelSet = ECF
     thresholds: list[float] | None = None
+    balance: Balance = Balance()
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)
     name = "emotion"
     new_tokens = 0  # without the published recipe
     unparsed = ""
     on_emotions = False
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return tree(item, train, self.labels)
+        return tree(item, train, self.labels, self.weights)
+
+    def taught(self, items: list[Conversation], seed: int) -> tuple["EmotionMulti", list[Conversation]]:
+        def carried(c):
+            return [dict.fromkeys(several(u, self.labels), 1.0) for u in c["conversation"]]
+
+        drawn = self.balance.drawn(items, carried, seed)
+        asked = sum(bool(one) for c in drawn for one in carried(c))
+        yes = self.counts(drawn)
+        weights = {label: self.balance.weighed(dict(zip(ANSWERS, (asked - n, n)))) for label, n in yes.items()}
+        return replace(self, weights=weights if self.balance.weights != "none" else {}), drawn
 
     def ask(self, item: Conversation) -> OneRound:
         thresholds = self.thresholds or [0.5] * len(self.labels)

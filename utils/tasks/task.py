@@ -73,6 +73,11 @@ class Task(Protocol):
         each of `prompts`."""
         ...
 
+    def taught(self, items: list, seed: int) -> tuple["Task", list]:
+        """(the task as it asks in training, the items that training reads) for these labelled items: what rare labels
+        count, or which items are drawn, follows from them."""
+        ...
+
     def beside(self, items: list, seed: int) -> Any:
         """What is learnt from labelled items without the model and saved beside its adapter; None for nothing."""
         ...
@@ -82,8 +87,8 @@ class Task(Protocol):
         ...
 
     def decided(self, items: list, tables: Callable[[], list]) -> dict[str, Any]:
-        """What the trained model decides on items held out of training, to be recorded in its training.json, where
-        `trained` finds it; {} for nothing. `tables()`: the items' tables of probabilities."""
+        """What the training.json of a `taught` task must hold beside its counts, for `trained` to find it, such as what
+        the trained model decides on items held out; {} for nothing. `tables()`: the items' tables of probabilities."""
         ...
 
     def trained(self, adapter: Path) -> "Task":
@@ -102,6 +107,9 @@ class TaskDefaults:
 
     def parse(self, item: Any, texts: list[str]) -> tuple[Any, Any, int]:
         raise NotImplementedError("a task without the published recipe has no texts to parse")
+
+    def taught(self, items: list, seed: int) -> tuple[Any, list]:
+        return self, items
 
     def beside(self, items: list, seed: int) -> Any:
         return None
