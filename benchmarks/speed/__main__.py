@@ -316,7 +316,9 @@ def run(given: list[str], arguments) -> int:
         write_json(result, arguments.out / "speed.json")  # an interruption loses a part, not all
         write_text(tables(result), arguments.out / "speed.md")
     if "growth" in result:
-        save(growth_figure(result["growth"]), arguments.out / "speed.png")
+        machine = f"{result['machine']['cores']} CPU cores · {result['machine']['precision']}"
+        about = f"{Path(bench.config.model).name} · {machine} · revision {result['revision']}"
+        save(growth_figure(result["growth"], about), arguments.out / "speed.png")
     print(f"{tables(result)}\nwritten to {arguments.out}")
     return 0
 

@@ -13,6 +13,7 @@ from benchmarks.speed.measure import memory_watched, now, summary
 from benchmarks.speed.systems import OnePass
 from utils.engine.prefix_tree import plan_rows
 from utils.record.fit import examples
+from utils.report.plots import COLOURS, DPI, FAINT, entitle
 from utils.tasks.candidates import asked as questions_of
 
 # ---- the limit -------------------------------------------------------------------------------------------------
@@ -198,28 +199,29 @@ def doubled(points: list[dict]) -> float | None:
     return None
 
 
-def growth_figure(growth: dict):
-    """Seconds and peak memory against each of the three numbers."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), dpi=110, layout="constrained")
+def growth_figure(growth: dict, about: str = ""):
+    """Seconds against each of the three numbers, on axes that share their seconds. What memory did is in the titles:
+    it hardly grows. `about`: model, machine and revision, for the line below the title."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4), dpi=DPI, layout="constrained", sharey=True)
     plt.close(figure)
+    entitle(figure, "Time of labelling in one pass", about)
     titles = {
-        "conversations": "conversations of 10 utterances, emotions",
-        "utterances": "tokens of one conversation, emotions",
-        "questions": "questions about 20 utterances, causes",
+        "conversations": "emotions of conversations of 10 utterances",
+        "utterances": "emotions of one conversation",
+        "questions": "causes in one conversation of 20 utterances",
     }
     for ax, (what, title) in zip(axes, titles.items()):
         points = growth[what]
         numbers = [point["tokens" if what == "utterances" else "number"] for point in points]
-        ax.plot(numbers, [point["seconds"] for point in points], "o-", color="#0072B2")
-        ax.set(title=title, xlabel=what if what != "utterances" else "tokens", ylabel="seconds")
-        ax.set_ylim(0, 1.1 * max(point["seconds"] for point in points))
-        if all(point["peak_memory"] for point in points):
-            memory = ax.twinx()
-            memory.plot(numbers, [point["peak_memory"] / 2**30 for point in points], "s--", color="#D55E00")
-            memory.set_ylabel("peak memory, GiB (dashed)")
-            memory.set_ylim(0, 1.1 * max(point["peak_memory"] for point in points) / 2**30)
-            memory.spines["top"].set_visible(False)
-        ax.spines["top"].set_visible(False)
+        ax.plot(numbers, [point["seconds"] for point in points], "o-", color=COLOURS["sadness"])
+        peaks = [point["peak_memory"] for point in points]
+        memory = f"peak memory {min(peaks) / 2**30:.2f} to {max(peaks) / 2**30:.2f} GiB" if all(peaks) else ""
+        ax.set_title("\n".join(filter(None, [title, memory])), loc="left", color=FAINT, fontsize=9)
+        ax.set(xlabel=f"number of {what}" if what != "utterances" else "its tokens")
+        ax.set_xlim(left=0)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("seconds")
+    axes[0].set_ylim(bottom=0)
     if growth["mask_costs_from_tokens"]:
-        axes[1].axvline(growth["mask_costs_from_tokens"], color="#9A9A9A", linestyle=":")
+        axes[1].axvline(growth["mask_costs_from_tokens"], color=COLOURS["neutral"], linestyle=":")
     return figure

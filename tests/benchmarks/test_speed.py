@@ -254,7 +254,8 @@ def test_growth_is_measured_and_drawn(command):
     assert [point["number"] for point in found["conversations"]] == [1, 2]
     assert found["conversations"][1]["tokens"] == 2 * found["conversations"][0]["tokens"]
     assert found["questions"][0]["number"] < found["questions"][1]["number"]
-    assert len(growth_figure(found).axes) >= 3
+    axes = growth_figure(found, "a model").axes
+    assert len(axes) == 3 and len({ax.get_ylim() for ax in axes}) == 1, "one meaning, one scale of seconds"
     assert math.isfinite(found["utterances"][1]["seconds"])
 
 

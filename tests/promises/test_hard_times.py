@@ -27,7 +27,8 @@ from utils.engine.settings import InferenceSettings
 from utils.models.load import load_model
 from utils.record.fit import fit
 from utils.record.run import Run
-from utils.report.plots import loss_curve, save
+from utils.report.loss import loss_curve
+from utils.report.plots import save
 from utils.system import places
 from utils.system.errors import TrainingError
 from utils.system.files import write_json, write_texts
@@ -73,7 +74,8 @@ def test_files_on_a_full_disk_stay_as_they_were(tmp_path, room):
     with full_disk(room), pytest.raises(OSError, match="second.json" if room == 100 else "first.json"):
         write_texts({paths[0]: "new" * (10 if room == 100 else 10_000), paths[1]: "new" * 10_000})
     with full_disk(room), pytest.raises(OSError, match="loss.png"):
-        save(loss_curve([{"step": i, "loss": 1 / i} for i in range(1, 900)]), tmp_path / "loss.png")
+        history = [{"step": i, "loss": 1 / i} for i in range(1, 900)]
+        save(loss_curve({"history": history}, "emotion"), tmp_path / "loss.png")
     assert files(tmp_path) == {"first.json": b"old", "second.json": b"old"}
 
 

@@ -1,11 +1,25 @@
-"""Tests of utils/analysis.py: every error is put down to what made it."""
+"""Tests of utils/report/analysis.py: every error is put down to what made it."""
 
 import copy
 
 import pandas as pd
 import pytest
 
-from utils.report.analysis import FATES, binned, ceilings, confused, fates, pair_table, utterance_table
+from utils.report.analysis import (
+    ALWAYS,
+    FATES,
+    GUESSING,
+    binned,
+    ceilings,
+    confused,
+    fates,
+    fates_by_distance,
+    found_and_right,
+    found_by,
+    pair_table,
+    right_by,
+    utterance_table,
+)  # fmt: skip
 from utils.report.metrics import pair_scores
 
 GOLD = {
@@ -94,3 +108,25 @@ def test_confused_emotions_come_with_their_share_of_the_gold_emotion():
     assert table.utterances.tolist() == [2, 2, 1, 1, 1] and first.utterances == 2 and first["share of gold"] == 1
     half = table[(table.emotion == "anger") & (table.predicted == "sadness")]
     assert half["share of gold"].tolist() == [0.5]
+
+
+def test_recall_and_precision_stand_beside_what_guessing_gets():
+    """Sadness is found, and two of its three predictions are wrong; anger and joy are neither found nor named."""
+    table = found_and_right(utterance_table([GOLD], [GUESS]))
+    assert list(table.index) == ["anger", "joy", "sadness"], "the label set's order, without neutral and the absent"
+    assert list(table["found (recall)"]) == [0, 0, 1] and list(table["right (precision)"]) == [0, 0, 1 / 3]
+    assert list(table[GUESSING]) == [0.25] * 3 and list(table.n) == [1, 1, 1]
+
+
+def test_the_most_frequent_emotion_is_the_baseline_of_every_group():
+    other = predicted(["neutral", "sadness", "anger", "neutral"], [])
+    table = right_by(utterance_table([other], [GUESS]), pd.Series(["a", "b", "b", "a"]))
+    assert list(table.right) == [0.5, 0.5] and list(table[ALWAYS]) == [1, 0] and list(table.n) == [2, 2]
+    assert list(found_by(pair_table([GOLD], [GUESS]), pd.Series(list("aabbb"))).found) == [0.5, 0]
+
+
+def test_fates_by_distance_have_the_rows_of_the_other_picture():
+    pairs = pair_table([GOLD], [GUESS]).assign(distance=[-20, -1, 0, 9, 4])
+    table = fates_by_distance(pairs)
+    assert list(table.index)[:2] == ["≤ -8", "-7"] and list(table.index)[-3:] == ["+2", "+3", "≥ +4"]
+    assert list(table.sum(axis=1)) == [1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 2]

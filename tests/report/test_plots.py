@@ -1,4 +1,4 @@
-"""Tests of utils/plots.py: pictures are written, show what they were given and are the same on every run."""
+"""Pictures are written, show what they were given, say what they are of, and are the same on every run."""
 
 import copy
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from utils.data.conversations import pairs
 from utils.data.labels import ECF
 from utils.report import picture, plots
+from utils.report.loss import loss_curve, smoothed
 
 CONVERSATION = {
     "conversation_ID": 1,
@@ -48,13 +49,19 @@ def texts(fig):
 
 HISTORY = [{"step": 10 * i, "loss": 2 / (i + 1), "learning_rate": 1e-4} for i in range(30)]
 HISTORY += [{"step": 150, "eval_loss": 0.4}, {"step": 290, "train_loss": 0.3}]
+TEXT = [{"step": i, "loss": 3 - i / 100} for i in range(1, 60)]
+SHARES = pd.DataFrame({"found": [0.5, 1.0], "right": [0.25, 0.75], "guessing": [0.2, 0.1], "n": [2, 1000]})
+SHARES.index = ["few", "$many"]
+ABOUT = plots.about("mine", "test", conversations=26, utterances=1500)
 FIGURES = {
-    "loss": lambda: plots.loss_curve(HISTORY),
-    "lengths": lambda: plots.token_lengths([10, 20, 20, 4000], budget=100, title="A $title$ of $5"),
-    "confusion": lambda: plots.confusion_matrix(np.arange(49).reshape(7, 7)),
-    "distances": lambda: plots.cause_distances([CONVERSATION], [CONVERSATION, bare()]),
-    "rates": lambda: plots.rates({"few": 0.5, "$many": 1.0}, {"few": 2, "$many": 1000}, "A title", "words", "right"),
-    "stacked": lambda: plots.stacked(pd.DataFrame({"found": [3, 0], "lost": [1, 2]}, index=[-1, 0]), "A", "b", "c"),
+    "loss": lambda: loss_curve({"history": HISTORY, "text_history": TEXT}, "emotion", ABOUT),
+    "lengths": lambda: plots.token_lengths([10, 20, 20, 4000], 100, "A $title$ of $5", ABOUT),
+    "confusion": lambda: plots.confusion_matrix(np.arange(49).reshape(7, 7), about=ABOUT),
+    "distances": lambda: plots.cause_distances([CONVERSATION], [CONVERSATION, bare()], about=ABOUT),
+    "rates": lambda: plots.rates(SHARES, "A title", "words", ABOUT, "guessing"),
+    "stacked": lambda: plots.stacked(
+        pd.DataFrame({"found": [3, 0], "lost": [1, 2]}, index=[-1, 0]), "A", "b", "c", ABOUT
+    ),
     "conversation": lambda: picture.draw_conversation(CONVERSATION, "A $title$ of $5"),
 }
 
@@ -80,20 +87,55 @@ def test_every_emotion_has_its_own_colour():
     assert len(set(plots.COLOURS.values())) == len(ECF)
 
 
+@pytest.mark.parametrize("name", sorted(FIGURES.keys() - {"conversation"}))
+def test_figures_say_what_they_are_of(name):
+    title, line = (text.get_text() for text in FIGURES[name]().texts)
+    assert title and line.startswith("run mine · split test · 26 conversations · 1,500 utterances")
+
+
 def test_loss_curve_shows_raw_smooth_and_evaluation_losses():
-    raw, smooth, held_out = plots.loss_curve(HISTORY).axes[0].lines
-    assert len(raw.get_xdata()) == len(smooth.get_xdata()) == 30
+    (ax,) = loss_curve({"history": HISTORY}, "cause").axes
+    raw, smooth, held_out = ax.lines
+    assert len(raw.get_xdata()) == len(smooth.get_xdata()) == 30 and ax.get_yscale() == "log"
     assert list(held_out.get_xdata()) == [150] and list(held_out.get_ydata()) == [0.4]
 
 
-def test_smoothing_keeps_a_straight_line():
-    straight = [{"step": step, "loss": float(step)} for step in range(40)]
-    _, smooth = plots.loss_curve(straight).axes[0].lines
-    assert list(smooth.get_ydata()) == pytest.approx(list(range(40)))
+def test_the_loss_of_reading_text_has_a_part_of_its_own():
+    of_text, of_labels = loss_curve({"history": HISTORY, "text_history": TEXT}, "emotion").axes
+    assert [len(ax.lines[0].get_xdata()) for ax in (of_text, of_labels)] == [59, 30]
+    assert "without labels" in of_text.get_title("left") and of_labels.get_title("left") == "emotion labels"
+
+
+def test_smoothing_keeps_a_straight_line_to_its_ends():
+    steps = np.arange(1.0, 200.0)
+    assert smoothed(steps, 3 - steps / 100) == pytest.approx(3 - steps / 100)
+
+
+def test_smoothing_neither_lags_nor_follows_the_last_value():
+    steps, noise = np.arange(1.0, 401.0), np.random.default_rng(0).normal(0, 0.2, 400)
+    falling = 1 + 5 * np.exp(-steps / 20)
+    assert np.abs(smoothed(steps, falling) - falling).max() < 0.1, "on the curve, also where it falls"
+    values = falling + noise
+    values[-1] = 0.2
+    assert smoothed(steps, values)[-1] == pytest.approx(1, abs=0.15), "one low value is no fall"
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_few_steps_have_a_curve_too(number):
+    curve = loss_curve({"history": [{"step": i, "loss": 2.0} for i in range(1, number + 1)]}, "emotion")
+    assert list(curve.axes[0].lines[1].get_ydata()) == pytest.approx([2.0] * number)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 9.0), (1.2, 1.9), (2.0, 2.0), (0.0, 3.0)])
+def test_the_axis_of_the_loss_has_numbers(low, high):
+    fig = loss_curve({"history": [{"step": 1, "loss": high}, {"step": 2, "loss": low}]}, "emotion")
+    (ax,) = fig.axes
+    bottom, top = ax.get_ylim()
+    assert bottom < high < top and sum(bottom <= tick <= top for tick in ax.get_yticks()) >= 2
 
 
 def test_empty_input_gives_empty_charts(tmp_path):
-    figures = [plots.loss_curve([]), plots.token_lengths([])]
+    figures = [loss_curve({"history": []}, "emotion"), plots.token_lengths([])]
     figures += [plots.cause_distances([]), plots.cause_distances([], [])]
     for fig in figures:
         plots.save(fig, tmp_path / "empty.png")
@@ -101,27 +143,33 @@ def test_empty_input_gives_empty_charts(tmp_path):
         (tmp_path / "empty.png").unlink()
 
 
-def test_token_lengths_names_what_is_over_the_budget():
+def test_token_lengths_names_what_is_over_the_budget_and_that_nothing_is_cut():
     legend = plots.token_lengths([100, 101, 5], budget=100).axes[0].get_legend()
-    assert "1 of 3" in legend.get_texts()[0].get_text()
+    said = legend.get_texts()[0].get_text()
+    assert "1 of 3 are longer" in said and "Nothing is cut" in said
     assert plots.token_lengths([100, 101, 5]).axes[0].get_legend() is None
 
 
 def test_confusion_matrix_colours_rows_and_prints_counts():
     counts = np.zeros((7, 7), dtype=int)
     counts[0, 1], counts[0, 0] = 30, 10
-    ax = plots.confusion_matrix(counts).axes[0]
+    figure = plots.confusion_matrix(counts, about="mine")
+    ax = figure.axes[0]
     shares = np.asarray(ax.images[0].get_array())
     assert shares[0, 1] == 0.75 and shares[0, 0] == 0.25 and shares[1:].sum() == 0
-    assert [text.get_text() for text in ax.texts][:3] == ["10", "30", "0"]
+    assert [text.get_text() for text in ax.texts][:4] == ["10", "25%", "30", "75%"]
+    assert figure.texts[1].get_text() == "mine · 40 utterances · accuracy 25.0%"
     with pytest.raises(ValueError, match="expected"):
         plots.confusion_matrix(np.zeros((6, 6)))
 
 
-def test_rates_are_as_high_as_the_shares_and_name_the_counts():
+def test_rates_are_as_high_as_the_shares_and_say_them_and_their_number():
     ax = FIGURES["rates"]().axes[0]
-    assert [bar.get_height() for bar in ax.patches] == [0.5, 1.0]
-    assert [text.get_text() for text in ax.texts] == ["2", "1,000"]
+    assert [bar.get_height() for bar in ax.patches] == [0.5, 1.0, 0.25, 0.75]
+    assert [text.get_text() for text in ax.texts] == ["50%", "100%", "25%", "75%"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["few\nn = 2", "$many\nn = 1,000"]
+    assert {round(y, 6) for line in ax.collections[0].get_segments() for _, y in line} == {0.2, 0.1}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["guessing", "found", "right"]
 
 
 def test_stacked_bars_stand_on_each_other():

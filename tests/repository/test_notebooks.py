@@ -255,7 +255,7 @@ def test_figures_in_sentences_are_those_of_the_shipped_run():
         history = read_json(SHIPPED / "adapters" / task / "training.json")["history"]
         first = next(entry["loss"] for entry in history if "loss" in entry)
         last = [entry["eval_loss"] for entry in history if "eval_loss" in entry][-1]
-        assert f"begins at {first:.1f}" in text and f"evaluation loss is {last:.2f} at the end" in text
+        assert f"begins at {first:.1f}" in text and f"loss on `val` is {last:.2f} at the end" in text
 
 
 def test_the_figures_of_the_error_analysis_are_those_of_the_shipped_run(shared, tmp_path):

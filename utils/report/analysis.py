@@ -14,10 +14,12 @@ import pandas as pd
 
 from utils.data.conversations import Conversation, pairs, with_pairs
 from utils.data.labels import ECF, LabelSet
+from utils.report.distances import HIGH, LOW, name_of, pooled
 from utils.report.metrics import pair_scores
 from utils.tasks.cause import with_gold_causes
 
 FATES = ("found", "emotion taken for neutral", "emotion taken for another", "cause not named")
+GUESSING, ALWAYS = "guessing by frequency", "always the most frequent emotion"
 
 
 def utterance_table(gold: list[Conversation], predicted: list[Conversation]) -> pd.DataFrame:
@@ -88,6 +90,52 @@ def fates(pairs: pd.DataFrame, by: str, shares: bool = False) -> pd.DataFrame:
         return counts
     total = counts.sum(axis=1)
     return counts.div(total, axis=0).assign(pairs=total)
+
+
+def fates_by_distance(pairs: pd.DataFrame) -> pd.DataFrame:
+    """`fates` of the gold pairs of `pair_table`, a row a distance between cause and emotion, pooled and named as in
+    report/distances.py; every distance has its row."""
+    counts = fates(pairs.assign(distance=pairs.distance.map(pooled)), "distance")
+    counts = counts.reindex(range(LOW, HIGH + 1), fill_value=0)
+    return counts.set_axis([name_of(distance) for distance in counts.index])
+
+
+def found_and_right(utterances: pd.DataFrame, labels: LabelSet = ECF) -> pd.DataFrame:
+    """How well each label of `utterance_table` is recognised: a row a gold label, but the neutral one, in the order of
+    `labels`.
+
+    Columns: "found (recall)", the share of its utterances that got it; "right (precision)", the share of the utterances
+    that got it and have it, 0 where none did; GUESSING, what both would be on average; n, its utterances.
+    """
+    there = [label for label in labels if label != labels.neutral and (utterances.emotion == label).any()]
+    gold = utterances.emotion.value_counts().reindex(there)
+    named = utterances.predicted.value_counts().reindex(there, fill_value=0)
+    right = utterances[utterances.right].emotion.value_counts().reindex(there, fill_value=0)
+    return pd.DataFrame(
+        {
+            "found (recall)": right / gold,
+            "right (precision)": right / named.clip(lower=1),
+            GUESSING: gold / len(utterances),
+            "n": gold,
+        }
+    )
+
+
+def right_by(utterances: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
+    """The share of right emotions in each of the `groups` (one a row of `utterance_table`): right; ALWAYS, what
+    the most frequent emotion of all would get right; n, the group's utterances."""
+    commonest = utterances.emotion.mode()
+    always = utterances.emotion.isin(commonest[:1])
+    right = utterances.right.groupby(groups, observed=True)
+    of_always = always.groupby(groups, observed=True).mean()
+    return pd.DataFrame({"right": right.mean(), ALWAYS: of_always, "n": right.size()})
+
+
+def found_by(pairs: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
+    """The share of gold pairs that are found in each of the `groups` (one a row of `pair_table`): found; n, the
+    group's pairs."""
+    found = (pairs.fate == "found").groupby(groups, observed=True)
+    return pd.DataFrame({"found": found.mean(), "n": found.size()})
 
 
 def confused(utterances: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from matplotlib.textpath import text_to_path
 
 from utils.data.conversations import Conversation, Utterance, emotions_of, pairs
 from utils.data.labels import ECF, LabelSet
-from utils.report.plots import COLOURS, FAINT, INK, empty_figure, positions
+from utils.report.distances import positions
+from utils.report.plots import COLOURS, FAINT, INK, empty_figure
 
 # ---- A conversation. All sizes below are in points (1/72 inch), y grows downwards. ----
 

@@ -1,22 +1,26 @@
-"""Pictures for the notebooks and the README: training curves, data statistics, errors, whole conversations.
+"""Pictures for the notebooks and the README: data statistics and errors. (The loss: report/loss.py. A conversation:
+report/picture.py.)
 
 Every function returns a matplotlib Figure. `save` writes it as a PNG and returns it, so that
 
-    plots.save(plots.loss_curve(history), run.plots / "emotion_loss.png")
+    plots.save(plots.token_lengths(lengths), run.plots / "emotion_tokens.png")
 
-as the last line of a notebook cell keeps the picture and shows it.
+as the last line of a notebook cell keeps the picture and shows it. `about` is the line below each title: what the
+picture is of.
 """
 
 import io
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from utils.data.conversations import Conversation, pairs
+from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
+from utils.report.distances import AXIS, HIGH, LOW, distances, name_of, pooled
 from utils.system.files import write_texts
 
 # The Okabe-Ito palette: its colours stay apart for all common kinds of colour blindness.
@@ -42,12 +46,28 @@ def empty_figure(width: float, height: float, **options):
     return fig, ax
 
 
-def _chart(width: float, height: float, title: str, xlabel: str, ylabel: str):
+def about(run: str, split: str, **counts: int) -> str:
+    """The line below a title: about("mine", "test", conversations=26) is "run mine · split test · 26 conversations"."""
+    return " · ".join([f"run {run}", f"split {split}", *(f"{count:,} {what}" for what, count in counts.items())])
+
+
+def entitle(fig: Figure, title: str, about: str = ""):
+    """Write a title over the figure's left edge, and below it, smaller, what the figure is about."""
+    room = 0.42 if about else 0.26  # inches
+    width, height = fig.get_size_inches()
+    layout: Any = fig.get_layout_engine()
+    layout.set(rect=(0, 0, 1, 1 - room / height))
+    style: dict = {"va": "top", "ha": "left", "parse_math": False}
+    fig.text(0.06 / width, 1 - 0.05 / height, title, color=INK, fontweight="bold", fontsize=11, **style)
+    fig.text(0.06 / width, 1 - 0.25 / height, about, color=FAINT, fontsize=8.5, **style)
+
+
+def _chart(width: float, height: float, title: str, xlabel: str, ylabel: str, about: str = ""):
     """Make a figure for an ordinary chart: labelled, no frame above and right. Returns (Figure, Axes)."""
     fig, ax = empty_figure(width, height, layout="constrained")
-    ax.set_title(title, loc="left", color=INK, fontweight="bold", fontsize=11, parse_math=False)
-    ax.set_xlabel(xlabel, color=INK)
-    ax.set_ylabel(ylabel, color=INK)
+    entitle(fig, title, about)
+    ax.set_xlabel(xlabel, color=INK, parse_math=False)
+    ax.set_ylabel(ylabel, color=INK, parse_math=False)
     ax.spines[["top", "right"]].set_visible(False)
     return fig, ax
 
@@ -73,141 +93,111 @@ def svg(fig: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def loss_curve(history: list[dict]) -> Figure:
-    """Draw the training loss over the steps, raw and smoothed, with the evaluation losses as points.
+def token_lengths(lengths, budget: int | None = None, title="How long the rows are", about="", what="conversations"):
+    """Draw how many tokens each conversation has with its questions. Returns the Figure.
 
-    history: the Trainer's `state.log_history`, dicts with "step" and "loss" or "eval_loss"; other dicts are
-    passed over.
+    lengths: (n,) token counts; budget: up to how many tokens several share a row; what: that which is counted.
     """
-    train = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
-    held_out = [(entry["step"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
-    fig, ax = _chart(7, 3.6, "Loss", "step", "loss")
-    if train:
-        steps, losses = zip(*train)
-        ax.plot(steps, losses, ".", color=COLOURS["surprise"], alpha=0.6, markersize=5, label="training, raw")
-        ax.plot(steps, _smooth(losses), color=COLOURS["sadness"], linewidth=2, label="training, smoothed")
-    if held_out:
-        ax.plot(*zip(*held_out), "D", color=COLOURS["anger"], markersize=6, label="evaluation")
-    if train or held_out:
-        ax.legend(frameon=False)
-    return fig
-
-
-def _smooth(values, reach: int = 7) -> list[float]:
-    """Smooth (n,) numbers: each becomes the mean of itself and up to `reach` on either side. Returns (n,)."""
-    smoothed = []
-    for i in range(len(values)):
-        # As many on the left as on the right, so that a falling curve is not shifted.
-        side = min(reach, i, len(values) - 1 - i)
-        smoothed.append(float(np.mean(values[i - side : i + side + 1])))
-    return smoothed
-
-
-def token_lengths(lengths, budget: int | None = None, title: str = "Tokens per conversation") -> Figure:
-    """Draw how long the rows are. lengths: (n,) token counts; budget: the most tokens that a row may have."""
     lengths = np.asarray(list(lengths), dtype=float)
-    fig, ax = _chart(7, 3.6, title, "tokens", "rows")
+    fig, ax = _chart(7, 3.8, title, "tokens", what, about)
     ax.hist(lengths, bins=40, color=COLOURS["surprise"], edgecolor="white", linewidth=0.5)
     if budget is not None:
         over = int((lengths > budget).sum())
-        label = f"budget {budget:,}: {over:,} of {len(lengths):,} rows over it"
+        label = f"token_budget {budget:,}: {over:,} of {len(lengths):,} are longer and have a row each. Nothing is cut"
         ax.axvline(budget, color=COLOURS["anger"], linewidth=2, linestyle="--", label=label)
         # Above the bars, where it covers none of them.
-        ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize=9)
     return fig
 
 
-def confusion_matrix(confusion, labels: LabelSet = ECF) -> Figure:
-    """Draw which emotions are taken for which, as counts coloured by their share of the row.
+def confusion_matrix(confusion, labels: LabelSet = ECF, about: str = "") -> Figure:
+    """Draw which emotions are taken for which: counts, and below them their share of the row, which is the colour.
 
-    confusion: (labels, labels) counts, rows gold and columns predicted, both in the order of `labels`.
+    confusion: (labels, labels) counts, rows gold and columns predicted, both in the order of `labels`. How many they
+    are and how many of them are right (the accuracy) is added to `about`.
     """
     counts = np.asarray(confusion)
     if counts.shape != (len(labels), len(labels)):
         raise ValueError(f"expected ({len(labels)}, {len(labels)}) counts, got {counts.shape}")
     # A gold emotion that never occurs has an empty row, not a division by zero.
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    fig, ax = _chart(6.6, 5.6, "Emotions, gold against predicted", "predicted", "gold")
+    total = int(counts.sum())
+    facts = f"{total:,} utterances · accuracy {np.trace(counts) / max(total, 1):.1%}"
+    cell = 0.68 if len(labels) <= 12 else 0.5  # inches
+    size = cell * len(labels) + 1.2
+    title = "Emotions, gold against predicted"
+    fig, ax = _chart(size + 1.2, size, title, "predicted", "gold", " · ".join(filter(None, [about, facts])))
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > 0.5 else INK
-        ax.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=9.5)
+        style: dict = {"ha": "center", "color": "white" if shares[row, column] > 0.5 else INK}
+        ax.text(column, row - 0.04, f"{count:,}", va="bottom", fontsize=9, **style)
+        ax.text(column, row + 0.06, f"{shares[row, column]:.0%}", va="top", fontsize=7, **style)
     ax.set_xticks(range(len(labels)), labels.labels, rotation=35, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(labels)), labels.labels)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    bar = fig.colorbar(image, ax=ax, shrink=0.85, label="share of the gold row")
+    bar: Any = fig.colorbar(image, ax=ax, shrink=0.85, label="share of the gold row", format="{x:.0%}")
     bar.outline.set_visible(False)
     return fig
 
 
-def rates(shares, counts, title: str, xlabel: str, ylabel: str) -> Figure:
-    """Draw a share for each group as a bar, with how many it was counted on above.
+def rates(table, title: str, xlabel: str, about: str = "", line: str | None = None) -> Figure:
+    """Draw shares as bars with their values, and below each group how many it was counted on.
 
-    shares, counts: equally long and with the same keys (dictionaries, or pandas Series), one a group.
+    table: a pandas DataFrame, a row a group: its column "n" is that count, the column `line` (a baseline, such as what
+    guessing gets) is a line across the group's bars, and each other column is a share, with a colour of its own.
     """
-    groups = [str(group) for group in shares.keys()]
-    fig, ax = _chart(max(4.5, 0.62 * len(groups) + 1.5), 3.2, title, xlabel, ylabel)
-    values = [float(shares[group]) for group in shares.keys()]
-    ax.bar(groups, values, 0.7, color=COLOURS["surprise"])
-    for place, (value, group) in enumerate(zip(values, counts.keys())):
-        ax.text(place, value + 0.01, f"{int(counts[group]):,}", ha="center", va="bottom", color=FAINT, fontsize=8.5)
+    bars = [name for name in table.columns if name not in ("n", line)]
+    fig, ax = _chart(max(5, 0.9 * len(table) + 1.5), 3.7, title, xlabel, "", about)
+    places, width = np.arange(len(table)), 0.8 / len(bars)
+    for index, (name, colour) in enumerate(zip(bars, (COLOURS["surprise"], COLOURS["joy"]))):
+        middle = places + (index - (len(bars) - 1) / 2) * width
+        ax.bar(middle, table[name].to_numpy(), width * 0.95, color=colour, label=name)
+        for x, value in zip(middle, table[name]):
+            ax.text(x, value + 0.01, f"{value:.0%}", ha="center", va="bottom", color=INK, fontsize=8.5)
+    if line is not None:
+        ax.hlines(table[line].to_numpy(), places - 0.45, places + 0.45, color=INK, linewidth=1.5, label=line)
+    ax.set_xticks(places, [f"{group}\nn = {int(n):,}" for group, n in table.n.items()], parse_math=False)
     ax.set_ylim(0, 1.08)
     ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3, fontsize=9)
     return fig
 
 
-def stacked(table, title: str, xlabel: str, ylabel: str) -> Figure:
+def stacked(table, title: str, xlabel: str, ylabel: str, about: str = "") -> Figure:
     """Draw counts as stacked bars: a bar a row of the DataFrame, a colour a column (at most 7)."""
-    fig, ax = _chart(max(5.5, 0.62 * len(table) + 1.5), 3.8, title, xlabel, ylabel)
+    fig, ax = _chart(max(7, 0.55 * len(table) + 1), 3.8, title, xlabel, ylabel, about)
     groups, bottom = [str(group) for group in table.index], np.zeros(len(table))
     colours = [COLOURS[name] for name in ("disgust", "neutral", "anger", "joy", "sadness", "surprise", "fear")]
     for name, colour in zip(table.columns, colours):
-        ax.bar(groups, table[name], 0.75, bottom=bottom, color=colour, label=name)
+        total = int(table[name].sum())
+        ax.bar(groups, table[name], 0.75, bottom=bottom, color=colour, label=f"{name} ({total:,})")
         bottom += table[name].to_numpy()
     ax.legend(frameon=False, fontsize=9)
     return fig
 
 
-def cause_distances(gold: list[Conversation], pred: list[Conversation] | None = None, labels: LabelSet = ECF) -> Figure:
+def cause_distances(
+    gold: list[Conversation], pred: list[Conversation] | None = None, labels: LabelSet = ECF, about: str = ""
+) -> Figure:
     """Draw how far causes lie from their emotions, as shares of all pairs.
 
     gold, pred: conversations with their pairs, whose emotions are of `labels`. The distance is the cause's position in
-    its conversation minus the emotion's, so negative means an earlier cause; everything beyond -8 or +4 is in the
-    outermost bars.
+    its conversation minus the emotion's, so negative means an earlier cause (report/distances.py).
     """
-    low, high = -8, 4
-    places = np.arange(low, high + 1)
-    fig, ax = _chart(7, 3.6, "Where the causes are", "cause position - emotion position", "share of pairs")
+    fig, ax = _chart(7, 3.8, "Where the causes are", AXIS, "share of pairs", about)
+    places = range(LOW, HIGH + 1)
     groups = [("gold", gold, COLOURS["sadness"])]
     if pred is not None:
         groups.append(("predicted", pred, COLOURS["joy"]))
     width = 0.8 / len(groups)
     for index, (name, conversations, colour) in enumerate(groups):
-        counts = Counter(min(max(distance, low), high) for distance in _distances(conversations, labels))
+        counts = Counter(map(pooled, distances(conversations, labels)))
         total = sum(counts.values())
-        shares = [counts[place] / max(total, 1) for place in range(low, high + 1)]
+        shares = [counts[place] / max(total, 1) for place in places]
         shift = (index - (len(groups) - 1) / 2) * width
-        ax.bar(places + shift, shares, width, color=colour, label=f"{name} ({total:,} pairs)")
-    names = [f"{place:+d}" if place else "0" for place in places]
-    names[0], names[-1] = f"≤ {low}", f"≥ +{high}"
-    ax.set_xticks(places, names)
+        ax.bar([place + shift for place in places], shares, width, color=colour, label=f"{name} ({total:,} pairs)")
+    ax.set_xticks(places, [name_of(place) for place in places])
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(frameon=False)
     return fig
-
-
-def _distances(conversations: list[Conversation], labels: LabelSet) -> list[int]:
-    """List cause position minus emotion position of every pair in the conversations. Returns (pairs,)."""
-    distances = []
-    for conversation in conversations:
-        position = positions(conversation)
-        for emotional, _, cause in pairs(conversation, labels):
-            if emotional in position and cause in position:
-                distances.append(position[cause] - position[emotional])
-    return distances
-
-
-def positions(conversation: Conversation) -> dict[int, int]:
-    """Map utterance ids to their indices in the conversation."""
-    return {int(utterance["utterance_ID"]): i for i, utterance in enumerate(conversation["conversation"])}
