@@ -155,6 +155,8 @@ def test_answers_that_begin_others_are_refused(tokenizer):
     with pytest.raises(ValueError, match="' no'.*begins.*' no way'"):
         answer_tokens(tokenizer, (" yes", " no", " no way"))
     with pytest.raises(ValueError, match="begins"):
+        answer_tokens(tokenizer, (" no way", " no"))  # in whatever order
+    with pytest.raises(ValueError, match="begins"):
         answer_tokens(tokenizer, (" no", " no"))
     with pytest.raises(ValueError, match="begins"):
         TreeEncoder(tokenizer)(Node("x", Question((" no", " no way"))), train=False)

@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from utils.config import Config
 from utils.data.conversations import names_of
 from utils.engine.inference import score_trees
-from utils.engine.rows import encode_trees
+from utils.engine.prefix_tree import Row
+from utils.engine.rows import check_positions, encode_trees, pack_rows
 from utils.record.fit import fit
 from utils.record.run import Run
 from utils.system.errors import TrainingError
@@ -37,3 +38,18 @@ def test_a_conversation_longer_than_the_model_can_read_is_named(tokenizer, conve
         run = Run(config, "1_emotion_recognition_training", [], tmp_path)
         with pytest.raises(TrainingError, match=refused):
             fit(run, config.task("emotion"), model, tokenizer, conversations)
+
+
+def test_a_path_may_have_as_many_tokens_as_the_model_has_positions():
+    row = Row(input_ids=[5] * 4, positions=[0, 1, 2, 3])
+    check_positions([row], ["conversation 1"], 4)
+    check_positions([row], ["conversation 1"], None)
+    with pytest.raises(TrainingError, match="conversation 1: .* the model has 3 positions"):
+        check_positions([row], ["conversation 1"], 3)
+
+
+def test_the_order_of_packed_rows_follows_from_the_seed():
+    rows = [Row(input_ids=[number] * (number + 1)) for number in range(40)]
+    order = [[row.input_ids for row in pack_rows(rows, 50, seed)] for seed in (1, 1, 2)]
+    assert order[0] == order[1] != order[2]
+    assert sorted(order[0]) == sorted(order[2]), "the rows themselves do not"

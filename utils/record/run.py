@@ -256,9 +256,9 @@ class Run:
         structure: bool = False,
     ):
         """Mark the adapter as finished: its task, every parameter, the code's revision, the label set, how often
-        training saw each emotion (`emotions`), what the task decided on val (`decided`), the trainer's log, of the words too where
-        they came first (`of_text`), and whether utils/tasks/cause_structure.py has its file there, stand in its
-        training.json. Its checkpoints are removed."""
+        training saw each emotion (`emotions`), what the task decided on val (`decided`), the trainer's log, of the
+        words too where they came first (`of_text`), and whether utils/tasks/cause_structure.py has its file there,
+        stand in its training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
         record = {
             "task": task,
