@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from utils.data.conversations import pairs, with_emotions, without_labels
+from utils.data.conversations import pairs, with_emotions, with_pairs, without_labels
 from utils.data.labels import ECF
 from utils.system.files import read_json, write_json
 
@@ -139,6 +139,19 @@ def tables_of(conversations, labels=ECF):
         for number, _, cause in pairs(c):
             table.setdefault(number, {})[cause] = 1.0
     return emotions, causes
+
+
+class CalmPredictor:
+    """In place of utils.predict.Predictor: no model is loaded, every utterance is neutral."""
+
+    labels = ECF
+
+    def __init__(self, *arguments, **options):
+        pass
+
+    def __call__(self, conversations, journal=None):
+        labelled = [with_pairs(with_emotions(c, ["neutral"] * len(c["conversation"])), []) for c in conversations]
+        return labelled, *tables_of(labelled)
 
 
 # ---- models and adapters ------------------------------------------------------------------------------------------

@@ -165,16 +165,6 @@ def without_labels(conversation: Conversation) -> Conversation:
     return result
 
 
-def add_video_names(conversations: list[Conversation]) -> list[Conversation]:
-    """A copy in which every utterance names its video, `dia1utt1.mp4` as in ECF; given names stay."""
-    result = copy.deepcopy(conversations)
-    for conversation in result:
-        for utterance in conversation["conversation"]:
-            name = f"dia{conversation['conversation_ID']}utt{utterance['utterance_ID']}.mp4"
-            utterance.setdefault("video_name", name)
-    return result
-
-
 def names_of(conversations: Iterable[Conversation]) -> list[str]:
     """What messages call the conversations."""
     return [f"conversation {c['conversation_ID']}" for c in conversations]
