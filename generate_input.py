@@ -6,8 +6,10 @@
     python generate_input.py --data PATH/TO/MELD --out input/meld           # as its publishers write it; see --format
     python generate_input.py --data tweets.csv --columns text=Tweet label=Mood
     python generate_input.py --data mine.json --labels mine_labels.json     # other labels than ECF's
+    python generate_input.py --task opinion                                 # texts with opinions: docs/opinions.md
 
-It writes input/{train,val,test}/conversations.json and, for inference, input/unlabelled/conversations.json.
+It writes input/{train,val,test}/conversations.json and, for inference, input/unlabelled/conversations.json; of texts
+with opinions input/opinions/{train,val,test,unlabelled}/texts.json.
 Bad input or a full disk leaves an earlier `input/` as it was. Interrupted while it replaces the files, `input/` is
 marked (.incomplete), and refused until the same command has run again.
 """
@@ -16,13 +18,30 @@ import argparse
 import sys
 from pathlib import Path
 
+from utils.data.agreement import RULES
+from utils.data.formats import opinions, tables
 from utils.data.formats.known import FORMATS
-from utils.data.formats.tables import COLUMNS
 from utils.data.label_sets import SETS
 from utils.data.labels import ECF
+from utils.data.opinion_input import make_input
+from utils.data.opinion_splits import count_table as opinion_table
+from utils.data.opinions import TASK_TYPES
 from utils.data.sources import OF_DATA, UNLABELLED_NAMES, overlap, write_splits
 from utils.data.splits import count_table
+from utils.data.topics import Topic, topic_names
+from utils.record.inputs import runs_on
 from utils.system.command import command
+from utils.system.errors import OpinionError
+from utils.system.files import check_output, write_set
+
+# The texts with opinions that ship: their file, topics, task type and annotators.
+OPINIONS = {
+    "data": "data/opinions/texts.csv",
+    "topic": ("car-free-centre", "four-day-week", "new-stadium"),
+    "task_type": "regression_with_relevance",
+    "annotators": ("ana", "bo", "cem"),
+}
+COLUMNS = (*tables.COLUMNS, *(name for name in opinions.COLUMNS if name not in tables.COLUMNS))
 
 
 def column(text: str) -> tuple[str, str]:
@@ -41,10 +60,13 @@ def parse_arguments(argv=None):
         " folder, without Subtask_2_train.json beside it) stay so, and other data are split by the default fractions.",
     )
     parser.add_argument(
+        "--task", choices=tuple(WRITERS), default="emotion", help="emotion, with causes if there are any; or opinion"
+    )
+    parser.add_argument(
         "--data",
-        default="data/sample",
         metavar="PATH",
-        help="labelled conversations: a file, a folder, or a hub dataset such as NUSTM/ECF (default: %(default)s)",
+        help="labelled conversations: a file, a folder, or a hub dataset such as NUSTM/ECF; for opinions a file, a "
+        "folder, or what the names of a split's files begin with (default: the sample that ships)",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
@@ -97,17 +119,39 @@ def parse_arguments(argv=None):
         help="leave out conversations with a fault and report each, instead of stopping at the first",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("input"), metavar="FOLDER", help="where to write (default: %(default)s)"
+        "--out", type=Path, metavar="FOLDER", help="where to write (default: input; for opinions input/opinions)"
+    )
+    of_opinions = parser.add_argument_group("texts with opinions (--task opinion)")
+    of_opinions.add_argument(
+        "--topic",
+        nargs="+",
+        metavar="TOPIC",
+        help=f"what the opinions are on: {', '.join(topic_names())}; or a YAML file of yours",
+    )
+    of_opinions.add_argument("--task-type", choices=TASK_TYPES, help="what the labels are")
+    of_opinions.add_argument("--annotators", nargs="+", metavar="COLUMN", help="the label columns, one an annotator")
+    of_opinions.add_argument(
+        "--agreement",
+        choices=tuple(RULES),
+        default="majority",
+        help="which label a text gets from several annotators: that of most of them, two at least; one that all gave; "
+        "or the mean score (default: %(default)s)",
+    )
+    of_opinions.add_argument(
+        "--keep-repeated", action="store_true", help="leave texts in train that stand in a given val or test too"
+    )
+    of_opinions.add_argument(
+        "--dataset-update", action="store_true", help="write another input where one is already, unless a run is on it"
     )
     return parser.parse_args(argv)
 
 
-@command("generate_input.py")
-def main(argv=None):
-    """Runs the command line. Returns the exit status: 0, or 2 for input that cannot be used."""
-    arguments = parse_arguments(argv)
+def write_conversations(arguments) -> None:
+    """Conversations, checked, split and written."""
+    names = ("data", "splits", "fractions", "all_train", "seed", "unlabelled", "form", "labels", "skip_invalid", "out")
+    arguments.data, arguments.out = arguments.data or "data/sample", arguments.out or Path("input")
     columns = dict(arguments.columns) if arguments.columns else None
-    written = write_splits(**{**vars(arguments), "columns": columns})
+    written = write_splits(**{name: getattr(arguments, name) for name in names}, columns=columns)
     parts, labels, left_out, skipped = written.parts, written.labels, written.left_out, written.skipped
     print(count_table(parts, labels))
     if labels.as_dict() != ECF.as_dict():
@@ -128,6 +172,54 @@ def main(argv=None):
     old = arguments.out / "unlabelled" / "conversations.json"
     if "unlabelled" not in parts and old.exists():
         print(f"note: {old} is from an earlier run and was left as it was")
+
+
+def write_opinions(arguments) -> None:
+    """Texts with opinions, checked, split and written. Raises OpinionError for an input that would be replaced."""
+    arguments.out = arguments.out or Path("input/opinions")
+    if not (arguments.data or arguments.topic or arguments.task_type):
+        vars(arguments).update(OPINIONS)
+    if not (arguments.data and arguments.topic and arguments.task_type):
+        raise OpinionError("give --data, --topic (what the opinions are on) and --task-type (what the labels are)")
+    given = ("data", "task_type", "fractions", "seed", "unlabelled", "keep_repeated")
+    made = make_input(
+        topics=[Topic.read(name) for name in arguments.topic],
+        columns=dict(arguments.columns or ()),
+        annotators=arguments.annotators or (),
+        rule=arguments.agreement,
+        **{name: getattr(arguments, name) for name in given},
+    )
+    print(opinion_table(made.parts))
+    for line in made.told:
+        print(line)
+    for topic in made.topics[:3]:
+        print(f"topic {topic.name}: {topic.direction}")
+    there = [name for name in made.files if (arguments.out / name).is_file()]
+    if there and any((arguments.out / n).read_text("utf-8") != made.files[n] for n in there):
+        if not arguments.dataset_update:
+            raise OpinionError(f"{arguments.out} holds other texts: give --dataset-update to replace them, or --out")
+        if runs := runs_on(arguments.out):
+            raise OpinionError(
+                f"{arguments.out} is what the run {runs[0]} is on, and stays as it is: give another --out, or remove "
+                "that run first"
+            )
+    for name in made.files:
+        check_output(arguments.out / name, *made.read)
+    write_set(arguments.out, made.files)
+    print(f"written to {arguments.out}/{{{','.join(made.parts)}}}/texts.json")
+    old = arguments.out / "unlabelled" / "texts.json"
+    if "unlabelled" not in made.parts and old.exists():
+        print(f"note: {old} is from an earlier run and was left as it was")
+
+
+WRITERS = {"emotion": write_conversations, "opinion": write_opinions}
+
+
+@command("generate_input.py")
+def main(argv=None):
+    """Runs the command line. Returns the exit status: 0, or 2 for input that cannot be used."""
+    arguments = parse_arguments(argv)
+    WRITERS[arguments.task](arguments)
     return 0
 
 

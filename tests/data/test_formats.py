@@ -329,7 +329,7 @@ def test_columns_that_cannot_be(tmp_path, written, capsys):
     for odd in ("text", "text=", "mood=x", "=x"):
         with pytest.raises(SystemExit):
             generate_input.main(["--data", str(written["csv"]), "--columns", odd])
-        assert "write one of text, label, speaker, conversation, votes, =, and" in capsys.readouterr().err
+        assert "write one of text, label, speaker, conversation, votes, topic, id, =, and" in capsys.readouterr().err
 
 
 # ---- the corpora ---------------------------------------------------------------------------------------------------

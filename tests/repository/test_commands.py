@@ -29,7 +29,7 @@ from utils.system.files import read_json, write_json
 
 PATTERNS = (
     "README.md", "CONTRIBUTING.md", "docs/*.md", "notebooks/README.md", "benchmarks/README.md", "results_*/README.md",
-    "data/sample/README.md",
+    "data/*/README.md",
 )  # fmt: skip
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
@@ -333,6 +333,9 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
         write_session(folder / "IEMOCAP", number)
     moods = "".join(f"so {mood} {k},{mood}\n" for k in range(5) for mood in ("glad", "low"))
     (folder / "tweets.csv").write_text("Tweet,Mood\n" + moods)
+    (folder / "stances.csv").write_text(
+        "text,label\n" + "".join(f"so {k},{'for' if k % 2 else 'none'}\n" for k in range(10))
+    )
     assert run_in(folder, "generate_input.py").returncode == 0
     if (shared := ROOT.parent / "shared" / "ecf").is_dir():
         shutil.copytree(shared, folder / "ecf")
@@ -343,6 +346,14 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
 
 def check_generated(folder, arguments, printed):
     given = dict(zip(arguments, arguments[1:]))
+    if given.get("--task") == "opinion":
+        out = folder / given.get("--out", "input/opinions")
+        counts = [len(read_json(out / split / "texts.json")) for split in ("train", "val", "test")]
+        assert (
+            counts == ([8, 1, 1] if "--data" in arguments else [182, 23, 23])
+            and f"written to {out.relative_to(folder)}" in printed
+        )
+        return
     out = folder / given.get("--out", "input")
     counts = {split: len(read_json(out / split / "conversations.json")) for split in ("train", "val", "test")}
     if "ecf" in arguments:

@@ -165,6 +165,6 @@ def without_labels(conversation: Conversation) -> Conversation:
     return result
 
 
-def names_of(conversations: Iterable[Conversation]) -> list[str]:
-    """What messages call the conversations."""
-    return [f"conversation {c['conversation_ID']}" for c in conversations]
+def names_of(items: Iterable[Any]) -> list[str]:
+    """What messages call the items: conversations, or the texts of utils/data/opinions.py."""
+    return [f"text {one['text_ID']}" if "text_ID" in one else f"conversation {one['conversation_ID']}" for one in items]

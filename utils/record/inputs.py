@@ -8,7 +8,7 @@ from utils.data.conversations import load_conversations
 from utils.data.labels import labels_in
 from utils.data.sources import overlap, write_splits
 from utils.data.splits import count_table
-from utils.record.provenance import fingerprints
+from utils.record.provenance import fingerprints, read_records
 from utils.system import places
 from utils.system.places import ROOT
 
@@ -41,3 +41,13 @@ def tell_overlap(folder: Path) -> None:
     paths, labels = {name: path for name, path in paths.items() if path.is_file()}, labels_in(folder)
     if note := overlap({name: load_conversations(p, allow_empty=True, labels=labels) for name, p in paths.items()}):
         print(note)
+
+
+def runs_on(folder: Path) -> list[str]:
+    """The names of the runs in results_train/ whose records name the files of this input as they are now."""
+    here = fingerprints(folder)
+    records = {
+        path.parent: read_records(path.parent)
+        for path in (places.find().results / "results_train").glob("*/config.json")
+    }
+    return sorted(run.name for run, found in records.items() if any(one.get("input") == here for one in found.values()))

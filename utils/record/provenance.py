@@ -53,7 +53,7 @@ def fingerprints(input_dir: Path) -> dict[str, str]:
 
     Raises FileError for a folder of which some files may be of another split (utils.system.files.write_set)."""
     check_set(input_dir)
-    files = sorted(input_dir.glob("*/conversations.json"))
+    files = sorted(file for name in ("conversations.json", "texts.json") for file in input_dir.glob(f"*/{name}"))
     return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 
 

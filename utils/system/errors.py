@@ -31,6 +31,10 @@ class ConversationError(UserError):
     """Input that cannot be used: says which file, conversation, utterance and field, and how to fix it."""
 
 
+class OpinionError(UserError):
+    """Texts, opinions or an opinion's adapter that cannot be used: says which file, text and field, and the fix."""
+
+
 class ScoringError(UserError):
     """Input that cannot be scored. `side`, "gold" or "pred", says whose fault it is."""
 

@@ -63,8 +63,8 @@ FORMATS = {
     ),
     "semeval2018": Format(tables.semeval2018, (".txt",), SETS["semeval11"]),
     "dair": Format(tables.dair, (".txt",), SETS["dair6"]),
-    "csv": Format(tables.csv_rows, (".csv", ".tsv", ".txt")),
-    "jsonl": Format(tables.json_rows, (".jsonl", ".json")),
+    "csv": Format(tables.own_rows, (".csv", ".tsv", ".txt")),
+    "jsonl": Format(tables.own_rows, (".jsonl", ".json")),
 }
 TABLES = ("csv", "jsonl")  # those that take `columns`
 

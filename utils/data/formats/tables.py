@@ -4,7 +4,7 @@
     goemotions(path)    train.tsv (Demszky et al. 2020): text, numbers of labels, id
     semeval2018(path)   2018-E-c-En-dev.txt (Mohammad et al. 2018): ID, Tweet, and a column of 0 and 1 a label
     dair(path)          train.txt of dair-ai/emotion (Saravia et al. 2018): text;label
-    csv_rows(path, columns); json_rows(path, columns)     your own: see COLUMNS
+    own_rows(path, columns)     your own: see COLUMNS
 
 Each returns conversations that are not checked yet; a row without a conversation is one. Raises FileError for a file
 that is not in its format.
@@ -91,20 +91,23 @@ def dair(path: Path) -> list[dict]:
     return found
 
 
-def csv_rows(path: Path, columns: dict[str, str] | None = None) -> list[dict]:
-    """The conversations of a table with a head; cells are parted by commas, semicolons or tabs. columns: see `rows`."""
-    head = text_of(path).partition("\n")[0]
-    return rows(_table(path, max(",;\t", key=head.count)), path, columns or {})
-
-
-def json_rows(path: Path, columns: dict[str, str] | None = None) -> list[dict]:
-    """The conversations of a file with an object a line, or of a list of objects; a label may be a list of labels, and
-    votes {label: number}. columns: see `rows`."""
+def cells(path: Path) -> list[dict]:
+    """The rows of a table, {column: cell}: a head and lines whose cells are parted by commas, semicolons or tabs; or an
+    object of JSON a line, or a list of them. Raises FileError."""
     text = text_of(path)
+    if path.suffix not in (".json", ".jsonl") and not text.lstrip().startswith(("[", "{")):
+        head = text.partition("\n")[0]
+        return _table(path, max(",;\t", key=head.count))
     given = parse_json(text, path) if text.lstrip().startswith("[") else [row for _, row in read_json_lines(path)]
     if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
         raise unfit(path, "a table of JSON", "an object a line, or a list of objects")
-    return rows(given, path, columns or {})
+    return given
+
+
+def own_rows(path: Path, columns: dict[str, str] | None = None) -> list[dict]:
+    """The conversations of a table of yours (see `cells`). In JSON a label may be a list of labels, and votes
+    {label: number}. columns: see `rows`."""
+    return rows(cells(path), path, columns or {})
 
 
 def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dict]:
@@ -112,8 +115,11 @@ def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dic
 
     columns  {what it is: the name of its column}, for columns that COLUMNS does not know by their names
 
-    Raises FileError for a table without a text column, and for a column that is not there.
+    Raises FileError for a table without a text column, and for a column that is not there or not read.
     """
+    for what in columns:
+        if what not in COLUMNS:
+            raise FileError(f"{path}: no {what} is read of conversations, but {', '.join(COLUMNS)}. Leave it out")
     given, found = list(given), {}
     there = list(dict.fromkeys(name for row in given for name in row))
     lower = {str(name).strip().lower(): name for name in reversed(there)}
