@@ -90,7 +90,7 @@ def read_mapping(path) -> dict:
         if len(text) > _LONGEST:
             raise ValueError(f"{len(text):,} characters where {_LONGEST:,} are plenty")
         values = yaml.safe_load(text)
-        names = [key.value for key, _ in yaml.compose(text, yaml.SafeLoader).value] if isinstance(values, dict) else []
+        names = _twice(yaml.compose(text, yaml.SafeLoader)) if isinstance(values, dict) else []
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # PyYAML lets ValueError, KeyError, AttributeError and more out of odd values
@@ -98,9 +98,20 @@ def read_mapping(path) -> dict:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must be a mapping of parameter names to values")
     for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"{path}: parameter {shown(name)} is there twice")
+        raise ConfigError(f"{path}: parameter {shown(name)} is there twice")
     return values
+
+
+def _twice(node, seen: set | None = None) -> list[str]:
+    """The keys that a mapping of YAML has twice, or one within it; a node that aliases mean is looked at once."""
+    seen = set() if seen is None else seen
+    if id(node) in seen:
+        return []
+    seen.add(id(node))
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    keys = [str(key.value) for key, _ in pairs]
+    within = node.value if isinstance(node, yaml.SequenceNode) else [value for _, value in pairs]
+    return [key for key in keys if keys.count(key) > 1] + [key for one in within for key in _twice(one, seen)]
 
 
 def check_known(values: Iterable, known: list[str], source) -> None:
