@@ -38,7 +38,7 @@ def page() -> str:
 
 def _shown(value) -> str:
     """A default as a YAML file spells it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value) or '""'
 
 
 def _possible(f: Field) -> str:

@@ -5,7 +5,6 @@ two equal); papermill, a file of configs/ or a person changes them there, and `C
 docs/parameters.md is made from this file (`make docs`).
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,41 +14,12 @@ from utils.data.votes import AGREED
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
-from utils.tasks.cause import Cause
-from utils.tasks.cause_list import CauseList
-from utils.tasks.emotion import Emotion
-from utils.tasks.emotion_multi import EmotionMulti
-from utils.tasks.imbalance import SAMPLING, WEIGHTS, Balance
+from utils.tasks.forms import TASKS
+from utils.tasks.imbalance import SAMPLING, WEIGHTS
+from utils.tasks.pool import DRAWN
 from utils.tasks.task import Task
 
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
-
-
-CAUSE_FORMS: dict[str, Callable[["Config", LabelSet], Task]] = {
-    "candidates": lambda config, labels: Cause(labels, threshold=config.cause_threshold),
-    "list": lambda config, labels: CauseList(labels),
-}
-TARGETS: dict[str, Callable[["Config", LabelSet], Task]] = {
-    "single": lambda config, labels: Emotion(labels, config.logit_adjustment, balance=config.balance()),
-    "multi": lambda config, labels: EmotionMulti(labels, balance=config.balance()),
-    "votes": lambda config, labels: Emotion(labels, config.logit_adjustment, votes=True, balance=config.balance()),
-}
-
-
-def _emotion(config: "Config", labels: LabelSet) -> Task:
-    if labels.multi and config.targets != "multi":
-        problem = f"label set {labels.name} has several labels an utterance: give multi"
-        raise ConfigError(f"parameter targets is {config.targets}; {problem}")
-    return TARGETS[config.targets](config, labels)
-
-
-def _cause(config: "Config", labels: LabelSet) -> Task:
-    if config.targets == "multi" and not labels.multi:  # such a set has a message of its own
-        raise ConfigError("parameter targets is multi; a cause belongs to one emotion: give single or votes")
-    return CAUSE_FORMS[config.cause_form](config, labels)
-
-
-TASKS: dict[str, Callable[["Config", LabelSet], Task]] = {"emotion": _emotion, "cause": _cause}
 
 
 @dataclass
@@ -84,6 +54,18 @@ class Config:
         f"labels, or the labels with {AGREED} votes or more, or else its one label; each label has a threshold, chosen "
         "on val",
         choices=("single", "multi", "votes"),
+    )
+    prompts: str = parameter(
+        TASK,
+        "",
+        "a pool of wordings of the questions: a name in configs/prompts, or a file; empty: the one wording that all "
+        "published results have. Notebooks 2 and 4 then score every wording, and their average",
+    )
+    prompt: str = parameter(
+        TASK,
+        DRAWN,
+        "the wording of the pool that training and inference ask with. drawn: training draws one that is not held out "
+        "for each conversation, and inference asks with the first",
     )
     logit_adjustment: float = parameter(
         TASK,
@@ -233,11 +215,14 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
         if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
-        for name in ("targets", "focal_gamma", "class_weights", "sampling"):
+        if self.prompt != DRAWN and not self.prompts:
+            raise ConfigError(f"parameter prompt is {shown(self.prompt)}; it is a name in a pool: give prompts")
+        for name in ("targets", "prompts", "focal_gamma", "class_weights", "sampling"):
             value = getattr(self, name)
             if self.recipe == "published" and value != getattr(Config, name):
                 raise ConfigError(
-                    f"parameter {name} is {value}; recipe published has {getattr(Config, name)} alone: give one_pass"
+                    f"parameter {name} is {value}; recipe published has {getattr(Config, name) or 'none'} alone: give "
+                    "one_pass"
                 )
         # It names folders on every system, stands in commands, and papermill fills {}.
         plain = Path(self.run_name).name == self.run_name and not set("{}\\") & set(self.run_name)
@@ -280,10 +265,6 @@ class Config:
             "dropout": self.lora_dropout,
             "targets": self.lora_targets,
         }
-
-    def balance(self) -> Balance:
-        """What emotion training does about rare labels."""
-        return Balance(self.class_weights, self.effective_beta, self.sampling)
 
     def inference(self) -> InferenceSettings:
         """The settings of inference, for any task."""

@@ -175,7 +175,7 @@ def job_of(conversations: list[Conversation], adapters) -> str:
         digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
         digest.update(repr(trained_with(adapter)).encode())
         record = read_object(Path(adapter) / "training.json")
-        kept = [record[name] for name in ("emotions", "weights", "thresholds") if name in record]
+        kept = [record[name] for name in ("emotions", "weights", "thresholds", "prompts") if name in record]
         digest.update(repr((kept, cause_structure.load(adapter, labels_of(adapter)))).encode())
     return digest.hexdigest()
 

@@ -90,6 +90,8 @@ def trained_with(adapter, max_row_tokens: int | None = None) -> Config:
         records = read_records(run.parent)  # its inference may have used another logit_adjustment and cause_threshold
         for notebook in INFERENCE:
             parameters = parameters | records.get(notebook, {}).get("parameters", {})
+        # Its wordings stand in training.json (Task.trained), and the pool's file may be elsewhere.
+        parameters = parameters | {"prompts": Config.prompts, "prompt": Config.prompt}
         config = Config.of(parameters)
         if config.quantization == "auto":  # a run records what it was; records from before the parameter mean none
             config = replace(config, quantization="none")

@@ -310,20 +310,18 @@ class Run:
         finally:
             release(self.train_dir)
 
+    def score(self, gold: list[Conversation], section: str, rows: dict) -> dict:
+        """Write one section of metrics.json, leaving the others as they are; returns it."""
+        return write_scores(self.train_dir, gold, self.labels, {section: rows}, self.notebook, self._started)[section]
+
     def score_emotions(self, gold: list[Conversation], systems: dict[str, tuple[list[Conversation], list]]) -> dict:
-        """Write the section "emotions" of metrics.json, and return it (`emotion_rows`, which says what `systems`
-        is)."""
-        return self._score(gold, "emotions", emotion_rows(gold, systems, self.labels))
+        """Write the section "emotions", and return it (`emotion_rows`, which says what `systems` is)."""
+        return self.score(gold, "emotions", emotion_rows(gold, systems, self.labels))
 
     def score_pairs(self, gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]):
-        """Write the section "pairs" of metrics.json (`pair_rows`, which says what `systems` is). Without `gold` nothing
-        is written."""
+        """Write the section "pairs" (`pair_rows`, which says what `systems` is). Without `gold` nothing is written."""
         if gold:
-            self._score(gold, "pairs", pair_rows(gold, systems, self.labels))
-
-    def _score(self, gold, section, rows):
-        write_scores(self.train_dir, gold, self.labels, {section: rows}, self.notebook, self._started)
-        return rows
+            self.score(gold, "pairs", pair_rows(gold, systems, self.labels))
 
     def save_emotions(
         self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"

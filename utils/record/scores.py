@@ -26,8 +26,8 @@ def made(started: float) -> dict:
 
 def write_scores(
     folder: Path, gold: list[Conversation], labels: LabelSet, sections: dict, maker: str, started: float
-) -> None:
-    """Sets sections of folder/metrics.json and leaves the others as they are.
+) -> dict:
+    """Sets sections of folder/metrics.json, leaves the others as they are, and returns those that it set.
 
     gold      the conversations that were scored, of which the head tells
     sections  {"emotions" or "pairs" or what an ensemble adds: its rows (utils/report/scores.py)}
@@ -38,3 +38,4 @@ def write_scores(
     first = head(gold, labels)
     others = {name: there for name, there in before.items() if name not in first}
     write_json({**first, **others, **sections, "made": makers}, folder / "metrics.json")
+    return sections

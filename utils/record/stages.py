@@ -13,7 +13,7 @@ class Stage:
     """One notebook.
 
     notebook  its file in notebooks/, without .ipynb
-    task      the task that it is about, a key of utils.config.TASKS
+    task      the task that it is about, a key of utils.tasks.forms.TASKS
     writes    "adapter": it trains the task. "labels": it labels conversations by the trained adapter
     """
 

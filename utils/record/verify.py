@@ -34,6 +34,8 @@ from utils.tasks.baselines import rule, shares, with_majority
 
 # Rows whose predictions are not kept, and whose emotions those of pairs are on.
 NOT_KEPT = {"base model, zero-shot": "zero-shot", "gold emotions + fine-tuned causes": "gold"}
+# Sections of runs with a pool of wordings, whose predictions are not kept either.
+IN_WORDS = {"emotion wordings", "cause wordings"}
 ROUNDED = 5e-5  # predictions.jsonl has four digits
 
 
@@ -183,7 +185,7 @@ def _computed(folder, root, gold, predicted, there, labels: LabelSet) -> tuple[d
     if not any(PAIRS in c for c in predicted):
         return _of_emotions_alone(folder, root, gold, predicted, tables, there, labels)
     found = system_scores(gold, predicted, tables, labels, ranged)
-    uncomputed = {f"pairs / {row}" for row in NOT_KEPT} | {"emotions / zero-shot"}
+    uncomputed = {f"pairs / {row}" for row in NOT_KEPT} | {"emotions / zero-shot"} | IN_WORDS
     found["pairs"] |= {row: {"emotions": whose} for row, whose in NOT_KEPT.items() if row in there["pairs"]}
     majority = {"emotions": "majority", "pairs": "majority emotion + rule"}
     if train := _training(folder, root, labels):

@@ -12,14 +12,17 @@ question can attend to an equal token that has seen the whole line.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from utils.data.conversations import Conversation, Utterance, causes_of, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.tasks import cause_structure, emotion
 from utils.tasks.candidates import asked, check_causes, emotional
+from utils.tasks.pool import Pool, recorded
 from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 ANSWERS = (" no", " yes")
@@ -31,17 +34,22 @@ def line(utterance: Utterance) -> str:
     return f"{emotion.line(utterance, utterance['emotion'])} #{utterance['utterance_ID']}"
 
 
-def trunk(conversation: Conversation, branches: dict[int, list[Node]]) -> Node:
-    """The conversation with its emotions, and `branches[k]` behind the utterance at position k."""
-    return chain(INSTRUCTION, [line(u) for u in conversation["conversation"]], branches)
+def trunk(conversation: Conversation, branches: dict[int, list[Node]], opening: str = INSTRUCTION) -> Node:
+    """The conversation with its emotions behind `opening`, and `branches[k]` behind the utterance at position k."""
+    return chain(opening, [line(u) for u in conversation["conversation"]], branches)
 
 
 # ---- one question a candidate -----------------------------------------------------------------------------------
 
 
-def candidates_tree(conversation: Conversation, train: bool = False, labels: LabelSet = ECF) -> Node:
+def candidates_tree(
+    conversation: Conversation, train: bool = False, labels: LabelSet = ECF, pool: Pool | None = None
+) -> Node:
     """The conversation; behind the later utterance of every pair the question for it, answered yes or no:
-    " <= #3" (does 3 cause the emotion of this one?) and " => #3" (does this one cause the emotion of 3?)."""
+    " <= #3" (does 3 cause the emotion of this one?) and " => #3" (does this one cause the emotion of 3?). `prompts`
+    word it in words instead."""
+    if pool is not None:
+        return _worded_tree(conversation, train, labels, pool)
     ids = [u["utterance_ID"] for u in conversation["conversation"]]
     gold = causes_of(conversation, labels) if train else {}
     branches = {}
@@ -51,6 +59,18 @@ def candidates_tree(conversation: Conversation, train: bool = False, labels: Lab
         answer = ANSWERS[ids[j] in gold.get(ids[i], [])] if train else None
         node.children.append(Node(str(ids[there]), Question(ANSWERS, answer)))
     return trunk(conversation, {here: list(arrows.values()) for here, arrows in branches.items()})
+
+
+def _worded_tree(conversation: Conversation, train: bool, labels: LabelSet, pool: Pool) -> Node:
+    """`candidates_tree` with the questions of `pool`, in the same order."""
+    utterances, gold = conversation["conversation"], causes_of(conversation, labels) if train else {}
+    name, branches = pool.named(conversation, train), {}
+    for i, j in asked(conversation, labels):
+        end, cause = utterances[i], utterances[j]["utterance_ID"]
+        right = ANSWERS[cause in gold.get(end["utterance_ID"], [])] if train else None
+        text = pool.put(name, emotion=end["utterance_ID"], cause=cause, label=end["emotion"])
+        branches.setdefault(max(i, j), []).append(Node(text, Question(ANSWERS, right)))
+    return trunk(conversation, branches, pool.opening.format())
 
 
 def read_candidates(
@@ -153,12 +173,14 @@ class Cause(TaskDefaults):
     threshold  see `read_candidates`
     structure  the boosted trees beside the adapter (utils/tasks/cause_structure.py); None: the adapter alone
     emotions   {conversation_ID: utterances x labels}, the probabilities that the emotion task gave; None: gold emotions
+    pool       how the questions are worded; None: as they always were
     """
 
     labels: LabelSet = ECF
     threshold: float = 0.2
     structure: cause_structure.Structure | None = None
     emotions: dict | None = None
+    pool: Pool | None = None
 
     def __post_init__(self):
         check_causes(self.labels)
@@ -169,7 +191,7 @@ class Cause(TaskDefaults):
     on_emotions = True
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return candidates_tree(item, train, self.labels)
+        return candidates_tree(item, train, self.labels, self.pool)
 
     def prompts(self, item: Conversation) -> list[tuple[str, str | None]]:
         return published_prompts(item, self.labels)
@@ -191,9 +213,14 @@ class Cause(TaskDefaults):
     def beside(self, items: list[Conversation], seed: int) -> cause_structure.Structure | None:
         return cause_structure.learn(items, seed, self.labels)
 
+    def decided(self, items: list[Conversation], tables: Callable[[], list]) -> dict[str, Any]:
+        """{"prompts": the wordings}; {} where there are none."""
+        return {"prompts": self.pool.as_dict()} if self.pool else {}
+
     def trained(self, adapter: Path) -> "Cause":
         check_labels(self.labels, adapter)
-        return replace(self, structure=cause_structure.load(adapter, self.labels))
+        structure = cause_structure.load(adapter, self.labels)
+        return replace(self, structure=structure, pool=recorded(self.pool, adapter))
 
     def given_emotions(self, conversations: list[Conversation], tables: list) -> "Cause":
         """The task for these conversations, whose emotions the emotion task named with the probabilities `tables`

@@ -22,6 +22,7 @@ from utils.engine.prefix_tree import Node, Question, chain
 from utils.system.errors import RunError
 from utils.system.files import read_object
 from utils.tasks.imbalance import Balance
+from utils.tasks.pool import Pool, recorded
 from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 
@@ -43,12 +44,26 @@ def answers(labels: LabelSet) -> tuple[str, ...]:
     return tuple(f" {label}{chr(10) * begins}" for label in labels)
 
 
+def wording(
+    conversation: Conversation, train: bool, labels: LabelSet, pool: Pool | None, how: str, question: str
+) -> tuple[str, list[str]]:
+    """(what stands in front of the conversation, the question behind each utterance): those of `pool`, or without
+    them "Name `how` of every utterance" and `question`."""
+    utterances = conversation["conversation"]
+    if pool is None:
+        return f"Name {how} of every utterance: {labels}.", [question] * len(utterances)
+    speakers, name = [" ".join(u["speaker"].split()) for u in utterances], pool.named(conversation, train)
+    asked = [pool.put(name, speaker=speaker, labels=labels) for speaker in speakers]
+    return pool.opening.format(labels=labels), asked
+
+
 def tree(
     conversation: Conversation,
     train: bool = False,
     labels: LabelSet = ECF,
     votes: bool = False,
     weights: dict[str, float] | None = None,
+    pool: Pool | None = None,
 ) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading, as a branch, the
     question for its emotion.
@@ -56,18 +71,17 @@ def tree(
     So a question has just read its utterance, and what came after it before that. It beats a single reading trained
     for as many tokens, and an utterance repeated in its branch (LOG.md). With `train` the gold emotions are the
     targets, or with `votes` the annotators' distribution, and nothing is asked about an utterance that has none. Where
-    there are `weights`, {label: weight}, a target counts as much.
+    there are `weights`, {label: weight}, a target counts as much. `pool` words the questions.
     """
     utterances = conversation["conversation"]
     lines = [line(u) for u in utterances]
     allowed = answers(labels)
+    opening, asked = wording(conversation, train, labels, pool, "the emotion", " Emotion:")
     gold = [_gold(u, labels, votes, weights) if train else None for u in utterances]
     questions = {
-        len(lines) + k: [Node(" Emotion:", Question(allowed, right))]
-        for k, right in enumerate(gold)
-        if right or not train
+        len(lines) + k: [Node(asked[k], Question(allowed, right))] for k, right in enumerate(gold) if right or not train
     }
-    return chain(f"Name the emotion of every utterance: {labels}.", lines + lines, questions)
+    return chain(opening, lines + lines, questions)
 
 
 def _gold(
@@ -158,6 +172,7 @@ class Emotion(TaskDefaults):
     prior       what `read` subtracts; None: nothing
     balance     what is done in training about rare labels
     weights     {label: how much an utterance with it counts in training} of a `taught` task; {}: all alike
+    pool        how the question is worded; None: as it always was
     """
 
     labels: LabelSet = ECF
@@ -166,13 +181,14 @@ class Emotion(TaskDefaults):
     votes: bool = False
     balance: Balance = Balance()
     weights: dict[str, float] = field(default_factory=dict)
+    pool: Pool | None = None
     name = "emotion"
     new_tokens = 15  # the published recipe's
     unparsed = "neutral"
     on_emotions = False
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return tree(item, train, self.labels, self.votes, self.weights)
+        return tree(item, train, self.labels, self.votes, self.weights, self.pool)
 
     def taught(self, items: list[Conversation], seed: int) -> tuple["Emotion", list[Conversation]]:
         def carried(c):
@@ -197,8 +213,9 @@ class Emotion(TaskDefaults):
         return counts(items, self.labels, self.votes)
 
     def decided(self, items: list[Conversation], tables: Callable[[], list]) -> dict[str, Any]:
-        """{"weights": those of a `taught` task}, which `trained` counts in; {} where all utterances count alike."""
-        return {"weights": self.weights} if self.weights else {}
+        """{"weights": those of a `taught` task, "prompts": its pool}, each only where there are some."""
+        weights = {"weights": self.weights} if self.weights else {}
+        return weights | ({"prompts": self.pool.as_dict()} if self.pool else {})
 
     def trained(self, adapter: Path) -> "Emotion":
         path = Path(adapter) / "training.json"
@@ -215,4 +232,5 @@ class Emotion(TaskDefaults):
         ):
             raise RunError(f'{path}: "weights" are no numbers above zero, one a label: train the adapter again')
         counted = {label: seen[label] * weights.get(label, 1.0) for label in self.labels}
-        return replace(self, prior=prior_scores(counted, self.adjustment, self.labels))
+        prior = prior_scores(counted, self.adjustment, self.labels)
+        return replace(self, prior=prior, pool=recorded(self.pool, adapter))

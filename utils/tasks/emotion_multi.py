@@ -22,29 +22,35 @@ from utils.data.votes import several
 from utils.engine.prefix_tree import Node, Question, chain
 from utils.system.errors import RunError
 from utils.system.files import read_object
-from utils.tasks.emotion import line
+from utils.tasks.emotion import line, wording
 from utils.tasks.imbalance import Balance
+from utils.tasks.pool import Pool, recorded
 from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 ANSWERS = (" no", " yes")
 
 
 def tree(
-    conversation: Conversation, train: bool = False, labels: LabelSet = ECF, weights: dict[str, dict] | None = None
+    conversation: Conversation,
+    train: bool = False,
+    labels: LabelSet = ECF,
+    weights: dict[str, dict] | None = None,
+    pool: Pool | None = None,
 ) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading a branch with a
     question for each label: does the utterance carry it? With `train` the labels are the targets (votes.several), and
     nothing is asked about an utterance without one. Where there are `weights`, {label: {answer: weight}}, a target
-    counts as much."""
+    counts as much. `pool` words what stands in front of a line's questions."""
     lines = [line(u) for u in conversation["conversation"]]
+    opening, asked = wording(conversation, train, labels, pool, "all emotions", " Emotions:")
     branches = {}
-    for k, u in enumerate(conversation["conversation"], len(lines)):
+    for k, u in enumerate(conversation["conversation"]):
         right = several(u, labels)
         if right or not train:
             gold = [_gold(label, right, weights) if train else None for label in labels]
-            asked = [Node(f" {label}?", Question(ANSWERS, answer)) for label, answer in zip(labels, gold)]
-            branches[k] = [Node(" Emotions:", None, asked)]
-    return chain(f"Name all emotions of every utterance: {labels}.", lines + lines, branches)
+            below = [Node(f" {label}?", Question(ANSWERS, answer)) for label, answer in zip(labels, gold)]
+            branches[len(lines) + k] = [Node(asked[k], None, below)]
+    return chain(opening, lines + lines, branches)
 
 
 def _gold(label: str, carried: list[str], weights: dict[str, dict] | None) -> str | dict[str, float]:
@@ -94,19 +100,21 @@ class EmotionMulti(TaskDefaults):
     balance     what is done in training about rare labels
     weights     {label: {answer: how much it counts in training}} of a `taught` task; {}: all alike. The two answers
                 about a label are weighed against each other, since each label is a question of its own
+    pool        how the questions are worded; None: as they always were
     """
 
     labels: LabelSet = ECF
     thresholds: list[float] | None = None
     balance: Balance = Balance()
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
+    pool: Pool | None = None
     name = "emotion"
     new_tokens = 0  # without the published recipe
     unparsed = ""
     on_emotions = False
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return tree(item, train, self.labels, self.weights)
+        return tree(item, train, self.labels, self.weights, self.pool)
 
     def taught(self, items: list[Conversation], seed: int) -> tuple["EmotionMulti", list[Conversation]]:
         def carried(c):
@@ -127,7 +135,9 @@ class EmotionMulti(TaskDefaults):
         return {label: carried.count(label) for label in self.labels}
 
     def decided(self, items: list[Conversation], tables: Callable[[], list]) -> dict[str, Any]:
-        """{"thresholds": {label: the best one on the labelled utterances of these items}}."""
+        """{"thresholds": {label: the best one on the labelled utterances of these items}, "prompts": the pool,
+        where there is one}."""
+        more = {"prompts": self.pool.as_dict()} if self.pool else {}
         p, right = [], []
         for c, table in zip(items, tables(), strict=True) if items else ():
             for u, one in zip(c["conversation"], table, strict=True):
@@ -136,9 +146,9 @@ class EmotionMulti(TaskDefaults):
                     right.append([label in carried for label in self.labels])
         if not p:
             print("val holds no labelled utterance: a label is named from a probability of 0.5 on")
-            return {"thresholds": dict.fromkeys(self.labels, 0.5)}
+            return {"thresholds": dict.fromkeys(self.labels, 0.5), **more}
         columns = zip(self.labels, zip(*right), zip(*p))
-        return {"thresholds": {label: best_threshold(gold, values) for label, gold, values in columns}}
+        return {"thresholds": {label: best_threshold(gold, values) for label, gold, values in columns}, **more}
 
     def trained(self, adapter: Path) -> "EmotionMulti":
         path = Path(adapter) / "training.json"
@@ -147,4 +157,4 @@ class EmotionMulti(TaskDefaults):
         thresholds = [chosen.get(label) if isinstance(chosen, dict) else None for label in self.labels]
         if not all(type(one) is float and 0 < one <= 1 for one in thresholds):
             raise RunError(f'{path} lacks "thresholds", a probability for each label: train the adapter again')
-        return replace(self, thresholds=thresholds)
+        return replace(self, thresholds=thresholds, pool=recorded(self.pool, adapter))
