@@ -1,10 +1,11 @@
-"""Draws the pictures that docs and notebooks show: those of the shipped run, in its plots/, and of the speed.
+"""Draws the pictures that docs and notebooks show: those of the shipped run, in its plots/, of the speed, and a sample
+conversation that the shipped adapters label.
 
     python generate_input.py --data PATH/TO/ecf --splits data/ecf1_splits.json --out input/ecf
     python -m docs.draw_pictures
 
 They are drawn from the run's records and, for what needs gold labels or lengths, from input/ecf. No picture holds a
-text of ECF. The notebooks draw the same for a run of your own.
+text of ECF: the conversation is one of data/sample. The notebooks draw the same for a run of your own.
 """
 
 import sys
@@ -14,12 +15,14 @@ from benchmarks.speed.limit import growth_figure
 from utils.config import Config
 from utils.data.conversations import load_conversations
 from utils.models.load import load_model
+from utils.predict import Predictor
 from utils.record.fit import tree_lengths
 from utils.record.predictions import gold_of, read_predictions
 from utils.report import plots
 from utils.report.analysis import GUESSING, fates_by_distance, found_and_right, pair_table, utterance_table
 from utils.report.distances import AXIS
 from utils.report.loss import loss_curve
+from utils.report.picture import draw_conversation
 from utils.report.scores import read_scores
 from utils.system.command import command
 from utils.system.files import read_json, read_object
@@ -27,6 +30,7 @@ from utils.system.places import ROOT
 
 RUN = ROOT / "results_train" / "smollm2-135m-ecf"
 RESULTS = ROOT / "benchmarks" / "results"
+SAMPLE, SHOWN = ROOT / "data" / "sample", 1  # the conversation_ID of the one that is drawn
 
 
 def pictures() -> dict[Path, plots.Figure]:
@@ -59,7 +63,17 @@ def pictures() -> dict[Path, plots.Figure]:
     speed = read_json(RESULTS / "speed.json")
     machine = f"{speed['machine']['cores']} CPU cores · {speed['machine']['precision']}"
     growth = growth_figure(speed["growth"], f"SmolLM2-135M-Instruct · {machine} · revision {speed['revision']}")
-    return {RUN / "plots" / f"{name}.png": figure for name, figure in drawn.items()} | {RESULTS / "speed.png": growth}
+    found = {RUN / "plots" / f"{name}.png": figure for name, figure in drawn.items()}
+    return found | {RESULTS / "speed.png": growth, SAMPLE / "conversation.png": conversation()}
+
+
+def conversation() -> plots.Figure:
+    """A sample conversation, labelled by the shipped adapters, beside its gold labels."""
+    gold = next(c for c in load_conversations(SAMPLE / "conversations.json") if c["conversation_ID"] == SHOWN)
+    labelled, tables, _ = Predictor(*(RUN / "adapters" / name for name in ("emotion", "cause")))([gold])
+    likely = [max(table) for table in tables[0]]
+    about = f"sample · predicted by {RUN.name}, with probabilities, beside gold"
+    return draw_conversation(labelled[0], probabilities=likely, gold=gold, about=about)
 
 
 @command("docs.draw_pictures")

@@ -9,21 +9,21 @@ What is labelled is what `utils.predict` labels; the JSON to download is what it
 """
 
 import argparse
-import base64
-import difflib
 import os
 import re
 import sys
 from html import escape
+from pathlib import Path
 
-from utils.data.conversations import Conversation, load_conversations, pairs, validate_conversations
+from utils.data.conversations import Conversation, emotions_of, load_conversations, validate_conversations
 from utils.data.given import is_json, utterance_in
-from utils.data.labels import ECF, LabelSet
+from utils.data.labels import LabelSet
 from utils.predict import Predictor
 from utils.record.adapter import choose_adapters
+from utils.report.page import CSS, render
 from utils.system.command import add_adapters, command, positive
 from utils.system.errors import ConversationError, UserError
-from utils.system.files import parse_json, to_json
+from utils.system.files import parse_json
 from utils.system.places import ROOT
 from utils.tasks.emotion import line
 
@@ -41,6 +41,8 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
 
     Raises ConversationError for text that is no conversation, naming the line.
     """
+    if not text.strip():
+        raise ConversationError("there is no conversation yet. Write one, a line an utterance, as Speaker: text")
     if re.search(r"[\ud800-\udfff]", text):
         raise ConversationError("the text holds half a character (a lone surrogate). Write the whole one, or remove it")
     # Unless the speaker of the first line that was loaded is called so.
@@ -70,88 +72,18 @@ def result(predictor, conversation: Conversation) -> dict:
     return {"conversation": labelled[0], "emotions": emotions[0], "causes": causes[0]}
 
 
-def causes_of(found: dict) -> list[list[int]]:
-    """For each utterance the ids of its causes."""
-    there = pairs(found["conversation"])
-    return [
-        [cause for number, _, cause in there if number == u["utterance_ID"]]
-        for u in found["conversation"]["conversation"]
-    ]
+def gold_of(text: str, loaded: Conversation | None, labels: LabelSet) -> Conversation | None:
+    """The conversation that was loaded, where the page's text is its text and it carries labels of this label set: what
+    the result is compared with."""
+    if loaded is None or text.strip() != to_lines(loaded).strip():
+        return None
+    named = [label for u in loaded["conversation"] for label in emotions_of(u)]
+    return loaded if named and {*named} <= {*labels} else None
 
 
-def changes(before: dict | None, after: dict, labels: LabelSet = ECF) -> dict[int, str]:
-    """{position of a line: what is different there}, between two results. Lines are the same where their texts are, or
-    where as many stand in the place of others."""
-    if before is None:
-        return {}
-    texts = [[line(u) for u in one["conversation"]["conversation"]] for one in (before, after)]
-    same = {}  # position after: position before
-    for tag, i, j, k, m in difflib.SequenceMatcher(None, *texts, autojunk=False).get_opcodes():
-        if tag == "equal" or (tag == "replace" and j - i == m - k):
-            same.update(zip(range(k, m), range(i, j)))
-    ids = [[u["utterance_ID"] for u in one["conversation"]["conversation"]] for one in (before, after)]
-    now = {ids[0][old]: ids[1][new] for new, old in same.items()}  # ids before, as they are after
-    causes, said = [causes_of(before), causes_of(after)], {}
-    for k, u in enumerate(after["conversation"]["conversation"]):
-        if k not in same:
-            said[k] = "new line"
-            continue
-        parts, i = [], same[k]
-        old = before["conversation"]["conversation"][i]["emotion"]
-        p, q = before["emotions"][i][labels.index(old)], after["emotions"][k][labels.index(u["emotion"])]
-        if old != u["emotion"]:
-            parts.append(f"{old} {p:.0%} is now {u['emotion']} {q:.0%}")
-        elif abs(p - q) >= 0.005:
-            parts.append(f"{old} {p:.0%} is now {q:.0%}")
-        lost = sorted({now.get(c, 0) for c in causes[0][i]} - set(causes[1][k]) - {0})
-        found = sorted(set(causes[1][k]) - {now.get(c) for c in causes[0][i]})
-        parts += [f"no longer caused by {c}" for c in lost] + [f"caused by {c}" for c in found]
-        if parts:
-            said[k] = "; ".join(parts)
-    return said
-
-
-def render(found: dict, before: dict | None = None, labels: LabelSet = ECF) -> str:
-    """A result as HTML: the picture, every probability, what changed since `before`, and the JSON as a link. All text
-    that is not ours is escaped."""
-    from utils.report.picture import draw_conversation
-    from utils.report.plots import COLOURS, svg
-
-    conversation, changed = found["conversation"], changes(before, found, labels)
-    utterances = conversation["conversation"]
-    likely = [table[labels.index(u["emotion"])] for u, table in zip(utterances, found["emotions"])]
-    rows = []
-    for k, (u, table, causes) in enumerate(zip(utterances, found["emotions"], causes_of(found))):
-        cells = "".join(
-            f'<td style="background:{COLOURS[label]}{round(255 * p):02x}"'
-            f"{' class=label' if label == u['emotion'] else ''}>{p:.0%}</td>"
-            for label, p in zip(labels, table)
-        )
-        there = found["causes"].get(u["utterance_ID"], {})
-        caused = ", ".join(f"{c} ({there[c]:.0%})" if c in there else str(c) for c in causes)
-        rows.append(
-            f"<tr><th>{u['utterance_ID']}</th><td class=text>{escape(line(u))}</td>{cells}"
-            f"<td>{caused}</td><td class=changed>{escape(changed.get(k, ''))}</td></tr>"
-        )
-    head = "".join(f"<th>{name}</th>" for name in ("", "utterance", *labels, "caused by", "changed"))
-    data = base64.b64encode(to_json([conversation]).encode("utf-8")).decode("ascii")
-    news = "" if before is None else f"<p id=news>{len(changed) or 'no'} line{'s' * (len(changed) != 1)} changed</p>"
-    return (
-        f"<div id=result>{svg(draw_conversation(conversation, probabilities=likely))}{news}"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-        f'<p><a id=download download="conversation.json" href="data:application/json;base64,{data}">'
-        "Download the JSON</a></p></div>"
-    )
-
-
-CSS = """
-#result svg { max-width: 100%; height: auto; }
-#result table { border-collapse: collapse; font-size: 0.8rem; margin-top: 1rem; }
-#result th, #result td { padding: 2px 6px; text-align: right; border: 0; border-bottom: 1px solid #d0d7de; }
-#result .text, #result .changed { text-align: left; }
-#result .label { font-weight: bold; outline: 2px solid; outline-offset: -2px; }
-#problem { color: #b00020; }
-"""
+def is_edit(text: str, loaded: Conversation) -> bool:
+    """Whether the page's text has a line of the conversation that was loaded."""
+    return bool({one.strip() for one in text.splitlines()} & {line(u) for u in loaded["conversation"]})
 
 
 def port(text: str) -> int:
@@ -161,8 +93,8 @@ def port(text: str) -> int:
     return int(text)
 
 
-def build(predictor):
-    """The page, a gradio.Blocks, around a utils.predict.Predictor."""
+def build(predictor, about: str = ""):
+    """The page, a gradio.Blocks, around a utils.predict.Predictor. about: who labels, for the page to say."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
 
@@ -181,18 +113,25 @@ def build(predictor):
         return to_lines(loaded[number]) if loaded and number is not None else gr.update()
 
     def label(text, loaded, number, before):
+        chosen = loaded[number] if loaded and number is not None else None
+        if chosen and not is_edit(text, chosen):  # it is another conversation, whose name is not the chosen one's
+            chosen = number = None
         try:
-            found = result(predictor, from_lines(text, loaded[number] if loaded and number is not None else None))
+            found = result(predictor, from_lines(text, chosen))
         except UserError as error:
-            return problem(error), before
-        return render(found, before, predictor.labels), found
+            return problem(error), before, number
+        gold = gold_of(text, chosen, predictor.labels)
+        return render(found, before, predictor.labels, gold, about), found, number
 
     samples = load_conversations(SAMPLE)
-    with gr.Blocks(title="Emotions and their causes", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with gr.Blocks(
+        title="Emotions and their causes", analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True
+    ) as page:
         gr.Markdown(
             "# Emotions and their causes\nWrite or paste a conversation, a line an utterance, or load a file. "
-            "Then change a line and label it again, to see what that changes."
+            "Then change a line and label it again, to see what that changes. A file with labels is compared with them."
         )
+        gr.HTML(f"<p id=about>{escape(about)}</p>")
         loaded, before = gr.State(samples), gr.State(None)
         with gr.Row():
             text = gr.Textbox(
@@ -211,7 +150,7 @@ def build(predictor):
         shown = gr.HTML(elem_id="shown")
         file.upload(load, file, [loaded, number, text, shown], api_name=False)
         number.input(choose, [loaded, number], text, api_name=False)
-        button.click(label, [text, loaded, number, before], [shown, before], api_name="label")
+        button.click(label, [text, loaded, number, before], [shown, before, number], api_name="label")
     return page
 
 
@@ -229,11 +168,18 @@ def main(argv=None) -> int:
         print("utils.demo: gradio is missing: pip install gradio", file=sys.stderr)
         return 2
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
-    print(f"labelled by {adapters[0]} and {adapters[1]}", flush=True)
-    page = build(Predictor(*adapters, arguments.max_row_tokens))
+    names = [str(one.relative_to(ROOT) if one.is_relative_to(ROOT) else one) for one in map(Path, adapters)]
+    about = f"labelled by {' and '.join(names)}"
+    print(about, flush=True)
+    predictor = Predictor(*adapters, arguments.max_row_tokens)
+    page = build(predictor, f"{about}, on {Path(predictor.configs['emotion'].model).name}")
     address = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")  # this machine alone; a container sets another
     theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
-    page.launch(server_name=address, server_port=arguments.port, share=False, css=CSS, theme=theme)
+    # quiet: Gradio would advise an option of `launch`, which nobody can give here.
+    how: dict = {"share": False, "css": CSS, "theme": theme, "quiet": True, "prevent_thread_lock": True}
+    page.launch(server_name=address, server_port=arguments.port, **how)
+    print(f"the page is at http://{address}:{arguments.port}; Ctrl-C closes it", flush=True)
+    page.block_thread()
     return 0
 
 

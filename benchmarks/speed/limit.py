@@ -13,7 +13,8 @@ from benchmarks.speed.measure import memory_watched, now, summary
 from benchmarks.speed.systems import OnePass
 from utils.engine.prefix_tree import plan_rows
 from utils.record.fit import examples
-from utils.report.plots import COLOURS, DPI, FAINT, entitle
+from utils.report.colours import COLOURS
+from utils.report.plots import DPI, FAINT, entitle
 from utils.tasks.candidates import asked as questions_of
 
 # ---- the limit -------------------------------------------------------------------------------------------------

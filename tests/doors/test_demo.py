@@ -28,7 +28,7 @@ from utils.data.labels import ECF
 from utils.models.adapters import save_adapter
 from utils.models.load import load_model
 from utils.predict import Predictor, predict
-from utils.report import picture, plots
+from utils.report import page, picture, plots
 from utils.system.errors import ConversationError, FileError
 from utils.system.files import read_json, write_json
 
@@ -106,7 +106,8 @@ def test_a_changed_line_keeps_what_else_the_file_holds():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no utterance"),
+        ("", "there is no conversation yet"),
+        (" \n", "there is no conversation yet"),
         ("Ana: hello\nBen", "line 2: no speaker and text"),
         (": hello", "line 1"),
         ("[]", "holds no conversation"),
@@ -125,14 +126,61 @@ def test_text_that_is_no_conversation_is_refused_with_the_place(text, message):
 
 def test_changes_are_told_line_by_line():
     before = made(["a", "b", "c"], ["joy", "fear", "neutral"], [(1, 1), (2, 1), (2, 3)])
-    assert demo.changes(None, before) == {} == demo.changes(before, before)
+    assert page.changes(None, before) == {} == page.changes(before, before)
     after = made(["a", "x", "c"], ["joy", "anger", "neutral"], [(1, 1), (2, 2), (2, 3)])
-    assert demo.changes(before, after) == {1: "fear 60% is now anger 60%; no longer caused by 1; caused by 2"}
+    assert page.changes(before, after) == {1: "fear 60% is now anger 60%; no longer caused by 1; caused by 2"}
     # a line more in front: ids move, and nothing else changes
     after = made(["new", "a", "b", "c"], ["neutral", "joy", "fear", "neutral"], [(2, 2), (3, 2), (3, 4)])
-    assert demo.changes(before, after) == {0: "new line"}
+    assert page.changes(before, after) == {0: "new line"}
     surer = {**before, "emotions": [[p / 2 for p in row] for row in before["emotions"]]}
-    assert demo.changes(before, surer)[0] == "joy 60% is now 30%"
+    assert page.changes(before, surer)[0] == "joy 60% is now 30%"
+    for less, said in ((0.049, {}), (0.05, {0: "joy 60% is now 55%"})):
+        first, *others = before["emotions"]
+        moved = [[*first[:3], first[3] - less, *first[4:]], *others]
+        assert page.changes(before, {**before, "emotions": moved}) == said, "five points count, one is noise"
+
+
+def test_no_cause_and_a_cause_below_the_threshold_look_different():
+    """An emotion without candidates, one whose candidates were too unlikely, one with a cause, and no emotion."""
+    found = made(["a", "b", "c", "d"], ["joy", "fear", "anger", "neutral"], [(3, 2)])
+    found["causes"] = {1: {}, 2: {1: 0.12, 2: 0.04}, 3: {2: 0.9}}
+    html = page.render(found)
+    cells = re.findall(r'<td class=causes data-label="caused by">(.*?)</td>', html)
+    assert [re.sub("<.*?>", "", one) for one in cells] == [
+        "no cause",
+        "below the threshold; likeliest: 1, 12%",
+        "2 (90%)",
+        "",
+    ]
+    assert html.count('id="weak"') == 2 and "likeliest cause, below the threshold" in html, "in both pictures"
+
+
+def test_the_labels_of_a_file_are_compared():
+    found = made(["a", "b", "c"], ["joy", "fear", "neutral"], [(1, 1), (2, 1)])
+    gold = made(["a", "b", "c"], ["joy", "anger", "neutral"], [(1, 1), (2, 2)])["conversation"]
+    html = page.render(found, gold=gold, about="labelled by <me>")
+    assert "2 of 3 emotions are as in the file; of its 2 pairs 1 are found, and 1 more are named" in html
+    assert re.findall(r'<td class=gold data-label="gold:">(.*?)</td>', html) == ["joy", "✗ anger", "neutral"]
+    assert "gold: anger" in html and "labelled by &lt;me&gt;" in html
+    text = demo.to_lines(gold)
+    assert demo.gold_of(text, gold, ECF) is gold and demo.gold_of(f"{text}!", gold, ECF) is None
+    other = {**gold, "conversation": [{**u, "emotion": "happy"} for u in gold["conversation"]]}
+    assert demo.gold_of(text, other, ECF) is demo.gold_of(text, None, ECF) is None, "labels of another set"
+
+
+def test_a_foreign_text_is_no_edit_of_the_loaded_conversation():
+    loaded = made(["one", "two"], ["joy", "joy"])["conversation"]
+    assert demo.is_edit("Ana: one\nAna: three", loaded) and not demo.is_edit("Ben: hello\nAna: hi", loaded)
+
+
+def test_the_page_has_a_picture_for_a_phone():
+    """The style sheet shows one of the two, and on a phone each number of the table says what it is of."""
+    html = page.render(made(["hello there"] * 2, ["joy", "fear"], [(2, 1)]))
+    sizes = dict(re.findall(r'<div class=(wide|narrow)><svg[^>]* width="([\d.]+)pt"', html))
+    assert float(sizes["narrow"]) < 360 < 800 < float(sizes["wide"])
+    assert "@media (max-width" in page.CSS and 'data-label="surprise"' in html
+    ids = re.findall(r' id="(p[0-9a-f]{10})"', html)
+    assert len(ids) == len(set(ids)), "a shape of one picture is not that of the other"
 
 
 class Elements(HTMLParser):
@@ -153,13 +201,13 @@ class Elements(HTMLParser):
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_no_text_breaks_out_of_the_page(evil):
-    plain = Elements(demo.render(made(["hello"] * 2, ["joy", "fear"], [(2, 1)])))
+    plain = Elements(page.render(made(["hello"] * 2, ["joy", "fear"], [(2, 1)])))
     found = made([evil, "hello"], ["joy", "fear"], [(2, 1)])
     for u in found["conversation"]["conversation"]:
         u["speaker"] = evil
-    page = Elements(demo.render(found, made([evil], ["fear"])))
-    assert page.names <= plain.names and page.attributes <= plain.attributes
-    assert any(evil in text for text in page.text), "it is shown as it was written"
+    shown = Elements(page.render(found, made([evil], ["fear"])))
+    assert shown.names <= plain.names and shown.attributes <= plain.attributes
+    assert any(evil in text for text in shown.text), "it is shown as it was written"
 
 
 def test_the_picture_is_an_element_with_every_text_label_and_arrow():
@@ -179,7 +227,7 @@ def test_the_json_to_download_is_what_predict_writes(adapters, conversations):
     predictor = Predictor(*adapters)
     found = demo.result(predictor, conversations[0])
     assert [found["conversation"]] == predict(conversations[:1], *adapters)
-    data = re.search(r'href="data:application/json;base64,([^"]+)"', demo.render(found))[1]
+    data = re.search(r'href="data:application/json;base64,([^"]+)"', page.render(found))[1]
     assert json.loads(base64.b64decode(data)) == [found["conversation"]]
 
 
@@ -293,7 +341,7 @@ def test_a_conversation_is_typed_labelled_changed_and_downloaded(browser, served
     def assert_shows(text):
         found = expected(text)
         for row, u, p, causes in zip(
-            table(), found["conversation"]["conversation"], found["emotions"], demo.causes_of(found), strict=True
+            table(), found["conversation"]["conversation"], found["emotions"], page.causes_of(found), strict=True
         ):
             assert row[:9] == [str(u["utterance_ID"]), f"{u['speaker']}: {u['text']}", *(f"{one:.0%}" for one in p)]
             assert [int(one) for one in re.findall(r"(\d+) \(", row[9])] == causes
@@ -323,7 +371,7 @@ def test_a_conversation_is_typed_labelled_changed_and_downloaded(browser, served
     find("#label")[0].click()
     wait(lambda: find("#news"))
     assert_shows(second)
-    told = demo.changes(expected(first), expected(second))
+    told = page.changes(expected(first), expected(second))
     assert [row[10] for row in table()] == [told.get(k, "") for k in range(3)] and told
     assert browser.title == "Emotions and their causes" and not find("#result img, #result script")
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import torch
-from helpers import small_memory, stopped_training, trained_on, with_adapter
+from helpers import randomize, small_memory, stopped_training, trained_on, with_adapter
 from transformers import get_cosine_schedule_with_warmup
 
 from utils.data.conversations import names_of
@@ -16,6 +16,8 @@ from utils.engine.prefix_tree import pack
 from utils.engine.rows import encode_trees
 from utils.engine.settings import TrainingSettings
 from utils.engine.trainer import last_checkpoint, train
+from utils.models.adapters import add_lora
+from utils.models.load import load_model
 from utils.system import progress
 from utils.tasks import emotion
 
@@ -98,7 +100,52 @@ def test_the_evaluation_loss_of_a_row_done_in_parts_is_the_rows(tiny_model_folde
             validation=[pack(rows)],
         )
         losses += [float(one["eval_loss"]) for one in history if "eval_loss" in one]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-5) and len(losses) == 2
+    assert losses == pytest.approx([losses[0]] * 4, rel=1e-5), "two a training: before it and behind its epoch"
+
+
+# ---- the loss on val ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taught(tiny_model_folder, tokenizer, conversations):
+    """train(folder, validation=, epochs=) of a model with dropout on three rows: the history, and the weights."""
+    trees = [emotion.tree(c, train=True) for c in conversations]
+    rows = encode_trees(trees, names_of(conversations), tokenizer, 4096, train=True)
+
+    def run(folder, validation=None, epochs=3.0):
+        model, _ = load_model(tiny_model_folder, precision="float32")
+        torch.manual_seed(0)
+        model = randomize(add_lora(model, r=4, alpha=8, dropout=0.5, targets="all-linear"))
+        settings = TrainingSettings(learning_rate=1e-2, epochs=epochs, gradient_accumulation=1)
+        history = train(model, tokenizer, rows, settings, folder, rows[:2] if validation else None)
+        return history, {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+    return run
+
+
+def points(history):
+    return [(one["step"], one["eval_loss"]) for one in history if "eval_loss" in one]
+
+
+def test_evaluations_change_no_weight(taught, tmp_path):
+    """They draw no random number: dropout and the order of the rows are those of a training without."""
+    (_, plain), (history, watched) = taught(tmp_path / "plain"), taught(tmp_path / "watched", validation=True)
+    assert len(points(history)) == 4 and all(torch.equal(plain[name], watched[name]) for name in plain)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(2.0, [0, 3, 6]), (1.5, [0, 3, 5]), (0.3, [0, 1])])
+def test_val_is_looked_at_before_the_first_step_and_behind_each_epoch(taught, tmp_path, epochs, steps):
+    history, _ = taught(tmp_path, validation=True, epochs=epochs)
+    assert [step for step, _ in points(history)] == steps
+
+
+@pytest.mark.parametrize("saves", [1, 3, 5, 9])
+def test_an_interrupted_training_has_the_same_points(taught, tmp_path, saves):
+    with stopped_training(saves):
+        taught(tmp_path / "resumed", validation=True)
+    history, weights = taught(tmp_path / "resumed", validation=True)
+    whole, wanted = taught(tmp_path / "whole", validation=True)
+    assert points(history) == points(whole) and all(torch.equal(weights[name], wanted[name]) for name in wanted)
 
 
 # ---- the published recipe -------------------------------------------------------------------------------------------

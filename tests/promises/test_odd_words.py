@@ -16,6 +16,7 @@ from helpers import conversation
 
 from utils import demo
 from utils.report import picture
+from utils.report.lettering import width, wrap
 from utils.system import quiet
 
 # ---- the page's text ----------------------------------------------------------------------------------------------
@@ -64,11 +65,11 @@ def test_one_word_of_thousands_of_letters_draws_at_once(word):
 
 def test_a_long_word_fills_its_lines_and_ends_in_an_ellipsis():
     for most in (1, 2, 3):
-        lines = picture._wrap("a" * 8000, 200, 10, most)
+        lines = wrap("a" * 8000, 200, 10, most)
         assert len(lines) == most and lines[-1].endswith("…")
-        assert all(picture._width(one, 10) <= 200 for one in lines)
-        assert all(picture._width(one + "a", 10) > 200 for one in lines[:-1])
-    assert picture._wrap("a short text", 200, 10, 3) == ["a short text"]
+        assert all(width(one, 10) <= 200 for one in lines)
+        assert all(width(one + "a", 10) > 200 for one in lines[:-1])
+    assert wrap("a short text", 200, 10, 3) == ["a short text"]
 
 
 # ---- numbers ------------------------------------------------------------------------------------------------------

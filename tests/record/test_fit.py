@@ -72,11 +72,11 @@ def test_validation_is_evaluated_and_nothing_else_and_a_finished_adapter_is_kept
         weights = (run.adapter("emotion") / "adapter_model.safetensors").read_bytes()
         return [one["eval_loss"] for one in history if "eval_loss" in one], record, weights
 
-    (one,), record, weights = fitted("a", conversations[1:2])
-    (other,), *_ = fitted("b", conversations[2:3])
-    assert one != other
+    one, record, weights = fitted("a", conversations[1:2])
+    other, *_ = fitted("b", conversations[2:3])
+    assert len(one) == len(other) == 4 and not {*one} & {*other}, "before training and behind each epoch"
     assert record["emotions"] == emotion.counts(conversations[:1])
-    assert fitted("a", conversations[1:2]) == ([one], record, weights), "not trained a second time"
+    assert fitted("a", conversations[1:2]) == (one, record, weights), "not trained a second time"
 
 
 def test_weights_and_sampling_change_training_alone(tiny_model_folder, conversations, tmp_path):

@@ -10,8 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils.data.conversations import pairs
+from utils.data.label_sets import SETS
 from utils.data.labels import ECF
 from utils.report import picture, plots
+from utils.report.colours import COLOURS, colours
+from utils.report.lettering import readable
 from utils.report.loss import loss_curve, smoothed
 
 CONVERSATION = {
@@ -83,8 +86,12 @@ def test_figures_are_left_to_the_notebook(name):
 
 
 def test_every_emotion_has_its_own_colour():
-    assert set(plots.COLOURS) == set(ECF)
-    assert len(set(plots.COLOURS.values())) == len(ECF)
+    assert set(COLOURS) == set(ECF) and colours(ECF) == COLOURS
+    for labels in SETS.values():
+        palette = colours(labels)
+        assert set(palette) == set(labels) and len(set(palette.values())) == len(labels), labels.name
+        assert all(palette[label] == COLOURS[label] for label in labels if label in COLOURS)
+        assert all(palette[label] == COLOURS["neutral"] for label in labels if label == labels.neutral)
 
 
 @pytest.mark.parametrize("name", sorted(FIGURES.keys() - {"conversation"}))
@@ -277,3 +284,58 @@ def test_arrows_that_pass_each_other_get_their_own_lanes():
     assert len(reach) == 4 and len(parts(fig, "own-cause")) == 1
     inner, outer = sorted((reach[2, 3], reach[3, 2]))
     assert reach[4, 6] == pytest.approx(inner) and inner < outer < reach[1, 4]
+
+
+# ---- gold and predicted ---------------------------------------------------------------------------------------------
+
+
+def guessed():
+    """CONVERSATION with a wrong emotion, one pair missed (4 by 3), one named that is none (2 by 2)."""
+    guess = copy.deepcopy(CONVERSATION)
+    guess["conversation"][1]["emotion"] = "anger"
+    guess["emotion-cause_pairs"] = [["1_joy", "1"], ["2_anger", "1"], ["2_anger", "2"], ["4_sadness", "1"]]
+    guess["emotion-cause_pairs"] += [["4_sadness", "4"]]
+    return guess
+
+
+def test_a_wrong_emotion_has_a_cross_and_the_gold_one_beside_it():
+    fig = picture.draw_conversation(guessed(), gold=CONVERSATION, probabilities=[0.9, 0.5, 0.8, 0.7])
+    assert len(parts(fig, "tag")) == 4 and len(parts(fig, "gold")) == 1
+    assert {"joy 90%", "✗ anger 50%", "gold: surprise", "wrong, and beside it gold"} <= set(texts(fig))
+    same = picture.draw_conversation(CONVERSATION, gold=CONVERSATION)
+    assert not parts(same, "gold") and not any("✗" in text for text in texts(same))
+
+
+def test_arrows_are_right_wrong_or_missed():
+    fig = picture.draw_conversation(guessed(), gold=CONVERSATION)
+    assert len(parts(fig, "missed")) == 1, "from 3 to 4; the pair 2 by 1 is there, with the wrong emotion"
+    assert len(parts(fig, "cause")) == 2 and len(parts(fig, "own-cause")) == 3
+    assert {"right: the pair is gold too", "wrong: no such gold pair", "a gold pair that was missed"} <= set(texts(fig))
+    plain = picture.draw_conversation(guessed())
+    assert not parts(plain, "missed") and "from the cause to the emotion" in texts(plain)
+
+
+def test_a_conversation_is_named_by_its_id_and_by_what_it_shows():
+    assert texts(picture.draw_conversation(CONVERSATION, about="gold labels"))[:2] == ["Conversation 1", "gold labels"]
+    assert "Conversation 1" not in texts(picture.draw_conversation(CONVERSATION, ""))
+
+
+def test_letters_that_the_font_lacks_are_named_without_a_warning(tmp_path, recwarn):
+    given = copy.deepcopy(CONVERSATION)
+    given["conversation"][0]["text"] = "Look, a \U0001f408\u200d\u2b1b and a \U0001f469\U0001f3fd! \u4f60\u597d"
+    fig = picture.draw_conversation(given)
+    plots.save(fig, tmp_path / "a.png")
+    assert "Look, a [cat]" in " ".join(texts(fig)) and not [w for w in recwarn if "Glyph" in str(w.message)]
+    assert readable("plain \u00e9 text") == "plain \u00e9 text"
+    assert given["conversation"][0]["text"] in plots.svg(fig), "a browser has the letters"
+
+
+@pytest.mark.parametrize("width", [330, 640, 900])
+def test_a_conversation_fits_its_width(width):
+    fig = picture.draw_conversation(guessed(), gold=CONVERSATION, probabilities=[0.5] * 4, width=width)
+    assert fig.get_size_inches()[0] * 72 == pytest.approx(width)
+    renderer = FigureCanvasAgg(fig).get_renderer()
+    page = fig.axes[0].get_window_extent(renderer)
+    boxes = [text.get_window_extent(renderer) for text in fig.axes[0].texts]
+    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 for box in boxes)
+    assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in boxes[i + 1 :])

@@ -77,6 +77,15 @@ class Told(TrainerCallback):
             self._pace(state.global_step, loss=float(logs["loss"]))
 
 
+class AtEpochs(TrainerCallback):
+    """Asks for an evaluation behind the last step of each epoch and of the training, before that step's checkpoint is
+    written: a training that goes on from there has it in its log."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.epoch == round(state.epoch) or state.global_step >= state.max_steps:
+            control.should_evaluate = True
+
+
 class PatientTrainer(SFTTrainer):
     """SFTTrainer that does a batch in parts where memory does not suffice: the same loss and gradients, to rounding,
     because every part's loss is divided by the number of targets in the whole step (or the sum of their weights)."""
@@ -108,6 +117,12 @@ class PatientTrainer(SFTTrainer):
                 parameter.grad = gradient
 
         return sum(self._results(lambda part: step(model, part, num_items_in_batch), inputs, parts, undo))
+
+    def evaluate(self, *args, **kwargs):
+        """Evaluate without drawing from the random numbers of the training: a loader draws a seed when it begins. So
+        the weights are those of a training without evaluations."""
+        with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
+            return super().evaluate(*args, **kwargs)
 
     def _run_epoch(self, *args, **kwargs):
         """Resumed after its final step in mid-epoch, Trainer would run one step too many; skip it."""
@@ -167,7 +182,7 @@ def train(
     """Fine-tune the adapter of `model` in place; returns the trainer's log history (a list of dictionaries).
 
     examples    one_pass: packed rows; published: (prompt, completion) pairs, one sequence each, loss on every token
-    validation  the same, for one evaluation at the end; or None
+    validation  the same, for an evaluation before the first step and behind each epoch; or None
     folder      checkpoints go to `folder`/checkpoints, after each tenth of the run; a run that was interrupted
                 goes on from the last one
     callbacks   the trainer's, such as a benchmark's clock
@@ -196,6 +211,7 @@ def train(
         logging_steps=1,
         logging_first_step=True,
         prediction_loss_only=True,
+        eval_on_start=bool(validation) and last_checkpoint(checkpoints) is None,
         save_strategy="steps",
         save_steps=0.1,
         save_total_limit=1,
@@ -213,14 +229,12 @@ def train(
         train_dataset=_dataset(examples, tokenizer, one_pass),
         eval_dataset=_dataset(validation, tokenizer, one_pass) if validation else None,
         data_collator=TreeCollator(weighted) if one_pass else None,
-        callbacks=[*callbacks, Told(f"{Path(folder).name} training")],
+        callbacks=[*callbacks, *([AtEpochs()] if validation else []), Told(f"{Path(folder).name} training")],
     )
     make_trainable_float32(model)
     if settings.compile:
         compile_layers(model)
     trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
-    if validation:
-        trainer.evaluate()
     return trainer.state.log_history
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from utils.report.plots import COLOURS, DPI, FAINT, INK, entitle
+from utils.report.colours import COLOURS
+from utils.report.plots import DPI, FAINT, INK, entitle
 
 NEAREST = 21  # steps that the smoothed curve is fitted on, at least
 SHARE = 0.15  # of all steps, in a long training

@@ -10,6 +10,7 @@ picture is of.
 """
 
 import io
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,16 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
 
 from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
+from utils.report.colours import COLOURS
 from utils.report.distances import AXIS, HIGH, LOW, distances, name_of, pooled
+from utils.report.lettering import INK
 from utils.system.files import write_texts
 
-# The Okabe-Ito palette: its colours stay apart for all common kinds of colour blindness.
-COLOURS = {
-    "anger": "#D55E00",
-    "disgust": "#009E73",
-    "fear": "#CC79A7",
-    "joy": "#E69F00",
-    "sadness": "#0072B2",
-    "surprise": "#56B4E9",
-    "neutral": "#9A9A9A",
-}
-INK = "#24292F"
 FAINT = "#6E7781"
 DPI = 110
 
@@ -78,16 +72,22 @@ def save(fig: Figure, path) -> Figure:
     plain = {"Software": None}  # otherwise the file carries the matplotlib version
     picture = io.BytesIO()
     fig.savefig(picture, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", metadata=plain)
-    write_texts({Path(path): picture.getvalue()})
+    small = io.BytesIO()  # 256 colours show the same in a third of the bytes
+    Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    write_texts({Path(path): small.getvalue()})
     return fig
 
 
-def svg(fig: Figure) -> str:
-    """The figure as an SVG element for an HTML page. Its texts stay texts, escaped; the same figure gives the same
-    characters on every run."""
+def svg(fig: Figure, salt: str = "conversation") -> str:
+    """The figure as an SVG element for an HTML page. Its texts stay texts, escaped, and as they were given
+    (report/lettering.py); the same figure gives the same characters on every run. Two on one page need two `salt`."""
     picture = io.StringIO()
+    for text in fig.findobj(Text):
+        if text.get_label():  # a browser has the letters that our font lacks
+            text.set_text(text.get_label())
     # Without the salt, every run has other ids.
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "conversation"}):
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
         fig.savefig(picture, format="svg", metadata={"Date": None, "Creator": None})
     text = picture.getvalue()
     return text[text.index("<svg") :]
