@@ -22,7 +22,6 @@ from utils.record.run import Run
 from utils.record.study_file import read_study
 from utils.record.verify import is_equal, verify
 from utils.report import bootstrap
-from utils.report.label_metrics import emotion_figures
 from utils.report.study import study_table
 from utils.study import main, run_study
 from utils.system import places
@@ -59,7 +58,7 @@ def root(tmp_path, sample, monkeypatch):
             test = run.conversations("test", labelled=True)
             found = labelled(test, name, right=min(1, parameters.get("lora_r", 16) / 20))
             run.save_emotions(run.train_dir, found, tables_of(found)[0])
-            run.add_metrics("emotions", {"fine-tuned": emotion_figures(test, found, tables_of(found)[0])})
+            run.score_emotions(test, {"fine-tuned": (found, tables_of(found)[0])})
             ran.append(name)
             yield name, 60.0
 

@@ -18,6 +18,7 @@ from utils.record.adapter import other_adapter
 from utils.record.card_use import use
 from utils.record.provenance import read_records
 from utils.record.stages import INFERENCE, TRAINED_BY
+from utils.report.scores import RESULT, read_scores
 from utils.report.tables import results_table
 from utils.system import places
 from utils.system.errors import ConfigError, RunError
@@ -54,7 +55,7 @@ TASK_CARDS = {
     ),
     "cause": TaskCard(
         "finds, in a conversation whose emotions are known, the utterances that caused each of them",
-        ("pairs", "**fine-tuned emotions and causes**", "scores"),
+        ("pairs", RESULT, "scores"),
         {"pairs weighted F1": "weighted_f1", "pairs F1": "f1_pair"},
         "Asked is whether utterance 1 caused the emotion of utterance 2. The repository averages the log-odds of yes "
         "with those of the boosted trees.",
@@ -76,15 +77,17 @@ class Data(NamedTuple):
 
 _ECF = "ECF (Wang et al. 2023) is for research use only, and so are weights that were trained on it."
 # By the fingerprint of the training split (utils/record/provenance.py), as generate_input.py writes it.
+_SAMPLE = Data(
+    "102 sample conversations of the repository, invented for it",
+    None,
+    "mit",
+    "The conversations are under the repository's MIT licence.",
+)
 KNOWN = {
     "ab2f52e8b9360788": Data("ECF 1.0, its train split of 1,001 conversations", "NUSTM/ECF", "research-use", _ECF),
     "6021333e937e80a6": Data("ECF 1.0, all 1,374 labelled conversations", "NUSTM/ECF", "research-use", _ECF),
-    "35fc7a3913001582": Data(
-        "102 sample conversations of the repository, invented for it",
-        None,
-        "mit",
-        "The conversations are under the repository's MIT licence.",
-    ),
+    "24da46d5479c8575": _SAMPLE,
+    "35fc7a3913001582": _SAMPLE,  # with names of videos, as earlier revisions wrote it
 }
 UNKNOWN = Data(
     "conversations that the repository does not know",
@@ -224,7 +227,7 @@ def plain(name: str) -> str:
 
 def _current_metrics(run: Path, notebooks: dict) -> dict:
     """The run's metrics.json, without scores of adapters that were trained again since."""
-    metrics = read_object(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    metrics = read_scores(run)
     if other_adapter(notebooks, SCORED_BY["emotion"], run / "adapters" / "emotion"):
         return {}
     if other_adapter(notebooks, SCORED_BY["cause"], run / "adapters" / "cause"):

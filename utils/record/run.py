@@ -24,9 +24,10 @@ from utils.record.inputs import find_input, tell_overlap
 from utils.record.lock import opened, release
 from utils.record.predictions import write_predictions
 from utils.record.provenance import fingerprints, read_records, revision, versions, weights_of
+from utils.record.scores import write_scores
 from utils.record.stages import FIRST, LABELLED_BY
 from utils.record.taken import counted_records, recorded_input, recorded_quantization, refuse_another
-from utils.report.tables import scores_of_pairs
+from utils.report.scores import emotion_rows, pair_rows
 from utils.system import places
 from utils.system.errors import RunError
 from utils.system.files import intact, read_json, read_object, write_json
@@ -281,18 +282,18 @@ class Run:
         finally:
             release(self.train_dir)
 
-    def add_metrics(self, section: str, values: dict):
-        """Set one section of the run's metrics.json, leaving the others as they are."""
-        path = self.train_dir / "metrics.json"
-        metrics = read_object(path) if path.is_file() else {}
-        metrics[section] = values
-        write_json(metrics, path)
+    def score(self, gold: list[Conversation], section: str, rows: dict) -> dict:
+        """Write one section of metrics.json, leaving the others as they are; returns it."""
+        return write_scores(self.train_dir, gold, self.labels, {section: rows}, self.notebook, self._started)[section]
+
+    def score_emotions(self, gold: list[Conversation], systems: dict[str, tuple[list[Conversation], list]]) -> dict:
+        """Write the section "emotions", and return it (`emotion_rows`, which says what `systems` is)."""
+        return self.score(gold, "emotions", emotion_rows(gold, systems, self.labels))
 
     def score_pairs(self, gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]):
-        """Write the section "pairs" of metrics.json (`scores_of_pairs`, which says what `systems` is). Without `gold`
-        nothing is written."""
+        """Write the section "pairs" (`pair_rows`, which says what `systems` is). Without `gold` nothing is written."""
         if gold:
-            self.add_metrics("pairs", scores_of_pairs(gold, systems, self.labels))
+            self.score(gold, "pairs", pair_rows(gold, systems, self.labels))
 
     def save_emotions(
         self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"
