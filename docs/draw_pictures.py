@@ -20,6 +20,7 @@ from utils.report import plots
 from utils.report.analysis import GUESSING, fates_by_distance, found_and_right, pair_table, utterance_table
 from utils.report.distances import AXIS
 from utils.report.loss import loss_curve
+from utils.report.scores import read_scores
 from utils.system.command import command
 from utils.system.files import read_json, read_object
 from utils.system.places import ROOT
@@ -34,7 +35,7 @@ def pictures() -> dict[Path, plots.Figure]:
     predicted = read_predictions(RUN, gold)
     about = {name: plots.about(RUN.name, name, conversations=len(c)) for name, c in (("test", gold), ("train", train))}
     utterances, pairs = utterance_table(gold, predicted), pair_table(gold, predicted)
-    confusion = read_object(RUN / "metrics.json")["emotions"]["fine-tuned"]["confusion"]
+    confusion = [[*row.values()] for row in read_scores(RUN)["emotions"]["fine-tuned"]["confusion"].values()]
     pairs_of_test = f"{about['test']} · {len(pairs):,} gold pairs"
     drawn = {
         "emotion_confusion": plots.confusion_matrix(confusion, about=about["test"]),

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from utils.data.conversations import pairs, with_emotions, without_labels
+from utils.data.conversations import pairs, with_emotions, with_pairs, without_labels
 from utils.data.labels import ECF
 from utils.system.files import read_json, write_json
 
@@ -139,6 +139,19 @@ def tables_of(conversations, labels=ECF):
         for number, _, cause in pairs(c):
             table.setdefault(number, {})[cause] = 1.0
     return emotions, causes
+
+
+class CalmPredictor:
+    """In place of utils.predict.Predictor: no model is loaded, every utterance is neutral."""
+
+    labels = ECF
+
+    def __init__(self, *arguments, **options):
+        pass
+
+    def __call__(self, conversations, journal=None):
+        labelled = [with_pairs(with_emotions(c, ["neutral"] * len(c["conversation"])), []) for c in conversations]
+        return labelled, *tables_of(labelled)
 
 
 # ---- models and adapters ------------------------------------------------------------------------------------------
@@ -372,7 +385,8 @@ def start(repository, parameters):
 
 
 def outcome(repository):
-    """The bytes of everything that a run leaves, but pictures; of the trainer's log the losses, not the times."""
+    """The bytes of everything that a run leaves, but pictures; of the trainer's log the losses, not the times,
+    and of the scores not when they were made."""
     found = {}
     for folder in ("results_train", "results_test"):
         for path in sorted((repository / folder).rglob("*")):
@@ -380,6 +394,8 @@ def outcome(repository):
                 record = json.loads(path.read_text())
                 losses = [(one.get("step"), one.get("loss"), one.get("eval_loss")) for one in record["history"]]
                 found[str(path.relative_to(repository))] = record["parameters"], losses
+            elif path.name == "metrics.json":
+                found[str(path.relative_to(repository))] = {**json.loads(path.read_text()), "made": None}
             elif path.suffix in (".json", ".jsonl", ".safetensors"):
                 found[str(path.relative_to(repository))] = path.read_bytes()
     return found

@@ -17,6 +17,7 @@ import sys
 from html import escape
 
 from utils.data.conversations import Conversation, load_conversations, pairs, validate_conversations
+from utils.data.given import is_json, utterance_in
 from utils.data.labels import ECF, LabelSet
 from utils.predict import Predictor
 from utils.record.adapter import choose_adapters
@@ -42,11 +43,9 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
     """
     if re.search(r"[\ud800-\udfff]", text):
         raise ConversationError("the text holds half a character (a lone surrogate). Write the whole one, or remove it")
-    # "[Narrator]: ..." is a line, and what has a bracket or a quotation mark behind its first bracket is JSON, unless
-    # the speaker of the first line that was loaded is called so.
+    # Unless the speaker of the first line that was loaded is called so.
     speaker = " ".join(loaded["conversation"][0]["speaker"].split()) if loaded else ""
-    written = text.strip()
-    if re.match(r'[\[{]\s*(["\[{\]}]|$)', written) and not (speaker and written.startswith(f"{speaker}:")):
+    if is_json(text) and not (speaker and text.strip().startswith(f"{speaker}:")):
         data = parse_json(text, "the text")
         return validate_conversations(data if isinstance(data, list) else [data], "the text", labels=None)[0]
     lines = {number: one.strip() for number, one in enumerate(text.splitlines(), 1) if one.strip()}
@@ -54,9 +53,7 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
     old = same["conversation"] if same else [None] * len(lines)
     utterances = []
     for (number, one), before in zip(lines.items(), old):
-        speaker, _, words = map(str.strip, one.partition(":"))
-        if not speaker or not words:
-            raise ConversationError(f"line {number}: no speaker and text. Write it as Speaker: text")
+        speaker, words = utterance_in(one, f"line {number}")
         if before and line(before) == one:  # a speaker's name may hold a colon
             utterances.append(before)
         else:

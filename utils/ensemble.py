@@ -23,6 +23,7 @@ same command goes on behind the adapters' last forward pass.
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,9 +32,11 @@ from utils.data.labels import LabelSet, labels_in
 from utils.record.adapter import trained_with
 from utils.record.predictions import lines_of, read_lines, read_predictions, run_folder, write_predictions
 from utils.record.provenance import encoder_record, fingerprints, input_of, read_records, record_of
+from utils.record.scores import made, write_scores
 from utils.record.systems import System, adapters_of, by_adapters, by_encoders
 from utils.report.bootstrap import compared
-from utils.report.tables import figures, mean_and_spread, members_table, system_scores, systems_table
+from utils.report.scores import head, system_scores
+from utils.report.tables import figures, mean_and_spread, members_table, systems_table
 from utils.system import places
 from utils.system.command import command
 from utils.system.errors import RunError
@@ -61,6 +64,7 @@ def label(
 
     if bool(runs) + bool(beside) > 1 or not runs and not encoders or beside and not encoders:
         raise RunError("give runs with adapters, or --encoders, or both; --beside takes the place of runs")
+    started = time.monotonic()
     root, blind = root or places.find().results, split == "unlabelled"
     folders = {run: run_folder(run, root) for run in (*runs, *encoders)}
     adapters = adapters_of({run: folders[run] for run in runs}) if runs else {}
@@ -100,9 +104,10 @@ def label(
             metrics |= _of_members(given, members, systems["language models"].conversations, labels)
             for run, (system, asked) in members.items():
                 its = {"runs": [run], "causes": [asked], "split": split, "input_dir": data}
-                _write_member(folders[run], given, system, {**record, "parameters": its}, labels)
+                _write_member(folders[run], given, system, {**record, "parameters": its}, labels, started)
         if encoders:
             metrics |= _of_systems(given, paired, labels)
+        metrics = {**head(given, labels), **metrics, "made": {SECTION: made(started)}}
         write_json(metrics, folder / "metrics.json")
     write_predictions(folder, *best, labels=labels)
     write_json({**kept, SECTION: record}, folder / "config.json")
@@ -130,14 +135,15 @@ def _check_input(input_dir: Path, folders: dict[str, Path], encoders: Sequence[s
         raise RunError(f"{input_dir} is not what the runs were made with: make it again with generate_input.py")
 
 
-def _write_member(folder: Path, gold: list[Conversation], system: System, record: dict, labels: LabelSet):
+def _write_member(
+    folder: Path, gold: list[Conversation], system: System, record: dict, labels: LabelSet, started: float
+):
     """A member's files, unless it has predictions of its own."""
     records = read_records(folder)
     if (folder / "predictions.jsonl").is_file() and SECTION not in records:
         return
-    path = folder / "metrics.json"
-    before = read_object(path) if path.is_file() else {}
-    write_json({**before, **system_scores(gold, system.conversations, system.emotions, labels)}, path)
+    scores = system_scores(gold, system.conversations, system.emotions, labels)
+    write_scores(folder, gold, labels, scores, SECTION, started)
     write_predictions(folder, *system, labels=labels)
     write_json({**records, SECTION: record}, folder / "config.json")
 

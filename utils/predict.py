@@ -1,10 +1,15 @@
 """Conversations in, emotions and their causes out, with adapters that are given or found.
 
     python -m utils.predict CONVERSATIONS.json --out PRED.json [--emotion-adapter DIR --cause-adapter DIR]
+    python -m utils.predict CONVERSATIONS.json --out PRED.json --probabilities
+    python -m utils.predict - --out PRED.json < talk.txt                      # Speaker: text, a line an utterance
     python -m utils.predict CONVERSATIONS.json --out PRED.json --part 3/8     # on eight machines: 1/8 to 8/8
 
-In Python: `predict(conversations, emotion_adapter, cause_adapter)`. Until PRED.json is written, finished work stands
-beside it in PRED.json.unfinished.jsonl, from which the same command goes on. Several processes share the work:
+Conversations are JSON, JSON lines or text (utils/data/given.py). PRED.record.json says which adapters and which code
+labelled them; with --probabilities PRED.probabilities.jsonl has a line a conversation, as a run's predictions.jsonl.
+In Python: `Predictor().named(conversations)`, or `predict(conversations, emotion_adapter, cause_adapter)`. Until
+PRED.json is written, finished work stands beside it in PRED.json.unfinished.jsonl, from which the same command goes on.
+Several processes share the work:
 
     accelerate launch --multi_gpu --num_processes 2 -m utils.predict CONVERSATIONS.json --out PRED.json
 """
@@ -16,11 +21,16 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from utils.data.conversations import Conversation, file_in, load_conversations, without_labels
+from utils.data.conversations import Conversation, pairs, without_labels
+from utils.data.given import inputs_of, read_given
 from utils.data.labels import LabelSet
+from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
 from utils.record.adapter import choose_adapters, labels_of, trained_with
+from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
+from utils.record.predictions import lines_of, write_lines
 from utils.system.command import add_adapters, command
 from utils.system.errors import ConversationError, FileError
 from utils.system.files import check_output, read_json, read_object, to_json, write_json
@@ -86,13 +96,47 @@ class Predictor:
         """(conversations with `emotion` and `emotion-cause_pairs`, emotion probabilities, cause probabilities), the
         last two as utils.tasks.ask.predict returns them; labels that the conversations carry are not read.
 
-        Raises TrainingError for a conversation that is too long, DoesNotFit for one that memory does not suffice for.
+        Raises ConversationError, before any work, for what is no list of conversations; TrainingError for one that is
+        too long, DoesNotFit for one that memory does not suffice for.
         """
-        unlabelled = [without_labels(c) for c in conversations]
+        unlabelled = [without_labels(c) for c in checked(conversations)]
         labelled, emotions = self._answer(self.tasks["emotion"], unlabelled, journal)
         task = self.tasks["cause"].given_emotions(labelled, emotions)
         paired, causes = self._answer(task, labelled, journal)
         return paired, emotions, causes
+
+    def named(self, conversations: list[Conversation], journal=None) -> list[dict]:
+        """The same with names, an entry a conversation: {"conversation_ID", "utterances": [{"utterance_ID", "emotion",
+        "probabilities": {label: P}}], "pairs": [{"emotion_utterance", "emotion", "cause_utterance", "probability":
+        P(emotion) x P(cause)}]}. Raises what a call of the predictor raises."""
+        return [named(*one, self.labels) for one in zip(*self(conversations, journal), strict=True)]
+
+
+def checked(conversations: Any) -> list[Conversation]:
+    """`conversations`, which must be what a file may hold. Raises ConversationError, as the command does for a file."""
+    return validate_conversations(conversations, labels=None, allow_empty=True)
+
+
+def named(conversation: Conversation, table: list, causes: dict, labels: LabelSet) -> dict:
+    """An entry of `Predictor.named`, from a labelled conversation, its emotions' probabilities (utterances x labels)
+    and its causes' ({utterance id: {candidate id: P}})."""
+    utterances, likely = [], {}
+    for u, row in zip(conversation["conversation"], table, strict=True):
+        probabilities = dict(zip(labels, row, strict=True))
+        utterances.append(
+            {"utterance_ID": u["utterance_ID"], "emotion": u.get("emotion"), "probabilities": probabilities}
+        )
+        likely[u["utterance_ID"]] = probabilities
+    found = [
+        {
+            "emotion_utterance": i,
+            "emotion": emotion,
+            "cause_utterance": k,
+            "probability": likely[i][emotion] * causes[i][k],
+        }
+        for i, emotion, k in pairs(conversation, labels)
+    ]
+    return {"conversation_ID": conversation["conversation_ID"], "utterances": utterances, "pairs": found}
 
 
 def predict(
@@ -107,8 +151,10 @@ def predict(
     The adapters are as Predictor takes them. journal: an utils.engine.inference.Journal, from which an interrupted
     prediction goes on. max_row_tokens: see Predictor.
 
-    Raises RunError, ModelError, NotEnoughMemory, or TrainingError for a conversation that is too long.
+    Raises ConversationError for what is no list of conversations, RunError, ModelError, NotEnoughMemory, or
+    TrainingError for a conversation that is too long.
     """
+    checked(conversations)  # before the model is loaded
     return Predictor(emotion_adapter, cause_adapter, max_row_tokens, conversations)(conversations, journal)[0]
 
 
@@ -134,13 +180,16 @@ def job_of(conversations: list[Conversation], adapters) -> str:
     return digest.hexdigest()
 
 
-def write_part(paired: list[Conversation], out, number: int, parts: int, job: str) -> Path:
+def write_part(
+    paired: list[Conversation], out, number: int, parts: int, job: str, lines: list[dict] | None = None
+) -> Path:
     """Writes the part `number` of `parts` (every so many-th conversation) of a job (`job_of`) beside `out`; where all
     others are there, the whole file `out`, in the order of the input, in place of the parts. Returns what was written.
+    lines: those of the probabilities, which then stand beside `out` (utils/record/labelled.py).
 
-    Raises ConversationError for a part of another job."""
+    Raises ConversationError for a part of another job, and for one without lines where they are wanted."""
     files = [Path(f"{out}.part-{one}-of-{parts}.json") for one in range(1, parts + 1)]
-    write_json({"job": job, "conversations": paired}, files[number - 1])
+    write_json({"job": job, "conversations": paired, "lines": lines}, files[number - 1])
     if not all(file.is_file() for file in files):
         return files[number - 1]
     try:
@@ -156,12 +205,20 @@ def write_part(paired: list[Conversation], out, number: int, parts: int, job: st
                 f"{files[number - 1]}: remove it, and label that part again"
             )
     for file, share in zip(files, shares):
-        found = share.get("conversations")
-        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-            raise FileError(f"{file}: damaged: it holds no conversations. Remove it, and label that part again")
-    shares = [share["conversations"] for share in shares]
-    whole = [share[place] for place in range(len(shares[0])) for share in shares if place < len(share)]
-    write_json(whole, out)
+        if lines is not None and share.get("lines") is None:
+            raise ConversationError(f"{file} was labelled without --probabilities: label that part again with it")
+        for kind in ("conversations", "lines") if lines is not None else ("conversations",):
+            found = share.get(kind)
+            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+                raise FileError(f"{file}: damaged: it holds no {kind}. Remove it, and label that part again")
+
+    def whole(kind):
+        there = [share[kind] for share in shares]
+        return [one[place] for place in range(len(there[0])) for one in there if place < len(one)]
+
+    if lines is not None:
+        write_lines(whole("lines"), beside(out, PROBABILITIES))
+    write_json(whole("conversations"), out)
     for file in files:
         file.unlink(missing_ok=True)
     return Path(out)
@@ -171,7 +228,10 @@ def write_part(paired: list[Conversation], out, number: int, parts: int, job: st
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for input, adapters or models that cannot be used."""
     parser = argparse.ArgumentParser(description="Label conversations with emotions and their causes.")
-    parser.add_argument("conversations", help="JSON file, or the folder that holds it")
+    parser.add_argument(
+        "conversations",
+        help="file of JSON, JSON lines or lines of Speaker: text; its folder; - for stdin",
+    )
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
     parser.add_argument(
         "--part",
@@ -180,11 +240,14 @@ def main(argv=None) -> int:
         metavar="K/N",
         help="label only every N-th conversation from the K-th on; the last of the N parts that ends writes PRED.json",
     )
+    parser.add_argument("--probabilities", action="store_true", help="also write PRED.probabilities.jsonl")
     add_adapters(parser)
     arguments = parser.parse_args(argv)
     number, parts = arguments.part
-    check_output(arguments.out, file_in(arguments.conversations))
-    conversations = load_conversations(arguments.conversations, labels=None)
+    others = [beside(arguments.out, RECORD), *[beside(arguments.out, PROBABILITIES)] * arguments.probabilities]
+    for out in (arguments.out, *others):
+        check_output(out, *inputs_of(arguments.conversations))
+    conversations = read_given(arguments.conversations)
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
     from utils.engine.processes import processes
@@ -193,14 +256,19 @@ def main(argv=None) -> int:
     journal = Journal(f"{arguments.out}{suffix}.unfinished.jsonl")
     if processes().is_main_process:
         print(f"labelled by {adapters[0]} and {adapters[1]}", flush=True)
-    emotion, cause = adapters
-    paired = predict(conversations[number - 1 :: parts], emotion, cause, journal, arguments.max_row_tokens)
+    share = conversations[number - 1 :: parts]
+    predictor = Predictor(*adapters, arguments.max_row_tokens, share)
+    paired, emotions, causes = predictor(share, journal)
     if not processes().is_main_process:
         return 0
+    lines = lines_of(paired, emotions, causes, predictor.labels) if arguments.probabilities else None
     if parts > 1:
-        written = write_part(paired, arguments.out, number, parts, job_of(conversations, adapters))
+        written = write_part(paired, arguments.out, number, parts, job_of(conversations, adapters), lines)
     else:
+        if lines is not None:
+            write_lines(lines, beside(arguments.out, PROBABILITIES))
         write_json(paired, written := Path(arguments.out))
+    write_json(labelling(adapters, len(conversations)), beside(arguments.out, RECORD))
     journal.path.unlink(missing_ok=True)
     print(f"{len(paired)} conversations labelled by {' and '.join(map(str, adapters))}: {written}")
     return 0

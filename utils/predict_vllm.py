@@ -20,7 +20,8 @@ import sys
 from functools import partial
 from typing import Any
 
-from utils.data.conversations import file_in, load_conversations, without_labels
+from utils.data.conversations import without_labels
+from utils.data.given import inputs_of, read_given
 from utils.engine.prefix_tree import paths
 from utils.engine.rows import encode_trees
 from utils.record.adapter import choose_adapters, labels_of, trained_with
@@ -132,12 +133,12 @@ class Labeller:
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for input, adapters or an engine that cannot be used."""
     parser = argparse.ArgumentParser(description="Label conversations with emotions and their causes, by vLLM.")
-    parser.add_argument("conversations", help="JSON file, or the folder that holds it")
+    parser.add_argument("conversations", help="file (utils/data/given.py), the folder that holds it, or - for stdin")
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
     add_adapters(parser)
     arguments = parser.parse_args(argv)
-    check_output(arguments.out, file_in(arguments.conversations))
-    conversations = load_conversations(arguments.conversations, labels=None)
+    check_output(arguments.out, *inputs_of(arguments.conversations))
+    conversations = read_given(arguments.conversations)
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     labelled = Labeller(*adapters, max_row_tokens=arguments.max_row_tokens)(conversations)
     write_json(labelled, arguments.out)

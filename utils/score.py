@@ -3,7 +3,9 @@
     python -m utils.score --subtask {1,2} --gold GOLD.json --pred PRED.json [--json]
     python -m utils.score --subtask 2 --gold GOLD.json --pred results_train/smollm2-135m-ecf/predictions.jsonl
 
-Where every utterance of both files carries an emotion, their scores follow (not part of the task's metric).
+Where every utterance of both files carries an emotion, their scores follow (not part of the task's metric). With --json
+one object has all of it: the official figures under their official names, and in Subtask 2 "per_emotion" and
+"emotions".
 """
 
 import argparse
@@ -11,9 +13,11 @@ import json
 import sys
 from collections.abc import Iterator
 
+from utils.data.labels import ECF
 from utils.data.validation import same_id
 from utils.record.predictions import read_predictions
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores, spans_not_said
+from utils.report.scores import labelled_counts
 from utils.system.command import command
 from utils.system.errors import FileError, ScoringError, shown
 from utils.system.files import read_json
@@ -37,7 +41,7 @@ def main(argv=None):
         metavar="PRED.json",
         help="conversations, predicted pairs; or a run's predictions.jsonl",
     )
-    parser.add_argument("--json", action="store_true", help="print the official figures as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print all figures as one JSON object")
     args = parser.parse_args(argv)
     try:
         gold = read_json(args.gold)
@@ -52,21 +56,29 @@ def main(argv=None):
 
     if args.subtask == 1 and (places := spans_not_said(gold)):
         print(f"utils.score: {args.gold}: {_not_said(places)}", file=sys.stderr)
+    more = _more(gold, pred) if args.subtask == 2 else {}
     if args.json:
-        print(json.dumps(scores))
+        print(json.dumps({**scores, **more}))
         return 0
     print(_table(f"Subtask {args.subtask}", _rows(scores)))
-    if args.subtask == 2:
-        emotions = per_emotion_pair_scores(gold, pred)
-        rows = [(emotion, *figures.values()) for emotion, figures in emotions.items()]
+    if more:
+        rows = [(emotion, *figures.values()) for emotion, figures in more["per_emotion"].items()]
         print("\n" + _table("Emotion", rows, support=True))
-        try:
-            found = emotion_scores(gold, pred)
-        except ScoringError:  # the official files' utterances carry none
-            return 0
+    if "emotions" in more:
         names = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
-        print("\nUtterances' emotions: " + ", ".join(f"{name} {found[key]:.4f}" for key, name in names.items()))
+        found = (f"{name} {more['emotions'][key]:.4f}" for key, name in names.items())
+        print("\nUtterances' emotions: " + ", ".join(found))
     return 0
+
+
+def _more(gold, pred) -> dict:
+    """{"per_emotion": the pairs' scores by emotion, "emotions": those of the utterances, where all carry one}."""
+    found = {"per_emotion": per_emotion_pair_scores(gold, pred)}
+    try:
+        emotions = emotion_scores(gold, pred)
+    except ScoringError:  # the official files' utterances carry none
+        return found
+    return {**found, "emotions": {**emotions, "confusion": labelled_counts(emotions["confusion"], ECF)}}
 
 
 def _odd_pairs(conversations) -> Iterator[str]:

@@ -244,14 +244,6 @@ def test_wrong_emotions(emotions, message):
         conversations.with_emotions(conversation(), emotions)
 
 
-def test_video_names():
-    talks = [conversation(4)]
-    talks[0]["conversation"][1]["video_name"] = "mine.mp4"
-    named = [line["video_name"] for line in conversations.add_video_names(talks)[0]["conversation"]]
-    assert named == ["dia4utt1.mp4", "mine.mp4", "dia4utt3.mp4"]
-    assert "video_name" not in talks[0]["conversation"][0]
-
-
 def ids(parts):
     return {name: [talk["conversation_ID"] for talk in part] for name, part in parts.items()}
 

@@ -12,7 +12,7 @@ from utils.record.predictions import write_predictions
 from utils.record.provenance import fingerprints
 from utils.report import bootstrap
 from utils.report.metrics import pair_scores
-from utils.report.tables import system_scores
+from utils.report.scores import system_scores
 from utils.system.files import read_json, write_json
 from utils.tasks.baselines import rule
 

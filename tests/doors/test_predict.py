@@ -1,22 +1,27 @@
-"""Inference in parts, on several machines, some of which get lost.
+"""Labelling files: what goes in, what comes out, and inference in parts, on several machines, some of which get lost.
 
 python -m pytest tests/doors/test_predict.py
 """
 
+import io
+import json
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from helpers import ROOT, randomize
+from helpers import ROOT, called, randomize
 
 from utils import predict
-from utils.data.conversations import without_labels
+from utils.data.conversations import load_conversations, pairs, without_labels
 from utils.data.labels import ECF
 from utils.models.adapters import add_lora, save_adapter
 from utils.models.load import load_model
-from utils.predict import part_of, write_part
+from utils.predict import Predictor, part_of, write_part
+from utils.record.predictions import lines_of
+from utils.record.provenance import revision, weights_of
+from utils.report.metrics import pair_scores
 from utils.system import files
 from utils.system.errors import ConversationError, FileError
 from utils.system.files import read_json, write_json
@@ -130,3 +135,92 @@ def test_a_part_that_is_killed_is_done_again_and_the_others_stay(tiny_model_fold
     subprocess.run(command("pred.json", "--part", "1/2"), cwd=ROOT, check=True, capture_output=True, timeout=300)
     assert (tmp_path / "pred.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
     assert not list(tmp_path.glob("pred.json.*"))
+
+
+# ---- what goes in, and what comes out --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def adapters(tiny_model_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapters")
+    for seed, task in enumerate(("emotion", "cause")):
+        model = add_lora(load_model(tiny_model_folder, precision="float32")[0], 4, 8, 0.0, "all-linear")
+        save_adapter(randomize(model, seed), folder / task, tiny_model_folder)
+        parameters = {"model": tiny_model_folder, "precision": "float32", "cause_threshold": 0.01}
+        seen = {**dict.fromkeys(ECF, 1), "neutral": 10**6}  # whose log frequency is subtracted: emotions are named
+        record = {"parameters": parameters, "emotions": seen, "revision": "abc"}
+        write_json(record, folder / task / "training.json")
+    return folder / "emotion", folder / "cause"
+
+
+@pytest.fixture(scope="module")
+def predictor(adapters):
+    return Predictor(*adapters)
+
+
+def test_the_record_and_the_probabilities_stand_beside_the_labels(adapters, predictor, tmp_path, monkeypatch):
+    (tmp_path / "talk.txt").write_text("Ana: I lost it.\nBen: Oh no!\n\nAna: Found it!\n")
+    options = ["--emotion-adapter", adapters[0], "--cause-adapter", adapters[1], "--probabilities"]
+    assert called(predict.main, tmp_path / "talk.txt", "--out", tmp_path / "pred.json", *options)[0] == 0
+    labelled = load_conversations(tmp_path / "pred.json")
+    assert "video_name" not in labelled[0]["conversation"][0], "text has no video"
+    lines = [line for _, line in files.read_json_lines(tmp_path / "pred.probabilities.jsonl")]
+    assert lines == json.loads(json.dumps(lines_of(*predictor(labelled))))
+    scores = pair_scores(labelled, read_json(tmp_path / "pred.json"), 2)
+    assert scores["weighted_f1"] == pytest.approx(1), "the official metric reads it"
+    record = read_json(tmp_path / "pred.record.json")
+    assert record["labels"] == list(ECF) and record["cause_threshold"] == 0.01 and record["conversations"] == 2
+    assert record["adapters"]["cause"]["weights"] == weights_of(adapters[1])
+    assert record["adapters"]["emotion"]["revision"] == "abc" and record["revision"] == revision()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "pred.json", "pred.probabilities.jsonl", "pred.record.json", "talk.txt"
+    ]  # fmt: skip
+    # without the option no probabilities; from standard input; in parts
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "talk.txt").read_bytes())))
+    assert called(predict.main, "-", "--out", tmp_path / "again.json", *options[:-1])[0] == 0
+    assert read_json(tmp_path / "again.json") == labelled and not (tmp_path / "again.probabilities.jsonl").exists()
+    for part in ("2/2", "1/2"):
+        done = called(predict.main, tmp_path / "talk.txt", "--out", tmp_path / "in.json", "--part", part, *options)
+        assert done[0] == 0
+    assert read_json(tmp_path / "in.json") == labelled
+    assert (tmp_path / "in.probabilities.jsonl").read_bytes() == (tmp_path / "pred.probabilities.jsonl").read_bytes()
+
+
+def test_named_results_are_those_of_the_tables(predictor, conversations):
+    found = predictor.named(conversations)
+    labelled, emotions, causes = predictor(conversations)
+    assert [one["conversation_ID"] for one in found] == [c["conversation_ID"] for c in conversations]
+    assert any(one["pairs"] for one in found)
+    for one, c, table, because in zip(found, labelled, emotions, causes):
+        named = {u["utterance_ID"]: u for u in one["utterances"]}
+        for u, row in zip(c["conversation"], table):
+            p = named[u["utterance_ID"]]["probabilities"]
+            assert p == dict(zip(ECF, row)) and named[u["utterance_ID"]]["emotion"] == u["emotion"] == max(p, key=p.get)
+        wanted = [(i, e, k, max(table[i - 1]) * because[i][k]) for i, e, k in pairs(c)]
+        assert [tuple(pair.values()) for pair in one["pairs"]] == wanted
+        assert all(p >= 0.01 for *_, p in wanted), "what the threshold was compared with"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([{"conversation": []}], "field 'conversation_ID': it is missing"),
+        (
+            [{"conversation_ID": 1, "conversation": [{"utterance_ID": 1, "text": "a"}]}],
+            "field 'speaker': it is missing",
+        ),
+        ([{"conversation_ID": 1, "conversation": [{"text": "a", "speaker": "A"}]}], "field 'utterance_ID': it is miss"),
+        ({"conversation_ID": 1}, "holds an object where a list of conversations belongs"),
+        ("data/sample", "holds a string where a list of conversations belongs"),
+    ],
+)
+def test_what_is_no_conversation_is_refused_as_a_file_is_before_any_work(predictor, monkeypatch, tmp_path, given, says):
+    monkeypatch.setattr(predict.Predictor, "_answer", None)
+    with pytest.raises(ConversationError, match=says) as error:
+        predictor(given)
+    write_json(given, tmp_path / "given.json")
+    with pytest.raises(ConversationError) as of_file:
+        load_conversations(tmp_path / "given.json", labels=None)
+    assert str(of_file.value) == str(error.value).replace("conversations", str(tmp_path / "given.json"), 1)
+    with pytest.raises(ConversationError, match=says):
+        predict.predict(given, tmp_path / "no adapter", tmp_path / "none either")

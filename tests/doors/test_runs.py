@@ -22,8 +22,6 @@ from utils.record.provenance import revision, versions
 from utils.record.run import Run
 from utils.record.run import open_run as open_notebook
 from utils.record.verify import is_equal, verify
-from utils.report.label_metrics import emotion_figures
-from utils.report.metrics import pair_scores, per_emotion_pair_scores
 from utils.runs import main
 from utils.system.errors import ConfigError, ConversationError, RunError, UserError
 from utils.system.files import read_json, write_json
@@ -269,14 +267,6 @@ def test_an_adapter_is_finished_once_its_log_is_written(tmp_path):
 # ---- outputs -----------------------------------------------------------------------------------------------
 
 
-def test_metrics_sections_add_up(tmp_path):
-    run = open_run(tmp_path)
-    run.add_metrics("emotion", {"accuracy": 0.5})
-    run.add_metrics("causes", {"f1": 0.1})
-    run.add_metrics("emotion", {"accuracy": 0.6})
-    assert read_json(run.train_dir / "metrics.json") == {"emotion": {"accuracy": 0.6}, "causes": {"f1": 0.1}}
-
-
 def test_emotions_and_their_probabilities_stand_beside_each_other(tmp_path, conversations):
     run = open_run(tmp_path)
     assert run.emotion_probabilities(run.test_dir) == []
@@ -344,23 +334,13 @@ def scored(tmp_path, sample):
     run = open_run(tmp_path, "4_cause_inference", ["input_dir"])
     predicted = [rule(c) for c in gold[:15]] + [with_pairs(c, []) for c in gold[15:]]
     write_predictions(run.train_dir, predicted, *tables_of(predicted))
-    run.add_metrics("emotions", {"fine-tuned": emotion_figures(gold, predicted, tables_of(predicted)[0])})
+    run.score_emotions(gold, {"fine-tuned": (predicted, tables_of(predicted)[0])})
     systems = {
         "fine-tuned emotions + rule": [rule(c) for c in predicted],
-        "**fine-tuned emotions and causes**": predicted,
+        "fine-tuned emotions and causes": predicted,
         "gold emotions + rule": [rule(c) for c in gold],
     }
-    run.add_metrics(
-        "pairs",
-        {
-            name: {
-                "emotions": name.strip("*").split()[0],
-                "scores": pair_scores(gold, pairs, 2),
-                "per_emotion": per_emotion_pair_scores(gold, pairs),
-            }
-            for name, pairs in systems.items()
-        },
-    )
+    run.score_pairs(gold, {name: (name.split()[0], pairs) for name, pairs in systems.items()})
     return run.train_dir, gold
 
 
@@ -368,7 +348,7 @@ def test_verify_computes_every_figure_again(tmp_path, scored, capsys):
     folder, gold = scored
     figures, *_ = verify(folder, tmp_path)
     assert len(figures) > 100 and all(is_equal(*both) for both in figures.values())
-    assert "pairs / **fine-tuned emotions and causes** / scores / weighted_f1" in figures
+    assert "pairs / fine-tuned emotions and causes / scores / weighted_f1" in figures
 
     metrics = read_json(folder / "metrics.json")
     metrics["emotions"]["fine-tuned"]["accuracy"] += 1e-6
@@ -391,7 +371,7 @@ def test_a_run_that_held_nothing_out_was_not_scored(tmp_path, conversations):
     write_json(conversations, tmp_path / "input/train/conversations.json")
     write_json([], tmp_path / "input/test/conversations.json")
     run = open_run(tmp_path, "4_cause_inference", ["input_dir"])
-    run.add_metrics("emotions", {})
+    run.score_emotions([], {})
     with pytest.raises(RunError, match="test is empty: nothing was held out of this run's training"):
         verify(run.train_dir, tmp_path)
 

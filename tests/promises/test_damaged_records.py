@@ -20,7 +20,6 @@ from utils.predict import write_part
 from utils.record.adapter import trained_with
 from utils.record.predictions import lines_of, write_predictions
 from utils.record.run import Run
-from utils.report.label_metrics import emotion_figures
 from utils.report.tables import results_table
 from utils.system.errors import FileError, UserError
 from utils.system.files import read_json, read_json_lines, write_json
@@ -55,12 +54,12 @@ def run(tmp_path, sample):
     run = Run(config, "4_cause_inference", ["input_dir", "cause_threshold"], root=tmp_path)
     predicted = [rule(c) for c in gold]
     write_predictions(run.train_dir, predicted, *tables_of(predicted))
-    run.add_metrics("emotions", {"fine-tuned": emotion_figures(gold, predicted, tables_of(predicted)[0])})
+    run.score_emotions(gold, {"fine-tuned": (predicted, tables_of(predicted)[0])})
     run.score_pairs(
         gold,
         {
             "fine-tuned emotions + rule": ("fine-tuned", predicted),
-            "**fine-tuned emotions and causes**": ("fine-tuned", predicted),
+            "fine-tuned emotions and causes": ("fine-tuned", predicted),
             "gold emotions + rule": ("gold", predicted),
         },
     )

@@ -11,18 +11,15 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import fields
 
 import pytest
-from helpers import ROOT, amounts, files, try_all
+from helpers import ROOT, CalmPredictor, amounts, files, try_all
 from hypothesis import strategies as st
 
 import generate_input
 from utils import predict, score
 from utils.config import Config, load_config
 from utils.data.conversations import (
-    add_video_names,
     emotions_of,
     load_conversations,
-    with_emotions,
-    with_pairs,
     without_labels,
 )
 from utils.data.labels import ECF
@@ -91,10 +88,7 @@ def place(tmp_path, monkeypatch):
         write_json(data, tmp_path / f"{name}.json")
     write_json(GOOD, tmp_path / "input" / "train" / "conversations.json")
 
-    def predicted(conversations, *adapters):
-        return [with_pairs(with_emotions(c, ["neutral"] * len(c["conversation"])), []) for c in conversations]
-
-    monkeypatch.setattr(predict, "predict", predicted)
+    monkeypatch.setattr(predict, "Predictor", CalmPredictor)
     return tmp_path
 
 
@@ -127,7 +121,7 @@ def check_conversations(content, place):
         if status(generate_input.main, *arguments, "--out", out):
             assert labelled not in read and files(out) == before
         else:
-            expected = add_video_names(read[labelled] if labelled else list(map(without_labels, read[labelled])))
+            expected = read[labelled] if labelled else list(map(without_labels, read[labelled]))
             assert load_conversations(out / part, labelled) == expected
 
     assert (status(predict.main, path, "--out", place / "pred.json") == 0) == (False in read)

@@ -72,7 +72,9 @@ def test_the_notebooks_run_and_their_scores_are_verified(mine):
     scores = metrics["emotions"]["fine-tuned"]
     assert [*scores["per_emotion"]] == list(MOODS) and len(scores["confusion"]) == 7
     utterances = sum(len(c["conversation"]) for c in read_json(mine / "input" / "test" / "conversations.json"))
-    assert sum(map(sum, scores["confusion"])) == utterances - 1, "all but the one that carries none"
+    assert sum(sum(row.values()) for row in scores["confusion"].values()) == utterances - 1, (
+        "all but the one that carries none"
+    )
     found = verify(run, mine)
     assert found.figures and all(is_equal(*both) for both in found.figures.values())
     named = {e for _, line in read_json_lines(run / "predictions.jsonl") for e in line["emotions"]}

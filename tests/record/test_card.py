@@ -18,6 +18,7 @@ from utils.card import main
 from utils.config import Config, load_config
 from utils.record.card import KNOWN, card, command_of, write_cards
 from utils.record.provenance import fingerprints, weights_of
+from utils.report.scores import read_scores
 from utils.report.tables import results_table
 from utils.system.errors import RunError
 from utils.system.files import read_json, write_json
@@ -45,13 +46,13 @@ def rewrite(path, change):
 
 
 def test_a_card_is_filled_from_the_run(run):
-    metrics = read_json(run / "metrics.json")
+    metrics = read_scores(run)
     paths = write_cards(run)
     assert [path.parent.name for path in paths] == ["emotion", "cause"]
     wanted = {
         "emotion": {k: metrics["emotions"]["fine-tuned"][k] for k in ("accuracy", "weighted_f1", "macro_f1")},
         "cause": {
-            f"pairs_{name}": metrics["pairs"]["**fine-tuned emotions and causes**"]["scores"][key]
+            f"pairs_{name}": metrics["pairs"]["fine-tuned emotions and causes"]["scores"][key]
             for name, key in (("weighted_F1", "weighted_f1"), ("F1", "f1_pair"))
         },
     }
@@ -107,8 +108,8 @@ def test_the_scores_of_other_weights_are_not_the_cards(run):
 def test_a_card_without_scores_says_so(run):
     (run / "metrics.json").unlink()
     assert "Not scored yet." in card(run / "adapters" / "cause")
-    emotions = read_json(REAL / "metrics.json")["emotions"]
-    write_json({"emotions": emotions}, run / "metrics.json")  # after notebook 2
+    emotions = read_scores(REAL)["emotions"]
+    write_json({"version": 2, "emotions": emotions}, run / "metrics.json")  # after notebook 2
     assert "Not scored yet." in card(run / "adapters" / "cause")
     assert f"- accuracy {emotions['fine-tuned']['accuracy']:.3f}" in card(run / "adapters" / "emotion")
 

@@ -11,6 +11,7 @@ from helpers import ROOT
 from utils.card import main
 from utils.config import Config
 from utils.record.card import card, facts
+from utils.report.scores import read_scores
 from utils.system.errors import FileError
 from utils.system.files import read_json, write_json
 
@@ -37,14 +38,14 @@ def test_the_cards_that_ship_are_those_that_the_code_writes(task):
 
 
 def test_facts_are_what_the_run_recorded(run):
-    metrics, first = read_json(run / "metrics.json"), read_json(run / "config.json")[FIRST]
+    metrics, first = read_scores(run), read_json(run / "config.json")[FIRST]
     emotion, cause = (facts(run / "adapters" / task) for task in ("emotion", "cause"))
     assert (emotion.base, emotion.base_licence) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0")
     assert emotion.fingerprint == first["input"]["train"] and emotion.versions == first["versions"]
     assert emotion.text_epochs == first["parameters"]["text_epochs"] == 2 and emotion.unlabelled
     assert emotion.seen == read_json(run / "adapters/emotion/training.json")["emotions"]
     assert emotion.figures["macro F1"] == metrics["emotions"]["fine-tuned"]["macro_f1"]
-    assert cause.figures["pairs F1"] == metrics["pairs"]["**fine-tuned emotions and causes**"]["scores"]["f1_pair"]
+    assert cause.figures["pairs F1"] == metrics["pairs"]["fine-tuned emotions and causes"]["scores"]["f1_pair"]
     assert cause.text_epochs == 0 and set(cause.structure) == {"revision", "scikit-learn"} and emotion.structure is None
     assert emotion.utterances == sum(u["support"] for u in metrics["emotions"]["fine-tuned"]["per_emotion"].values())
 

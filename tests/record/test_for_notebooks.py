@@ -68,16 +68,14 @@ def test_pairs_are_saved_with_text_for_people_and_without_for_the_record(run):
 
 def test_systems_are_scored_beside_each_other_and_other_sections_stay(run):
     wrong = with_pairs(with_emotions(GOLD, ["joy", "neutral", "anger"]), [(1, "joy", 1)])
-    run.add_metrics("emotions", {"gold": 1})
+    run.score_emotions([GOLD], {"gold": ([GOLD], [[[1.0] * 7] * 3])})
     run.score_pairs([GOLD], {"wrong": ("fine-tuned", [wrong]), "rule": ("gold", [rule(GOLD)])})
     metrics = read_json(run.train_dir / "metrics.json")
-    assert metrics["emotions"] == {"gold": 1}
+    assert metrics["emotions"]["gold"]["accuracy"] == 1 and list(metrics["made"]) == ["4_cause_inference"]
     assert list(metrics["pairs"]) == ["wrong", "rule"] and metrics["pairs"]["rule"]["emotions"] == "gold"
-    assert metrics["pairs"]["wrong"] == {
-        "emotions": "fine-tuned",
-        "scores": pair_scores([GOLD], [wrong], 2),
-        "per_emotion": per_emotion_pair_scores([GOLD], [wrong]),
-    }
+    found = metrics["pairs"]["wrong"]
+    assert found["emotions"] == "fine-tuned" and found["scores"] == pair_scores([GOLD], [wrong], 2)
+    assert found["per_emotion"] == per_emotion_pair_scores([GOLD], [wrong]) and found["predicted"]["joy"] == 1
     assert metrics["pairs"]["wrong"]["scores"] != metrics["pairs"]["rule"]["scores"]
 
 

@@ -10,8 +10,6 @@ from helpers import tables_of
 from utils.config import Config
 from utils.record.predictions import write_predictions
 from utils.record.run import Run
-from utils.report.label_metrics import emotion_figures
-from utils.report.metrics import pair_scores, per_emotion_pair_scores
 from utils.runs import main
 from utils.system.files import read_json, write_json
 from utils.tasks.baselines import rule
@@ -24,10 +22,9 @@ def test_verify_fails_where_a_score_is_not_that_of_the_predictions(tmp_path, sam
     run = Run(config, "4_cause_inference", ["input_dir"], root=tmp_path)
     predicted = [rule(c) for c in gold]
     write_predictions(run.train_dir, predicted, *tables_of(predicted))
-    run.add_metrics("emotions", {"fine-tuned": emotion_figures(gold, predicted, tables_of(predicted)[0])})
-    names = "fine-tuned emotions + rule", "**fine-tuned emotions and causes**", "gold emotions + rule"
-    scores = {"scores": pair_scores(gold, predicted, 2), "per_emotion": per_emotion_pair_scores(gold, predicted)}
-    run.add_metrics("pairs", {name: {"emotions": name.strip("*").split()[0], **scores} for name in names})
+    run.score_emotions(gold, {"fine-tuned": (predicted, tables_of(predicted)[0])})
+    names = "fine-tuned emotions + rule", "fine-tuned emotions and causes", "gold emotions + rule"
+    run.score_pairs(gold, {name: (name.split()[0], predicted) for name in names})
     assert main(["verify", str(run.train_dir)]) == 0
     assert re.search(r": (\d+) of \1 figures are those of the predictions", capsys.readouterr().out)
     metrics = read_json(run.train_dir / "metrics.json")

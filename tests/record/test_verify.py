@@ -15,7 +15,7 @@ from utils.record import verify as module
 from utils.record.predictions import write_predictions
 from utils.record.run import Run
 from utils.record.verify import is_equal, verify
-from utils.report.label_metrics import emotion_figures
+from utils.report.scores import RESULT, read_scores
 from utils.runs import main
 from utils.system.errors import UserError
 from utils.system.files import read_json, write_json
@@ -25,7 +25,7 @@ WHOLE = {
     "majority emotion + rule": "majority",
     "base model, zero-shot": "zero-shot",
     "fine-tuned emotions + rule": "fine-tuned",
-    "**fine-tuned emotions and causes**": "fine-tuned",
+    "fine-tuned emotions and causes": "fine-tuned",
     "gold emotions + rule": "gold",
     "gold emotions + fine-tuned causes": "gold",
 }
@@ -49,12 +49,27 @@ def folder(tmp_path, sample):
         "zero-shot": (gold, tables_of(gold)[0]),
         "fine-tuned": (predicted, emotions),
     }
-    run.add_metrics("emotions", {name: emotion_figures(gold, *one) for name, one in labelled.items()})
+    run.score_emotions(gold, labelled)
     paired = {"majority": [rule(c) for c in majority], "zero-shot": gold, "fine-tuned": predicted, "gold": gold}
     rows = {name: (whose, paired[whose]) for name, whose in WHOLE.items()}
     rows["gold emotions + rule"] = "gold", [rule(c) for c in gold]
     run.score_pairs(gold, rows)
     return run.train_dir
+
+
+@pytest.fixture
+def of_first_version(folder):
+    """The same run with metrics.json as version 1 had it: Markdown in a key, confusions without labels, no head."""
+    there = read_json(folder / "metrics.json")
+    for one in there["emotions"].values():
+        one["confusion"] = [[*row.values()] for row in one["confusion"].values()]
+    rows = {f"**{name}**" if name == RESULT else name: row for name, row in there["pairs"].items()}
+    old = {"emotions": there["emotions"], "pairs": rows}
+    for row in (row for rows in old.values() for row in rows.values()):
+        for key in ("interval_95", "predicted", "less rule"):
+            row.pop(key, None)
+    write_json(old, folder / "metrics.json")
+    return folder
 
 
 def rewrite(path, change):
@@ -80,13 +95,27 @@ def test_what_is_compared_and_what_is_not(folder, capsys):
     assert status == 0 and len(counts) == 3 and f"{sum(int(n) for _, n in counts)} figures were not compared" in text
 
 
+def test_a_record_of_the_first_version_is_verified(folder, of_first_version):
+    found, there = verify(of_first_version), read_scores(of_first_version)
+    assert all(is_equal(*both) for both in found.figures.values())
+    assert "emotions / fine-tuned / confusion / anger / anger" in found.figures and RESULT in there["pairs"]
+    known = len(list(module._leaves(there)))
+    assert len(found.figures) + sum(found.not_compared.values()) == known, "every figure is compared, or counted"
+    rewrite(folder / "metrics.json", lambda m: m["emotions"]["fine-tuned"]["confusion"][0].pop())
+    with pytest.raises(UserError, match="metrics.json: damaged"):
+        verify(folder)
+    rewrite(folder / "metrics.json", lambda m: m.update(version=3))
+    with pytest.raises(UserError, match="metrics.json: version 3, and this code reads 2. Update the code"):
+        verify(folder)
+
+
 def test_every_fabricated_figure_is_told_or_counted(folder, capsys):
     """Each figure in turn is 0.999: verify differs, or counts it among those that it did not compare."""
     metrics = read_json(folder / "metrics.json")
     not_compared = verify(folder).not_compared
     names = list(module._leaves(metrics))
     for name, value in names[:: max(1, len(names) // 40)]:
-        if any(name.startswith(row) for row in not_compared) or value == 0.999:
+        if any(name.startswith(row) for row in (*not_compared, "version", "made")) or value == 0.999:
             continue
         changed = json.loads(json.dumps(metrics))
         *path, last = name.split(" / ")
@@ -117,11 +146,9 @@ def test_unknown_rows_are_refused(folder, capsys, change, says):
 
 
 def test_a_headline_of_other_emotions_differs(folder, capsys):
-    rewrite(
-        folder / "metrics.json", lambda m: m["pairs"]["**fine-tuned emotions and causes**"].update(emotions="majority")
-    )
+    rewrite(folder / "metrics.json", lambda m: m["pairs"]["fine-tuned emotions and causes"].update(emotions="majority"))
     status, text = told(folder, capsys)
-    assert status == 1 and "fine-tuned emotions and causes** / emotions: 'majority' in metrics.json" in text
+    assert status == 1 and "fine-tuned emotions and causes / emotions: 'majority' in metrics.json" in text
 
 
 @pytest.mark.parametrize("value", [10**400, None, "0.9", [], {}, True, -(10**400)])

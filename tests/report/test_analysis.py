@@ -72,6 +72,7 @@ def test_ceilings_mend_one_kind_of_error_each():
     assert scores["as predicted"] == pair_scores([GOLD], [GUESS], 2)["weighted_f1"]
     mended = {
         "neutral never taken for an emotion": [["5_sadness", "5"], ["6_sadness", "3"]],
+        "emotions never taken for neutral": [*GUESS["emotion-cause_pairs"], ["9_joy", "9"], ["9_joy", "6"]],
         "emotions named right": [["3_sadness", "3"], ["5_sadness", "5"], ["6_anger", "3"]],
         "causes right": [["3_sadness", "3"], ["5_sadness", "3"], ["5_sadness", "5"], ["6_sadness", "3"]],
     }
@@ -82,8 +83,14 @@ def test_ceilings_mend_one_kind_of_error_each():
 
 
 def test_nothing_to_mend():
-    assert list(ceilings([GOLD], [GOLD])["weighted F1"]) == pytest.approx([1] * 4)
+    assert list(ceilings([GOLD], [GOLD])["weighted F1"]) == pytest.approx([1] * 5)
     assert (pair_table([GOLD], [GOLD]).fate == "found").all() and utterance_table([GOLD], [GOLD]).right.all()
+
+
+def test_a_run_that_says_neutral_alone_should_look_for_emotions():
+    calm = predicted(["neutral"] * 4, [])
+    scores = ceilings([GOLD], [calm])["weighted F1"]
+    assert scores.pop("emotions never taken for neutral") > 0.5 and not scores.any()
 
 
 def test_bins_are_named_by_what_they_hold():

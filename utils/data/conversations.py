@@ -165,16 +165,6 @@ def without_labels(conversation: Conversation) -> Conversation:
     return result
 
 
-def add_video_names(conversations: list[Conversation]) -> list[Conversation]:
-    """A copy in which every utterance names its video, `dia1utt1.mp4` as in ECF; given names stay."""
-    result = copy.deepcopy(conversations)
-    for conversation in result:
-        for utterance in conversation["conversation"]:
-            name = f"dia{conversation['conversation_ID']}utt{utterance['utterance_ID']}.mp4"
-            utterance.setdefault("video_name", name)
-    return result
-
-
 def names_of(items: Iterable[Any]) -> list[str]:
     """What messages call the items: conversations, or the texts of utils/data/opinions.py."""
     return [f"text {one['text_ID']}" if "text_ID" in one else f"conversation {one['conversation_ID']}" for one in items]

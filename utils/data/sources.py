@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.data.conversations import Conversation, add_video_names, emotions_of, file_in, without_labels
+from utils.data.conversations import Conversation, emotions_of, file_in, without_labels
 from utils.data.corpus import Data, read_data, read_file
 from utils.data.label_sets import find_labels
 from utils.data.labels import ECF, LABELS_FILE, LabelSet
@@ -223,9 +223,7 @@ def write_splits(
     unlabelled_ones = read_unlabelled(read, unlabelled, faults, form, columns)
     if unlabelled_ones is not None:
         parts["unlabelled"] = unlabelled_ones
-    texts = {
-        f"{name}/conversations.json": to_json(add_video_names(conversations)) for name, conversations in parts.items()
-    }
+    texts = {f"{name}/conversations.json": to_json(conversations) for name, conversations in parts.items()}
     if (
         found.labels.as_dict() != ECF.as_dict() or (Path(out) / LABELS_FILE).exists()
     ):  # an earlier input's must not stay

@@ -18,6 +18,7 @@ from utils.record.adapter import other_adapter
 from utils.record.card_use import use
 from utils.record.provenance import read_records
 from utils.record.stages import INFERENCE, TRAINED_BY
+from utils.report.scores import RESULT, read_scores
 from utils.report.tables import results_table
 from utils.system import places
 from utils.system.errors import ConfigError, RunError
@@ -54,7 +55,7 @@ TASK_CARDS = {
     ),
     "cause": TaskCard(
         "finds, in a conversation whose emotions are known, the utterances that caused each of them",
-        ("pairs", "**fine-tuned emotions and causes**", "scores"),
+        ("pairs", RESULT, "scores"),
         {"pairs weighted F1": "weighted_f1", "pairs F1": "f1_pair"},
         "Asked is whether utterance 1 caused the emotion of utterance 2. The repository averages the log-odds of yes "
         "with those of the boosted trees.",
@@ -224,7 +225,7 @@ def plain(name: str) -> str:
 
 def _current_metrics(run: Path, notebooks: dict) -> dict:
     """The run's metrics.json, without scores of adapters that were trained again since."""
-    metrics = read_object(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    metrics = read_scores(run)
     if other_adapter(notebooks, SCORED_BY["emotion"], run / "adapters" / "emotion"):
         return {}
     if other_adapter(notebooks, SCORED_BY["cause"], run / "adapters" / "cause"):

@@ -47,7 +47,12 @@ def write_predictions(
 ):
     """Writes folder/predictions.jsonl; the arguments are those of `lines_of`."""
     lines = lines_of(conversations, emotion_probabilities, cause_probabilities, labels)
-    write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), folder / "predictions.jsonl")
+    write_lines(lines, folder / "predictions.jsonl")
+
+
+def write_lines(lines: list[dict], path: Path):
+    """Writes such lines to the file `path`."""
+    write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), path)
 
 
 # ---- read -----------------------------------------------------------------------------------------------------

@@ -24,8 +24,9 @@ from utils.record.inputs import find_input, tell_overlap
 from utils.record.lock import opened, release
 from utils.record.predictions import write_predictions
 from utils.record.provenance import fingerprints, read_records, revision, versions, weights_of
+from utils.record.scores import write_scores
 from utils.record.stages import FIRST, INFERENCE, LABELLED_BY
-from utils.report.tables import scores_of_pairs
+from utils.report.scores import emotion_rows, pair_rows
 from utils.system import places
 from utils.system.errors import RunError
 from utils.system.files import intact, read_json, read_object, write_json
@@ -309,18 +310,21 @@ class Run:
         finally:
             release(self.train_dir)
 
-    def add_metrics(self, section: str, values: dict):
-        """Set one section of the run's metrics.json, leaving the others as they are."""
-        path = self.train_dir / "metrics.json"
-        metrics = read_object(path) if path.is_file() else {}
-        metrics[section] = values
-        write_json(metrics, path)
+    def score_emotions(self, gold: list[Conversation], systems: dict[str, tuple[list[Conversation], list]]) -> dict:
+        """Write the section "emotions" of metrics.json, and return it (`emotion_rows`, which says what `systems`
+        is)."""
+        return self.add_scores(gold, "emotions", emotion_rows(gold, systems, self.labels))
 
     def score_pairs(self, gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]):
-        """Write the section "pairs" of metrics.json (`scores_of_pairs`, which says what `systems` is). Without `gold`
-        nothing is written."""
+        """Write the section "pairs" of metrics.json (`pair_rows`, which says what `systems` is). Without `gold` nothing
+        is written."""
         if gold:
-            self.add_metrics("pairs", scores_of_pairs(gold, systems, self.labels))
+            self.add_scores(gold, "pairs", pair_rows(gold, systems, self.labels))
+
+    def add_scores(self, gold: list[Conversation], section: str, rows: dict) -> dict:
+        """Set a section of metrics.json, scored on `gold`, leaving the others as they are; returns its `rows`."""
+        write_scores(self.train_dir, gold, self.labels, {section: rows}, self.notebook, self._started)
+        return rows
 
     def save_emotions(
         self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"

@@ -26,11 +26,10 @@ from utils.record.predictions import (
 )
 from utils.record.provenance import ENCODER, fingerprints, read_records
 from utils.report.bootstrap import compared
-from utils.report.label_metrics import emotion_figures
-from utils.report.metrics import pair_scores, per_emotion_pair_scores
-from utils.report.tables import figures, mean_and_spread, system_scores
+from utils.report.scores import as_first, emotion_rows, head, pair_rows, read_scores, system_scores
+from utils.report.tables import figures, mean_and_spread
 from utils.system.errors import RunError, UserError, shown
-from utils.system.files import intact, read_json_lines, read_object
+from utils.system.files import intact, read_json_lines
 from utils.tasks.baselines import rule, shares, with_majority
 
 # Rows whose predictions are not kept, and whose emotions those of pairs are on.
@@ -59,14 +58,15 @@ def verify(folder: Path, root: Path | None = None) -> Verified:
     """
     folder = Path(folder)
     gold, labels = gold_of(folder, root), labels_of_scores(folder, root)
-    there = read_object(folder / "metrics.json")
+    there = read_scores(folder)
     predicted = read_predictions(folder, gold, labels)
     threshold = _threshold(folder, root)
     _check_probabilities(folder, predicted, threshold, labels)
     with intact(folder / "metrics.json", "Restore the file, or run the notebooks or utils.ensemble again"):
         computed, uncomputed = _computed(folder, root, gold, predicted, there, labels)
+        computed = head(gold, labels) | computed if "version" in there else as_first(computed)
         expected = dict(_leaves(json.loads(json.dumps(computed))))
-        given = dict(_leaves(there))
+        given = dict(_leaves({name: section for name, section in there.items() if name != "made"}))
     not_compared: dict[str, int] = {}
     for name in [name for name in given if name not in expected]:
         row = next((row for row in uncomputed if name.startswith(f"{row} / ")), None)
@@ -177,20 +177,18 @@ def _is_probability(value) -> bool:
 def _computed(folder, root, gold, predicted, there, labels: LabelSet) -> tuple[dict, set[str]]:
     """(what metrics.json must hold of the rows that it has, the rows that cannot be computed)."""
     tables = [line["emotion_probabilities"] for line in read_lines(folder, predicted)]
-    found = system_scores(gold, predicted, tables, labels)
+    ranged = "version" in there
+    found = system_scores(gold, predicted, tables, labels, ranged)
     uncomputed = {f"pairs / {row}" for row in NOT_KEPT} | {"emotions / zero-shot"} | IN_WORDS
     found["pairs"] |= {row: {"emotions": whose} for row, whose in NOT_KEPT.items() if row in there["pairs"]}
     majority = {"emotions": "majority", "pairs": "majority emotion + rule"}
     if train := _training(folder, root, labels):
         paired = [rule(c, labels) for c in with_majority(gold, train, labels)]
         if majority["emotions"] in there["emotions"]:
-            found["emotions"]["majority"] = emotion_figures(gold, paired, shares(gold, train, labels), labels)
+            its = {"majority": (paired, shares(gold, train, labels))}
+            found["emotions"] |= emotion_rows(gold, its, labels, ranged)
         if majority["pairs"] in there["pairs"]:
-            found["pairs"][majority["pairs"]] = {
-                "emotions": "majority",
-                "scores": pair_scores(gold, paired, 2, labels),
-                "per_emotion": per_emotion_pair_scores(gold, paired, labels),
-            }
+            found["pairs"] |= pair_rows(gold, {majority["pairs"]: ("majority", paired)}, labels, ranged)
     else:
         uncomputed |= {f"{section} / {row}" for section, row in majority.items()}
     if "systems" in there:

@@ -16,6 +16,7 @@ from utils.data.conversations import Conversation, pairs, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.report.distances import HIGH, LOW, name_of, pooled
 from utils.report.metrics import pair_scores
+from utils.tasks.baselines import rule
 from utils.tasks.cause import with_gold_causes
 
 FATES = ("found", "emotion taken for neutral", "emotion taken for another", "cause not named")
@@ -158,8 +159,10 @@ def ceilings(gold: list[Conversation], predicted: list[Conversation], labels: La
     """Official weighted F1 of the pairs as they are, and if one kind of error were fixed: what is worth work.
 
     Rows: "as predicted"; "neutral never taken for an emotion" (pairs of truly neutral utterances taken out); "emotions
-    named right" (where an emotion was seen, it is called by its gold name); "causes right" (the predicted emotions
-    of truly emotional utterances with the gold causes of these).
+    never taken for neutral" (where none was seen, the gold emotion with the causes of the rule of
+    utils.tasks.baselines, since none were asked for); "emotions named right" (where an emotion was seen, it is called
+    by its gold name); "causes right" (the predicted emotions of truly emotional utterances with the gold causes of
+    these).
     """
     truths = [{u["utterance_ID"]: u["emotion"] for u in c["conversation"]} for c in gold]
     fixed = {
@@ -168,6 +171,7 @@ def ceilings(gold: list[Conversation], predicted: list[Conversation], labels: La
             with_pairs(c, [p for p in pairs(c, labels) if truth[p[0]] != labels.neutral])
             for c, truth in zip(predicted, truths)
         ],
+        "emotions never taken for neutral": [_with_missed(*both, labels) for both in zip(predicted, gold)],
         "emotions named right": [
             with_pairs(
                 _named(c, truth, labels), [(i, _name(truth[i], e, labels), cause) for i, e, cause in pairs(c, labels)]
@@ -186,6 +190,13 @@ def ceilings(gold: list[Conversation], predicted: list[Conversation], labels: La
     return pd.DataFrame(
         {name: {"weighted F1": pair_scores(gold, one, 2, labels)["weighted_f1"]} for name, one in fixed.items()}
     ).T
+
+
+def _with_missed(predicted: Conversation, gold: Conversation, labels: LabelSet) -> Conversation:
+    """`predicted` with the rule's pairs of the emotions of `gold` that it takes for neutral."""
+    missed = {u["utterance_ID"] for u in predicted["conversation"] if u["emotion"] == labels.neutral}
+    found = [pair for pair in pairs(rule(gold, labels), labels) if pair[0] in missed]
+    return with_pairs({**predicted, "conversation": gold["conversation"]}, pairs(predicted, labels) + found)
 
 
 def _name(truth, guess, labels):

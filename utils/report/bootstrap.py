@@ -1,6 +1,8 @@
-"""Is one system better at causes than another, or by chance? A paired bootstrap over conversations (Efron and
-Tibshirani 1993; Koehn 2004 for paired systems).
+"""How far would a score move on other conversations? Is one system better at causes than another, or by chance?
+A bootstrap over conversations (Efron and Tibshirani 1993; Koehn 2004 for paired systems).
 """
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -8,6 +10,25 @@ from utils.data.labels import ECF, LabelSet
 from utils.report.metrics import pair_counts, weighted_f1
 
 DRAWS = 20000  # 1,000 leave the third digit of an interval to chance
+AT_ONCE = 500  # so many draws are in memory together
+
+
+def intervals(counts: dict, measures: Callable[[np.ndarray], dict]) -> dict[str, dict[str, list[float]]]:
+    """{system: {measure: [low, high]}}: the 95 % interval of each measure of each system.
+
+    counts    {system: (conversations, ...) counts}, of the same shape
+    measures  of counts (draws, ...), which are sums over conversations: {measure: (draws,)}
+    """
+    if not counts:
+        return {}
+    found: dict[str, list] = {name: [] for name in counts}
+    for drawn in _draws(np.stack([*counts.values()], axis=1)):  # each (draws, systems, ...)
+        for number, name in enumerate(counts):
+            found[name].append(measures(drawn[:, number]))
+    return {
+        name: {one: _interval(np.concatenate([batch[one] for batch in batches])) for one in batches[0]}
+        for name, batches in found.items()
+    }
 
 
 def compared(gold: list, systems: list[tuple], labels: LabelSet = ECF) -> dict:
@@ -20,23 +41,33 @@ def compared(gold: list, systems: list[tuple], labels: LabelSet = ECF) -> dict:
 
     Each of DRAWS draws takes as many conversations as there are, with replacement, always the same ones of both.
     """
-    counts = [
-        [pair_counts(gold, labelled, labels) for labelled in both] for both in systems
-    ]  # each (conversations, 3, labels)
+    counts = np.stack(
+        [np.stack([pair_counts(gold, labelled, labels) for labelled in both], axis=1) for both in systems], axis=1
+    )  # (conversations, systems, 2, 3, labels)
 
-    def difference(times):
-        """times: (draws, conversations), how often each conversation was drawn."""
-        return np.mean(
-            [np.subtract(*(weighted_f1(np.einsum("dc,cke->dke", times, one)) for one in both)) for both in counts],
-            axis=0,
-        )
+    def difference(drawn):
+        """drawn: (draws, systems, 2, 3, labels)."""
+        scores = weighted_f1(drawn)
+        return np.mean(scores[..., 0] - scores[..., 1], axis=1)
 
-    times = np.random.default_rng(0).multinomial(len(gold), np.full(len(gold), 1 / len(gold)), DRAWS)
-    draws = difference(times)
-    low, high = np.percentile(draws, [2.5, 97.5])
+    draws = np.concatenate([difference(drawn) for drawn in _draws(counts)])
     return {
-        "difference": float(difference(np.ones((1, len(gold))))[0]),
-        "interval_95": [float(low), float(high)],
+        "difference": float(difference(counts.sum(0)[None])[0]),
+        "interval_95": _interval(draws),
         "share_above_zero": float(np.mean(draws > 0)),
         "draws": DRAWS,
     }
+
+
+def _draws(counts: np.ndarray) -> Iterator[np.ndarray]:
+    """The sums (draws, ...) of `counts` (conversations, ...) over as many conversations as there are, drawn with
+    replacement: DRAWS of them, AT_ONCE together, the same ones for the same number of conversations."""
+    random, n = np.random.default_rng(0), len(counts)
+    flat = counts.reshape(n, -1).astype(float)  # whole numbers, whose sums are exact
+    for first in range(0, DRAWS, AT_ONCE):
+        times = random.multinomial(n, np.full(n, 1 / n), min(AT_ONCE, DRAWS - first))
+        yield (times @ flat).reshape(len(times), *counts.shape[1:])
+
+
+def _interval(draws: np.ndarray) -> list[float]:
+    return [float(end) for end in np.percentile(draws, [2.5, 97.5])]

@@ -17,6 +17,7 @@ from utils.data.votes import distribution, several, votes_of
 from utils.report.metrics import aligned, emotion_scores, per_label, utterances_of
 
 LEAST = 1e-6  # a predicted probability of zero counts as this in the divergence, which would be infinite
+_CELLS = {"true_positive": (1, 1), "false_positive": (0, 1), "false_negative": (1, 0), "true_negative": (0, 0)}
 DIGITS = 4  # of probabilities in predictions.jsonl, from which the scores can be computed again
 
 
@@ -47,7 +48,7 @@ def label_scores(
     tables     for each of `predicted` utterances x labels, probabilities; None: no figures that need them
 
     Returns {} where gold has one label an utterance and no votes. Else {"multi": `set_scores`, for each label
-    "per_emotion" and "confusion" [[true no, false yes], [false no, true yes]], and "utterances"}, gold labels as
+    "per_emotion" and "confusion" ({"true_positive", ...}), and "utterances"}, gold labels as
     utils.data.votes.several has them; and, with `tables`, {"votes": `vote_scores` of the utterances that have votes,
     and "utterances"}; independent probabilities are divided by their sum for that.
     """
@@ -62,7 +63,9 @@ def label_scores(
     found: dict[str, Any] = {"multi": set_scores(right, chosen, p)}
     table = np.array([[~right & ~chosen, ~right & chosen], [right & ~chosen, right & chosen]]).sum(2)
     found["multi"]["per_emotion"] = per_label(labels, table[1, 1], chosen.sum(0), right.sum(0))
-    found["multi"]["confusion"] = {label: table[:, :, k].tolist() for k, label in enumerate(labels)}
+    found["multi"]["confusion"] = {
+        label: {name: int(table[at][k]) for name, at in _CELLS.items()} for k, label in enumerate(labels)
+    }
     found["multi"]["utterances"] = len(counted)
     if voted and tables:
         shares = [distribution(u, labels) for u, _ in voted]

@@ -3,29 +3,16 @@
 python -c "from utils.report.metrics import *; help(pair_scores)"     (for files: python -m utils.score --help)
 """
 
-import re
-import string
 from collections import Counter, defaultdict
 
 import numpy as np
 
 from utils.data.labels import ECF, LabelSet
-from utils.data.validation import PAIRS, is_id, same_id
+from utils.report.matched import aligned, by_id, pairs_of, utterances_of
 from utils.system.errors import ScoringError, shown
 
 # The published evaluation adds this to every denominator, so its figures stay just below 1.
 _EPSILON = 1e-8
-# (subtask, side): the form of a pair's cause, and an example of the pair. Nine digits keep int() quick.
-_NUMBER = "([0-9]{1,9})"
-_CAUSE_FORMS = {
-    (1, "gold"): (f"U?{_NUMBER}_(.*)", '["3_joy", "2_the words of the cause"]'),
-    (1, "pred"): (
-        f"U?{_NUMBER}_{_NUMBER}_{_NUMBER}",
-        '["3_joy", "2_0_5"]: the cause is a range of tokens (its end exclusive), not the words',
-    ),
-    (2, "gold"): (f"U?{_NUMBER}", '["3_joy", "2"]'),
-    (2, "pred"): (f"U?{_NUMBER}", '["3_joy", "2"]'),
-}
 
 
 # ---- pairs -------------------------------------------------------------------------------------------------
@@ -67,8 +54,8 @@ def spans_not_said(gold, labels: LabelSet = ECF):
     return sorted(
         {
             (key, pair[3])
-            for key, conversation in _by_id(gold, "gold").items()
-            for pair in _pairs(key, conversation, 1, "gold", labels)
+            for key, conversation in by_id(gold, "gold").items()
+            for pair in pairs_of(key, conversation, 1, "gold", labels)
             if pair[4] == pair[5]
         }
     )
@@ -92,7 +79,7 @@ def pair_counts(gold, pred, labels: LabelSet = ECF):
     """
     return np.array(
         [
-            _pair_counts(_pairs(key, one, 2, "gold", labels), _pairs(key, other, 2, "pred", labels), labels)
+            _pair_counts(pairs_of(key, one, 2, "gold", labels), pairs_of(key, other, 2, "pred", labels), labels)
             for key, one, other in aligned(gold, pred)
         ]
     )
@@ -102,7 +89,23 @@ def weighted_f1(counts):
     """(...): the official weighted F1 of pairs from their counts (..., 3, 6), as `pair_counts` gives them or summed
     over conversations; what `pair_scores` calls weighted_f1."""
     counts = np.moveaxis(counts, -2, 0)
-    return (_precision_recall_f1(counts)[2] * counts[2]).sum(-1) / np.maximum(counts[2].sum(-1), 1)
+    return _mean(_precision_recall_f1(counts)[2], counts[2])
+
+
+def pair_measures(counts) -> dict:
+    """{"weighted_f1", "f1_pair": (...)} of `pair_scores`, from counts (..., 3, 6) as `pair_counts` gives them."""
+    return {"weighted_f1": weighted_f1(counts), "f1_pair": _precision_recall_f1(np.moveaxis(counts.sum(-1), -1, 0))[2]}
+
+
+def _aligned_pairs(gold, pred, subtask, labels):
+    """Two sets of (conversation, emotion utterance, emotion, cause utterance[, start, end in Subtask 1])."""
+    if subtask not in (1, 2):
+        raise ValueError(f"subtask {subtask!r}: there is no such subtask. Give 1 or 2.")
+    gold_pairs, pred_pairs = set(), set()
+    for key, gold_conversation, pred_conversation in aligned(gold, pred):
+        gold_pairs |= pairs_of(key, gold_conversation, subtask, "gold", labels)
+        pred_pairs |= pairs_of(key, pred_conversation, subtask, "pred", labels)
+    return gold_pairs, pred_pairs
 
 
 def _named(names, *triples):
@@ -184,114 +187,6 @@ def _overlap(one, other):
     return max(min(one[1], other[1]) - max(one[0], other[0]), 0)
 
 
-# ---- reading -----------------------------------------------------------------------------------------------
-
-
-def aligned(gold, pred):
-    """[(key, gold conversation, predicted conversation)] for every conversation of `gold`."""
-    gold, pred = _by_id(gold, "gold"), _by_id(pred, "pred")
-    if not gold:
-        raise ScoringError("gold", "", "it holds no conversation", "Give at least one")
-    for key in gold:
-        if key not in pred:
-            raise ScoringError("pred", key, "it is missing", "Write every conversation of gold")
-    return [(key, conversation, pred[key]) for key, conversation in gold.items()]
-
-
-def _by_id(conversations, side):
-    if not isinstance(conversations, list) or not all(isinstance(each, dict) for each in conversations):
-        raise ScoringError(side, "", "it is not a list of conversations", "Write [{...}, {...}]")
-    result = {}
-    for position, conversation in enumerate(conversations, 1):
-        key = conversation.get("conversation_ID")
-        if not is_id(key):
-            raise ScoringError(
-                side, f"at position {position}", "it has no conversation_ID, a number or name", "Give it that of gold"
-            )
-        if same_id(key) in result:
-            raise ScoringError(side, key, "its conversation_ID is there twice", "Keep one of the two")
-        result[same_id(key)] = conversation
-    return result
-
-
-def _aligned_pairs(gold, pred, subtask, labels):
-    """Two sets of (conversation, emotion utterance, emotion, cause utterance[, start, end in Subtask 1])."""
-    if subtask not in (1, 2):
-        raise ValueError(f"subtask {subtask!r}: there is no such subtask. Give 1 or 2.")
-    gold_pairs, pred_pairs = set(), set()
-    for key, gold_conversation, pred_conversation in aligned(gold, pred):
-        gold_pairs |= _pairs(key, gold_conversation, subtask, "gold", labels)
-        pred_pairs |= _pairs(key, pred_conversation, subtask, "pred", labels)
-    return gold_pairs, pred_pairs
-
-
-def _pairs(key, conversation, subtask, side, labels):
-    written = conversation.get(PAIRS)
-    if not isinstance(written, list):
-        problem = f"{PAIRS!r} is not a list" if PAIRS in conversation else f"the key {PAIRS!r} is missing"
-        raise ScoringError(side, key, problem, "Write the pairs, or [] where there are none")
-    texts = {}
-    if written and (subtask, side) == (1, "gold"):  # once: a conversation may have thousands of pairs and words
-        for number, utterance in utterances_of(key, conversation, side).items():
-            if isinstance(utterance.get("text"), str):
-                texts[number] = f" {' '.join(utterance['text'].split())} "
-    cause_form, example = _CAUSE_FORMS[subtask, side]
-    result = set()
-    for pair in written:
-        if subtask == 2 and isinstance(pair, list) and len(pair) == 2:  # as lenient as int() in the official script
-            pair = [pair[0], str(pair[1]).strip() if type(pair[1]) in (int, str) else pair[1]]
-        whole = isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, str) for end in pair)
-        end = whole and re.fullmatch(f"U?{_NUMBER}_(.*)", pair[0], re.DOTALL)
-        cause = whole and re.fullmatch(cause_form, pair[1], re.DOTALL)
-        if not end or not cause:
-            raise ScoringError(side, key, f"the pair {shown(pair)} is malformed", f"Write {example}")
-        number, emotion = int(end[1]), end[2]
-        if emotion not in labels:
-            raise ScoringError(side, key, f"the pair {shown(pair)} has an unknown emotion", f"Write one of {labels}")
-        span = ()
-        if (subtask, side) == (1, "gold"):
-            text = texts.get(int(cause[1]))
-            if text is None:
-                problem = f"the pair {shown(pair)} needs the text of utterance {int(cause[1])}, which is not there"
-                raise ScoringError(side, key, problem, "Number the utterances and give each its text")
-            span = _locate(cause[2], text)
-        elif subtask == 1:
-            span = int(cause[2]), int(cause[3])
-            if span[0] > span[1]:
-                raise ScoringError(side, key, f"the range of {pair} ends too early", f"Write {example}")
-        if emotion != labels.neutral:
-            result.add((key, number, emotion, int(cause[1]), *span))
-    return result
-
-
-def _locate(words, text):
-    """(start, end) in tokens of a gold cause, the first time that the utterance says it; (0, 0) where it does not.
-
-    text: the utterance's tokens between single spaces, one more at either end. Tokens are what any white space
-    separates, also a non-breaking space.
-    """
-    # As in the task: outer punctuation is no part of a span, whether the annotators marked it or not.
-    words = " ".join(words.split()).strip(string.punctuation + " ")
-    at = text.find(f" {words} ") if words else -1
-    if at < 0:
-        return 0, 0
-    start = text.count(" ", 0, at)
-    return start, start + words.count(" ") + 1
-
-
-def utterances_of(key, conversation, side):
-    """{utterance_ID: utterance}"""
-    utterances = conversation.get("conversation")
-    if not isinstance(utterances, list) or not all(isinstance(each, dict) for each in utterances):
-        raise ScoringError(side, key, "'conversation' is not a list of utterances", "Write [{...}, {...}]")
-    numbers = [utterance.get("utterance_ID") for utterance in utterances]
-    if not all(type(number) is int for number in numbers) or len(set(numbers)) < len(numbers):
-        raise ScoringError(
-            side, key, "an utterance_ID is missing, no number or there twice", "Number the utterances 1, 2, 3, ..."
-        )
-    return dict(zip(numbers, utterances))
-
-
 # ---- emotions ----------------------------------------------------------------------------------------------
 
 
@@ -306,26 +201,53 @@ def emotion_scores(gold, pred, labels: LabelSet = ECF):
 
     Raises ScoringError for malformed input and for an utterance of `gold` that `pred` lacks.
     """
-    confusion = np.zeros((len(labels), len(labels)), dtype=int)
-    for key, gold_conversation, pred_conversation in aligned(gold, pred):
+    confusion = confusions(gold, pred, labels).sum(0)
+    counts = emotion_counts(confusion)
+    return {
+        **{name: float(one) for name, one in emotion_measures(counts, labels).items()},
+        "per_emotion": per_label(labels, *counts),
+        "confusion": confusion.tolist(),
+    }
+
+
+def confusions(gold, pred, labels: LabelSet = ECF):
+    """(conversations of `gold`, labels, labels): how many utterances of each gold emotion (a row) were given each
+    emotion (a column). The arguments and errors are those of `emotion_scores`."""
+    both = aligned(gold, pred)
+    found = np.zeros((len(both), len(labels), len(labels)), dtype=int)
+    for confusion, (key, gold_conversation, pred_conversation) in zip(found, both):
         predicted = utterances_of(key, pred_conversation, "pred")
         for number, utterance in utterances_of(key, gold_conversation, "gold").items():
             if utterance.get("emotion", "") is None:  # it says that it carries none
                 continue
             row = _emotion_index(key, number, utterance, "gold", labels)
             confusion[row, _emotion_index(key, number, predicted.get(number, {}), "pred", labels)] += 1
+    return found
 
-    hits, predicted, support = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
+
+def emotion_counts(confusion):
+    """(..., 3, labels): the hits, predicted and gold utterances of each label, from a confusion (..., labels,
+    labels)."""
+    return np.stack([np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-2), confusion.sum(-1)], axis=-2)
+
+
+def emotion_measures(counts, labels: LabelSet = ECF) -> dict:
+    """{"accuracy", "weighted_f1", "macro_f1", "weighted_f1_six": (...)} of `emotion_scores`, from counts (..., 3,
+    labels) as `emotion_counts` gives them."""
+    hits, predicted, support = np.moveaxis(counts, -2, 0)
     f1 = 2 * hits / np.maximum(predicted + support, 1)
     six = [labels.index(emotion) for emotion in labels.emotional]
     return {
-        "accuracy": float(hits.sum() / max(support.sum(), 1)),
-        "weighted_f1": float(f1 @ support / max(support.sum(), 1)),
-        "macro_f1": float(f1.mean()),
-        "weighted_f1_six": float(f1[six] @ support[six] / max(support[six].sum(), 1)),
-        "per_emotion": per_label(labels, hits, predicted, support),
-        "confusion": confusion.tolist(),
+        "accuracy": hits.sum(-1) / np.maximum(support.sum(-1), 1),
+        "weighted_f1": _mean(f1, support),
+        "macro_f1": f1.mean(-1),
+        "weighted_f1_six": _mean(f1[..., six], support[..., six]),
     }
+
+
+def _mean(values, weights):
+    """The mean over the last axis, by the weights."""
+    return (values * weights).sum(-1) / np.maximum(weights.sum(-1), 1)
 
 
 def per_label(labels: LabelSet, hits, predicted, support) -> dict:

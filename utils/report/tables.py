@@ -6,45 +6,12 @@ from pathlib import Path
 
 from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
-from utils.report.label_metrics import emotion_figures
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
-from utils.system.files import intact, read_object
+from utils.report.scores import RESULT, read_scores
+from utils.system.files import intact
 from utils.tasks.baselines import rule
 
 # ---- figures -------------------------------------------------------------------------------------------------
-
-
-def system_scores(
-    gold: list[Conversation], predicted: list[Conversation], tables: list, labels: LabelSet = ECF
-) -> dict:
-    """What metrics.json holds of a system: its emotions, its pairs, and the rule's pairs on its emotions and on gold
-    ones. `predicted` carries emotions and pairs; tables: its emotions' probabilities, for each conversation
-    utterances x labels."""
-    systems = {
-        "fine-tuned emotions + rule": ("fine-tuned", [rule(c, labels) for c in predicted]),
-        "**fine-tuned emotions and causes**": ("fine-tuned", predicted),
-        "gold emotions + rule": ("gold", [rule(c, labels) for c in gold]),
-    }
-    emotions = {"fine-tuned": emotion_figures(gold, predicted, tables, labels)}
-    return {"emotions": emotions, "pairs": scores_of_pairs(gold, systems, labels)}
-
-
-def scores_of_pairs(
-    gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]], labels: LabelSet = ECF
-) -> dict:
-    """The section "pairs" of metrics.json: for each system the official scores of its pairs (SemEval-2024 Task 3,
-    Subtask 2) and those of each emotion's pairs.
-
-    systems  {name: (whose emotions: a system of the section "emotions", or "gold"; `gold` with the system's pairs)}
-    """
-    return {
-        name: {
-            "emotions": emotions,
-            "scores": pair_scores(gold, labelled, 2, labels),
-            "per_emotion": per_emotion_pair_scores(gold, labelled, labels),
-        }
-        for name, (emotions, labelled) in systems.items()
-    }
 
 
 def figures(
@@ -80,13 +47,14 @@ COLUMNS = ("emotion accuracy", "weighted F1", "macro F1", "pairs weighted F1", "
 
 
 def results_table(folder) -> str:
-    """The scores of a run as a Markdown table, made from its metrics.json alone: a line a system.
+    """The scores of a run as a Markdown table, made from its metrics.json alone: a line a system, the
+    run's own in bold.
 
     Emotions: accuracy, weighted F1 over seven classes, macro F1. Pairs: the official weighted F1 over six emotions,
     and F1 over all pairs (SemEval-2024 Task 3, Subtask 2).
     """
     path = Path(folder) / "metrics.json"
-    metrics = read_object(path) if path.is_file() else {}
+    metrics = read_scores(folder)
     if "pairs" not in metrics:
         return "no scores: the run has no labelled conversations held out of training (input test split)"
     lines = [
@@ -100,7 +68,7 @@ def results_table(folder) -> str:
             if emotions:
                 cells = [f"{emotions[key]:.3f}" for key in ("accuracy", "weighted_f1", "macro_f1")]
             cells += [f"{row['scores'][key]:.3f}" for key in ("weighted_f1", "f1_pair")]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+            lines.append(f"| {f'**{name}**' if name == RESULT else name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -35,16 +35,21 @@ def read_json(path):
     Raises FileError for a file that is missing, unreadable, empty, not UTF-8 or not JSON, and for JSON that
     would not survive: a key twice in one object, NaN, infinity, half characters, nesting without end.
     """
+    return parse_json(read_text(path), Path(path))
+
+
+def read_text(path) -> str:
+    """The text of a file in UTF-8, without a byte-order mark. Raises FileError for a file that is missing, unreadable
+    or not UTF-8."""
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise FileError(f"{path}: no such file. Check the path, or write the file first.") from None
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}). Give another file.") from error
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: not UTF-8 (byte {error.start}). Save the file as UTF-8.") from error
-    return parse_json(text, path)
 
 
 def read_object(path) -> dict:

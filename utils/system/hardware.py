@@ -2,9 +2,12 @@
 
 import functools
 import os
+import platform
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -67,6 +70,16 @@ def compiler() -> str:
 def sharded() -> bool:
     """Whether `accelerate launch` divides the model itself among processes (FSDP)."""
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def hardware() -> dict:
+    """What this machine is: {"processor", "cores", "threads" (of torch), "gpus": their names}."""
+    processor = platform.processor() or platform.machine()
+    if (table := Path("/proc/cpuinfo")).is_file():
+        named = re.search(r"^model name\s*:\s*(.+)$", table.read_text(errors="replace"), re.M)
+        processor = named[1].strip() if named else processor
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {"processor": processor, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpus": gpus}
 
 
 # How the CPU's allocators, cuBLAS and older GPU back ends put it in a plain RuntimeError.

@@ -1,0 +1,82 @@
+"""Conversations are read from JSON, JSON lines and lines of `Speaker: text`, from files and standard input.
+
+python -m pytest tests/data/test_given.py
+"""
+
+import io
+import json
+import sys
+
+import pytest
+
+from utils.data.conversations import load_conversations
+from utils.data.given import conversations_in, read_given
+from utils.system.errors import UserError
+from utils.system.files import write_json
+
+TALK = "Ana: Where is it?\nBen: Gone: all of it.\n\n\n[Narrator]: Later.\n"
+
+
+def test_the_three_forms_are_one(tmp_path, sample):
+    given = sample[:3]
+    write_json(given, tmp_path / "one.json")
+    lines = "".join(json.dumps(c) + "\n" for c in given)
+    (tmp_path / "two.jsonl").write_text(lines + "\n")
+    (tmp_path / "three").write_text("\ufeff" + lines)
+    assert all(read_given(tmp_path / name) == given for name in ("one.json", "two.jsonl", "three"))
+    assert read_given(tmp_path / "one.json") == load_conversations(tmp_path / "one.json")
+
+
+@pytest.mark.parametrize("name", ["talk.txt", "talk"])
+def test_lines_of_text_are_utterances_and_an_empty_line_ends_a_conversation(tmp_path, name):
+    (tmp_path / name).write_text(TALK.replace("\n", "\r\n"))
+    first, second = read_given(tmp_path / name)
+    assert first == {
+        "conversation_ID": 1,
+        "conversation": [
+            {"utterance_ID": 1, "text": "Where is it?", "speaker": "Ana"},
+            {"utterance_ID": 2, "text": "Gone: all of it.", "speaker": "Ben"},
+        ],
+    }, "no video is invented"
+    assert second["conversation_ID"] == 2 and second["conversation"][0]["speaker"] == "[Narrator]"
+
+
+@pytest.mark.parametrize("text", [TALK, json.dumps([{"conversation_ID": 7, "conversation": []}])])
+def test_standard_input(monkeypatch, text, sample):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    if text == TALK:
+        assert len(read_given("-")) == 2
+    else:
+        with pytest.raises(UserError, match="standard input, conversation 7, field 'conversation': it has no utteran"):
+            read_given("-")
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "says"),
+    [
+        ("Ana: Hello\nhello", ".txt", "it, line 2: no speaker and text. Write it as Speaker: text"),
+        ("Ana: Hello", ".json", "it: not JSON"),
+        ("", "", "it: the file is empty"),
+        (" \n\n", ".txt", "it: the file is empty"),
+        ('{"conversation_ID": 1}\n{"conver', "", "it, line 2: not JSON"),
+        ('{"conversation_ID": 1}\n', ".jsonl", "conversation 1, field 'conversation': it is missing"),
+        ('{"conversation_ID": 1}', ".json", "it: holds an object where a list .*Wrap it as"),
+        ("[1, 2", "", "it, line 1: no speaker and text"),
+        ('["a"]', "", "it, conversation at position 1: is a string, not an object"),
+    ],
+)
+def test_a_fault_ends_in_one_message_that_names_the_place(text, suffix, says):
+    with pytest.raises(UserError, match=says) as error:
+        conversations_in(text, "it", suffix)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path, monkeypatch):
+    (tmp_path / "talk.txt").write_bytes(b"Ana: \xff")
+    with pytest.raises(UserError, match="talk.txt: not UTF-8 .byte 5"):
+        read_given(tmp_path / "talk.txt")
+    with pytest.raises(UserError, match="none.txt: no such file"):
+        read_given(tmp_path / "none.txt")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
+    with pytest.raises(UserError, match="standard input: not UTF-8"):
+        read_given("-")

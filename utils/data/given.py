@@ -1,0 +1,90 @@
+"""Conversations as people have them: JSON, JSON lines, or text with a line an utterance; in a file or from standard
+input.
+
+    read_given("talk.txt")       # Ana: Where is it?
+    read_given("talks.jsonl")    # a conversation a line
+    read_given("-")              # what stands in standard input
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from utils.data.conversations import Conversation, file_in
+from utils.data.validation import validate_conversations
+from utils.system.errors import ConversationError, FileError
+from utils.system.files import parse_json, read_text
+
+STDIN = "-"
+
+
+def read_given(path: str | Path) -> list[Conversation]:
+    """The conversations of a file, of the one obvious file of a folder (`file_in`), or for "-" of standard input.
+    Labels that they carry are not looked at.
+
+    `.json` is JSON, `.jsonl` a conversation a line, `.txt` text; else what is written tells which of the three it is.
+
+    Raises FileError for what cannot be read, ConversationError for what is no conversation, each naming the line or
+    the field.
+    """
+    if str(path) == STDIN:
+        try:
+            return conversations_in(sys.stdin.buffer.read().decode("utf-8-sig"), "standard input")
+        except UnicodeDecodeError as error:
+            raise FileError(f"standard input: not UTF-8 (byte {error.start}). Give it as UTF-8.") from error
+    path = file_in(path)
+    return conversations_in(read_text(path), path, path.suffix.lower())
+
+
+def inputs_of(path: str | Path) -> list[Path]:
+    """The files that `read_given` reads: one, or none for standard input. Raises ConversationError as `file_in`."""
+    return [] if str(path) == STDIN else [file_in(path)]
+
+
+def conversations_in(text: str, source: str | Path, suffix: str = "") -> list[Conversation]:
+    """The conversations that `text` holds; `source` is what messages call it, `suffix` that of its file. The errors are
+    those of `read_given`."""
+    lines = [(number, one.strip()) for number, one in enumerate(text.split("\n"), 1)]
+    first = next((one for _, one in lines if one), "")
+    if suffix in (".jsonl", ".ndjson") or suffix != ".json" and _is_object(first):
+        data = [parse_json(one, f"{source}, line {number}") for number, one in lines if one]
+    elif suffix == ".json" or suffix != ".txt" and is_json(text) or not first:
+        data = parse_json(text, source)
+    else:
+        data = _spoken(lines, source)
+    return validate_conversations(data, source, labels=None)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text that may be lines of `Speaker: text` is JSON: "[Narrator]: ..." is such a line, and what has a
+    bracket or a quotation mark behind its first bracket is JSON."""
+    return bool(re.match(r'[\[{]\s*(["\[{\]}]|$)', text.strip()))
+
+
+def utterance_in(line: str, where: str) -> tuple[str, str]:
+    """(speaker, text) of a line `Speaker: text`. Raises ConversationError, naming `where`, for another one."""
+    speaker, _, words = map(str.strip, line.partition(":"))
+    if not speaker or not words:
+        raise ConversationError(f"{where}: no speaker and text. Write it as Speaker: text")
+    return speaker, words
+
+
+def _is_object(line: str) -> bool:
+    """Whether a line is a whole object of JSON."""
+    try:
+        return line.startswith("{") and isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _spoken(lines: list[tuple[int, str]], source) -> list[dict]:
+    """The conversations in numbered lines of `Speaker: text`; an empty line ends one."""
+    found: list[list[dict]] = [[]]
+    for number, line in lines:
+        if not line:
+            found.append([])
+            continue
+        speaker, words = utterance_in(line, f"{source}, line {number}")
+        found[-1].append({"utterance_ID": len(found[-1]) + 1, "text": words, "speaker": speaker})
+    return [{"conversation_ID": k, "conversation": one} for k, one in enumerate(filter(None, found), 1)]

@@ -1,0 +1,53 @@
+"""What stands beside a file of labelled conversations: which adapters and which code labelled them, and by what their
+probabilities are read.
+
+    beside("pred.json", RECORD)         # pred.record.json
+    labelling(adapters, 10)             # what it holds
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from utils.record.adapter import labels_of, trained_with
+from utils.record.provenance import revision, versions, weights_of
+from utils.system.files import read_object
+
+RECORD, PROBABILITIES = ".record.json", ".probabilities.jsonl"
+
+
+def beside(out: str | Path, suffix: str) -> Path:
+    """The file beside `out` that differs in what it ends with: pred.json has pred.record.json."""
+    return Path(out).with_suffix(suffix)
+
+
+def labelling(adapters: tuple, conversations: int) -> dict:
+    """Who labelled so many conversations, and how.
+
+    adapters  the folders of the emotion and of the cause adapter
+
+    Returns {"labels" in order, "neutral", "cause_threshold", "logit_adjustment", "thresholds" (only with targets
+    multi), "adapters": {task: {"folder", "weights": the beginning of their SHA-256, "revision": of their training,
+    "model"}}, "conversations", "revision": of the code that labelled, "versions", "ended": UTC}.
+    """
+    labels, tasks = labels_of(adapters[0]), ("emotion", "cause")
+    configs = {task: trained_with(adapter) for task, adapter in zip(tasks, adapters)}
+    records = {task: read_object(Path(adapter) / "training.json") for task, adapter in zip(tasks, adapters)}
+    found = {
+        "labels": list(labels),
+        "neutral": labels.neutral,
+        "cause_threshold": configs["cause"].cause_threshold,
+        "logit_adjustment": configs["emotion"].logit_adjustment,
+    }
+    if "thresholds" in records["emotion"]:
+        found["thresholds"] = records["emotion"]["thresholds"]
+    found["adapters"] = {
+        task: {
+            "folder": Path(adapter).as_posix(),
+            "weights": weights_of(adapter),
+            "revision": records[task].get("revision"),
+            "model": configs[task].model,
+        }
+        for task, adapter in zip(tasks, adapters)
+    }
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    return found | {"conversations": conversations, "revision": revision(), "versions": versions(), "ended": ended}
