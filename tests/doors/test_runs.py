@@ -130,11 +130,8 @@ def test_missing_inputs_name_the_step_to_run_first(tmp_path, conversations):
     write_json(conversations, run.train_dir / "emotion_labelled_data.json")
     with pytest.raises(RunError, match="data_probabilities.json is missing: run notebook 2_emotion_inference first"):
         run.emotion_labelled(run.train_dir, "val")
-    run.save_emotions(
-        run.train_dir,
-        [without_labels(c) for c in conversations],
-        [[[1.0]] * len(c["conversation"]) for c in conversations],
-    )
+    run.save_emotions(run.train_dir, conversations, [[[1.0]] * len(c["conversation"]) for c in conversations])
+    write_json([without_labels(c) for c in conversations], run.train_dir / "emotion_labelled_data.json")
     with pytest.raises(RunError, match="conversation 2 lacks emotions: run notebook 2_emotion_inference again"):
         run.emotion_labelled(run.train_dir, "val")
     run.save_emotions(run.train_dir, conversations, [[[1.0]] * len(c["conversation"]) for c in conversations])

@@ -109,6 +109,25 @@ def test_a_record_of_the_first_version_is_verified(folder, of_first_version):
         verify(folder)
 
 
+def test_emotions_alone_are_verified(folder, sample, capsys):
+    """A run of notebooks 1 and 2: no pairs in its predictions, no section of pairs."""
+    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    alone = [{name: one[name] for name in ("conversation_ID", "emotions", "emotion_probabilities")} for one in lines]
+    (folder / "predictions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in alone))
+    status, text = told(folder, capsys)
+    assert status == 2 and "pairs /" in text and "no figure of this run" in text
+    rewrite(folder / "metrics.json", lambda m: m.pop("pairs"))
+    rewrite(folder / "config.json", lambda m: m.update({"2_emotion_inference": m.pop("4_cause_inference")}))
+    status, text = told(folder, capsys)
+    assert status == 0 and "threshold" not in text
+    assert main(["compare", str(folder)]) == 2 and "has no causes yet" in capsys.readouterr().err
+    rewrite(folder / "metrics.json", lambda m: m["emotions"]["fine-tuned"].update(accuracy=0.999))
+    assert told(folder, capsys)[0] == 1
+    alone[0]["emotion-cause_pairs"] = []
+    (folder / "predictions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in alone))
+    assert told(folder, capsys)[0] == 2, "pairs of some conversations alone"
+
+
 def test_every_fabricated_figure_is_told_or_counted(folder, capsys):
     """Each figure in turn is 0.999: verify differs, or counts it among those that it did not compare."""
     metrics = read_json(folder / "metrics.json")

@@ -1,8 +1,9 @@
-"""The files for accelerate and SLURM: sound, and what they start is there.
+"""The files for accelerate, SLURM and studies: sound, and what they start is there.
 
 python -m pytest tests/repository/test_configs.py
 """
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,10 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from helpers import ROOT
 
 from utils.record.stages import TRAINED_BY
+from utils.record.study_file import read_study
+from utils.report.study import study_table
 
+STUDIES = sorted((ROOT / "configs/studies").glob("*.yaml"))
 CONFIGS = sorted((ROOT / "configs/accelerate").glob("*.yaml"))
 SCRIPTS = sorted((ROOT / "configs/slurm").glob("*.sbatch"))
 
@@ -89,3 +93,17 @@ def test_a_slurm_job_starts_accelerate_on_every_machine(tmp_path):
     assert {(one.num_machines, one.num_processes, one.main_process_ip, one.main_process_port) for one in started} == {
         (2, 8, "first", 29500)
     }
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_a_study_can_be_read_and_says_how_it_is_run(file, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    study = read_study(file)
+    assert study.rows and f"python -m utils.study configs/studies/{file.name}" in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("results_train/*/study.json")), ids=lambda file: file.parent.name)
+def test_the_table_of_a_study_is_made_from_its_record(file):
+    record = json.loads(file.read_text(encoding="utf-8"))
+    assert file.with_name("table.md").read_text(encoding="utf-8") == study_table(record)
+    assert "+" not in record["revision"] and file.with_name("plot.png").is_file()

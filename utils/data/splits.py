@@ -25,7 +25,7 @@ def _order(key):
     return (0, int(key), key) if re.fullmatch(NUMBER, key) else (1, 0, key)
 
 
-def _by_id(conversations: Iterable[Conversation]) -> list[Conversation]:
+def by_id(conversations: Iterable[Conversation]) -> list[Conversation]:
     return sorted(conversations, key=lambda conversation: _order(conversation["conversation_ID"]))
 
 
@@ -51,7 +51,7 @@ def split_conversations(
             f"fractions {fractions}: need {wanted} conversations or more, and there are "
             f"{len(conversations)}. Add conversations, or set a fraction to 0."
         )
-    shuffled = _by_id(conversations)
+    shuffled = by_id(conversations)
     random.Random(seed).shuffle(shuffled)
 
     # Whole numbers nearest to the shares: round down, then hand what is left to the largest remainders.
@@ -67,7 +67,7 @@ def split_conversations(
 
     result, start = {}, 0
     for name, size in zip(SPLITS, sizes):
-        result[name] = _by_id(shuffled[start : start + size])
+        result[name] = by_id(shuffled[start : start + size])
         start += size
     return result
 

@@ -77,15 +77,17 @@ class Data(NamedTuple):
 
 _ECF = "ECF (Wang et al. 2023) is for research use only, and so are weights that were trained on it."
 # By the fingerprint of the training split (utils/record/provenance.py), as generate_input.py writes it.
+_SAMPLE = Data(
+    "102 sample conversations of the repository, invented for it",
+    None,
+    "mit",
+    "The conversations are under the repository's MIT licence.",
+)
 KNOWN = {
     "ab2f52e8b9360788": Data("ECF 1.0, its train split of 1,001 conversations", "NUSTM/ECF", "research-use", _ECF),
     "6021333e937e80a6": Data("ECF 1.0, all 1,374 labelled conversations", "NUSTM/ECF", "research-use", _ECF),
-    "35fc7a3913001582": Data(
-        "102 sample conversations of the repository, invented for it",
-        None,
-        "mit",
-        "The conversations are under the repository's MIT licence.",
-    ),
+    "24da46d5479c8575": _SAMPLE,
+    "35fc7a3913001582": _SAMPLE,  # with names of videos, as earlier revisions wrote it
 }
 UNKNOWN = Data(
     "conversations that the repository does not know",

@@ -2,11 +2,12 @@
 
 import json
 import os.path
+from dataclasses import replace
 from pathlib import Path
 
 from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
 from utils.data.labels import ECF, LabelSet, labels_in
-from utils.data.validation import is_id, same_id
+from utils.data.validation import PAIRS, is_id, same_id
 from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints, read_records
 from utils.record.stages import LABELLED_BY
@@ -18,31 +19,41 @@ SHIPPED = "smollm2-135m-ecf"  # the run whose adapters are used until another on
 
 
 def lines_of(
-    conversations: list[Conversation], emotion_probabilities: list, cause_probabilities: list, labels: LabelSet = ECF
+    conversations: list[Conversation],
+    emotion_probabilities: list,
+    cause_probabilities: list | None,
+    labels: LabelSet = ECF,
 ) -> list[dict]:
     """The lines of predictions.jsonl: one for each conversation, without text.
 
-    conversations           with `emotion` and `emotion-cause_pairs`
+    conversations           with `emotion`, and `emotion-cause_pairs` where there are cause_probabilities
     emotion_probabilities   for each conversation utterances x labels, in the order of the label set
-    cause_probabilities     for each conversation {emotional utterance id: {candidate id: P}}
+    cause_probabilities     for each conversation {emotional utterance id: {candidate id: P}}; None: causes were not
+                            asked for, and lines end with the emotions
     """
-    return [
+    lines = [
         {
             "conversation_ID": c["conversation_ID"],
             "emotions": [u["emotion"] for u in c["conversation"]],
             "emotion_probabilities": [[round(p, 4) for p in one] for one in emotions],
-            "emotion-cause_pairs": [[f"{i}_{emotion}", str(cause)] for i, emotion, cause in pairs(c, labels)],
-            "cause_probabilities": {str(i): {str(k): round(p, 4) for k, p in one.items()} for i, one in causes.items()},
         }
-        for c, emotions, causes in zip(conversations, emotion_probabilities, cause_probabilities, strict=True)
+        for c, emotions in zip(conversations, emotion_probabilities, strict=True)
     ]
+    for line, c, causes in (
+        zip(lines, conversations, cause_probabilities, strict=True) if cause_probabilities is not None else ()
+    ):
+        line[PAIRS] = [[f"{i}_{emotion}", str(cause)] for i, emotion, cause in pairs(c, labels)]
+        line["cause_probabilities"] = {
+            str(i): {str(k): round(p, 4) for k, p in one.items()} for i, one in causes.items()
+        }
+    return lines
 
 
 def write_predictions(
     folder: Path,
     conversations: list[Conversation],
     emotion_probabilities: list,
-    cause_probabilities: list,
+    cause_probabilities: list | None,
     labels: LabelSet = ECF,
 ):
     """Writes folder/predictions.jsonl; the arguments are those of `lines_of`."""
@@ -94,23 +105,32 @@ def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
         raise _unreadable(path, "these are no conversations") from error
 
 
-def read_predictions(path: Path, conversations: list[Conversation], labels: LabelSet = ECF) -> list[Conversation]:
-    """`conversations` with the emotions and pairs of the file `path`, or of `path`/predictions.jsonl.
+def read_predictions(
+    path: Path, conversations: list[Conversation], labels: LabelSet = ECF, causes: bool = True
+) -> list[Conversation]:
+    """`conversations` with the emotions and pairs of the file `path`, or of `path`/predictions.jsonl. With `causes`
+    false a file that ends with the emotions is taken too, whose conversations have no pairs.
 
     Raises FileError or RunError where the two do not belong together.
     """
     lines = read_lines(path, conversations)
+    paired = any(PAIRS in line for line in lines) or not lines
+    if causes and not paired:
+        raise RunError(f"{predictions_file(path)} has no causes yet: run {LABELLED_BY['cause']} first")
     try:
-        return [_labelled(c, line, labels) for c, line in zip(conversations, lines, strict=True)]
+        return [_labelled(c, line, labels, paired) for c, line in zip(conversations, lines, strict=True)]
     except KeyError as error:
         raise _unreadable(predictions_file(path), f"a line has no {error}: write the file again") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _unreadable(predictions_file(path), error) from error
 
 
-def _labelled(conversation, line, labels):
+def _labelled(conversation, line, labels, paired):
     """The conversation with a line's emotions and pairs, which must be of its utterances and of these emotions."""
-    labelled = with_emotions(conversation, line["emotions"], labels)
+    several = any(isinstance(emotion, list) for emotion in line["emotions"])
+    labelled = with_emotions(conversation, line["emotions"], replace(labels, multi=True) if several else labels)
+    if not paired:
+        return labelled
     labelled = with_pairs(labelled, pairs({**labelled, "emotion-cause_pairs": line["emotion-cause_pairs"]}, labels))
     emotions = {u["utterance_ID"]: u["emotion"] for u in labelled["conversation"]}
     for number, emotion, cause in pairs(labelled, labels):
@@ -133,7 +153,8 @@ def _unreadable(where, reason) -> RunError:
 
 def scored_on(folder: Path) -> dict:
     """What a folder's config.json tells of its labelled predictions: the record of the notebook or command that made
-    them last. Its parameters name `input_dir`, and `split` where that is not test.
+    them last, of notebook 2 where it alone has run. Its parameters name `input_dir`, and `split` where that is not
+    test.
 
     Raises RunError for a folder that holds none.
     """
@@ -147,7 +168,9 @@ def scored_on(folder: Path) -> dict:
     for name, record in reversed(records.items()):
         if name == LABELLED_BY["cause"] or "split" in record["parameters"]:
             return record
-    raise RunError(f"{folder} has no causes yet: run {LABELLED_BY['cause']} first")
+    if LABELLED_BY["emotion"] in records and (folder / "predictions.jsonl").is_file():
+        return records[LABELLED_BY["emotion"]]
+    raise RunError(f"{folder} has no labels yet: run {LABELLED_BY['emotion']} first")
 
 
 def input_of_scores(folder: Path, root: Path | None = None) -> tuple[Path, str, dict]:

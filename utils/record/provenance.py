@@ -5,6 +5,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from utils.data.labels import labels_in
 from utils.system.errors import FileError, RunError, shown
 from utils.system.files import check_set, read_object
 from utils.system.places import ROOT
@@ -104,11 +105,12 @@ def encoder_record(folder: Path) -> dict | None:
 
 
 def record_of(parameters: dict, input_dir: Path) -> dict:
-    """What config.json tells of one command: its parameters, the fingerprints of its input, the code's revision and the
-    packages' versions."""
+    """What config.json tells of one command: its parameters, the fingerprints of its input, its label set, the code's
+    revision and the packages' versions."""
     return {
         "parameters": parameters,
         "input": fingerprints(input_dir),
+        "labels": labels_in(input_dir).as_dict(),
         "revision": revision(),
         "versions": versions(),
     }

@@ -329,9 +329,12 @@ class Run:
     def save_emotions(
         self, folder: Path, conversations: list[Conversation], probabilities: list, name="emotion_labelled_data"
     ):
-        """Notebook 2's output: the conversations with their emotions, and the probabilities beside them."""
+        """Notebook 2's output: the conversations with their emotions, and the probabilities beside them. Until notebook
+        4 has run, predictions.jsonl holds these emotions."""
         write_json(conversations, folder / f"{name}.json")
         write_json(probabilities, folder / f"{name}_probabilities.json")
+        if name == "emotion_labelled_data" and LABELLED_BY["cause"] not in read_records(self.train_dir):
+            write_predictions(folder, conversations, probabilities, None, self.labels)
 
     def save_pairs(self, folder: Path, conversations: list[Conversation], emotions: list, causes: list):
         """Notebook 4's output: the conversations with their pairs (Subtask_2_pred.json), and beside them a line a

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations, pairs
 from utils.data.labels import LabelSet
-from utils.data.validation import same_id
+from utils.data.validation import PAIRS, same_id
 from utils.record.predictions import (
     gold_of,
     input_of_scores,
@@ -59,7 +59,7 @@ def verify(folder: Path, root: Path | None = None) -> Verified:
     folder = Path(folder)
     gold, labels = gold_of(folder, root), labels_of_scores(folder, root)
     there = read_scores(folder)
-    predicted = read_predictions(folder, gold, labels)
+    predicted = read_predictions(folder, gold, labels, causes=False)
     threshold = _threshold(folder, root)
     _check_probabilities(folder, predicted, threshold, labels)
     with intact(folder / "metrics.json", "Restore the file, or run the notebooks or utils.ensemble again"):
@@ -128,17 +128,21 @@ def _check_probabilities(folder: Path, predicted: list[Conversation], threshold:
         where = f"{path}: conversation {c['conversation_ID']}"
         with intact(where, "Restore the file, or run 4_cause_inference again"):
             emotions = _checked_emotions(where, c, line["emotion_probabilities"], labels)
-            _check_pairs(where, c, line["cause_probabilities"], emotions, threshold, labels)
+            if PAIRS in c:
+                _check_pairs(where, c, line["cause_probabilities"], emotions, threshold, labels)
 
 
 def _checked_emotions(where, c, table, labels: LabelSet) -> dict[int, float]:
-    """{utterance id: the probability of its emotion}."""
+    """{utterance id: the probability of its emotion}. Of several labels an utterance the probabilities are independent,
+    and the thresholds are not kept here."""
     if len(table) != len(c["conversation"]):
         raise RunError(f"{where}: {len(table)} rows of probabilities for {len(c['conversation'])} utterances")
     found = {}
     for u, row in zip(c["conversation"], table):
         here = f"{where}, utterance {u['utterance_ID']}"
         whole = len(row) == len(labels) and all(map(_is_probability, row))
+        if whole and isinstance(u["emotion"], list):
+            continue
         if not whole or abs(sum(row) - 1) > (len(labels) + 1) * ROUNDED:
             raise RunError(f"{here}: {shown(row)} are no probabilities of {len(labels)} labels, which sum to 1")
         most = max(row)
@@ -178,6 +182,8 @@ def _computed(folder, root, gold, predicted, there, labels: LabelSet) -> tuple[d
     """(what metrics.json must hold of the rows that it has, the rows that cannot be computed)."""
     tables = [line["emotion_probabilities"] for line in read_lines(folder, predicted)]
     ranged = "version" in there
+    if not any(PAIRS in c for c in predicted):
+        return _of_emotions_alone(folder, root, gold, predicted, tables, there, labels)
     found = system_scores(gold, predicted, tables, labels, ranged)
     uncomputed = {f"pairs / {row}" for row in NOT_KEPT} | {"emotions / zero-shot"} | IN_WORDS
     found["pairs"] |= {row: {"emotions": whose} for row, whose in NOT_KEPT.items() if row in there["pairs"]}
@@ -196,6 +202,18 @@ def _computed(folder, root, gold, predicted, there, labels: LabelSet) -> tuple[d
     if "members" in there:
         uncomputed |= _add_members(found, root, gold, predicted, there, labels)
     return found, uncomputed
+
+
+def _of_emotions_alone(folder, root, gold, predicted, tables, there, labels: LabelSet) -> tuple[dict, set[str]]:
+    """`_computed` of a run in which causes were not asked for."""
+    systems, uncomputed = {"fine-tuned": (predicted, tables)}, {"emotions / zero-shot"}
+    if "majority" in there["emotions"]:
+        if train := _training(folder, root, labels):
+            most = with_majority(gold, train, labels)
+            systems["majority"] = most, shares(gold, train, labels)
+        else:
+            uncomputed.add("emotions / majority")
+    return {"emotions": emotion_rows(gold, systems, labels, "version" in there)}, uncomputed
 
 
 def _training(folder, root, labels: LabelSet) -> list[Conversation] | None:

@@ -2,7 +2,7 @@
 A bootstrap over conversations (Efron and Tibshirani 1993; Koehn 2004 for paired systems).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -41,18 +41,25 @@ def compared(gold: list, systems: list[tuple], labels: LabelSet = ECF) -> dict:
 
     Each of DRAWS draws takes as many conversations as there are, with replacement, always the same ones of both.
     """
-    counts = np.stack(
-        [np.stack([pair_counts(gold, labelled, labels) for labelled in both], axis=1) for both in systems], axis=1
-    )  # (conversations, systems, 2, 3, labels)
+    counts = [(pair_counts(gold, one, labels), pair_counts(gold, other, labels)) for one, other in systems]
+    return paired(counts, weighted_f1)
+
+
+def paired(counts: Sequence[tuple[np.ndarray, np.ndarray]], figure: Callable[[np.ndarray], np.ndarray]) -> dict:
+    """{"difference", "interval_95", "share_above_zero", "draws"} of a figure of counts.
+
+    counts  (of one system, of another), each (conversations, ...); with several entries the difference is their mean
+    figure  sums of counts over conversations (draws, ...) -> (draws,)
+    """
+    both = np.stack([np.stack(one, axis=1) for one in counts], axis=1)  # (conversations, entries, 2, ...)
 
     def difference(drawn):
-        """drawn: (draws, systems, 2, 3, labels)."""
-        scores = weighted_f1(drawn)
-        return np.mean(scores[..., 0] - scores[..., 1], axis=1)
+        """drawn: (draws, entries, 2, ...)."""
+        return np.mean([figure(drawn[:, k, 0]) - figure(drawn[:, k, 1]) for k in range(len(counts))], axis=0)
 
-    draws = np.concatenate([difference(drawn) for drawn in _draws(counts)])
+    draws = np.concatenate([difference(drawn) for drawn in _draws(both)])
     return {
-        "difference": float(difference(counts.sum(0)[None])[0]),
+        "difference": float(difference(both.sum(0)[None].astype(float))[0]),
         "interval_95": _interval(draws),
         "share_above_zero": float(np.mean(draws > 0)),
         "draws": DRAWS,

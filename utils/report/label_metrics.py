@@ -76,6 +76,27 @@ def label_scores(
     return found
 
 
+def label_counts(
+    gold: list[Conversation], predicted: list[Conversation], tables: list | None = None, labels: LabelSet = ECF
+) -> np.ndarray:
+    """(conversations of `gold`, 3, labels): hits, predicted and gold utterances of each label. The arguments are those
+    of `label_scores`. In a label set with several labels an utterance they are of sets, else of the likeliest label."""
+    if not labels.multi:
+        gold, predicted = one_label(gold, predicted, tables, labels)
+    counts = np.zeros((len(gold), 3, len(labels)))
+    for place, (key, right, other) in enumerate(aligned(gold, predicted)):
+        numbered = utterances_of(key, other, "pred")
+        for number, u in utterances_of(key, right, "gold").items():
+            carried, named = emotions_of(u), emotions_of(numbered.get(number, {}))
+            for label in {*carried, *named} if carried else ():
+                counts[place, :, labels.index(label)] += (
+                    label in carried and label in named,
+                    label in named,
+                    label in carried,
+                )
+    return counts
+
+
 def one_label(
     gold: list[Conversation], predicted: list[Conversation], tables: list | None = None, labels: LabelSet = ECF
 ) -> tuple[list[Conversation], list[Conversation]]:

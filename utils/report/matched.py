@@ -5,6 +5,7 @@ for key, gold_conversation, predicted in aligned(gold, pred): ...
 
 import re
 import string
+from typing import Any
 
 from utils.data.labels import LabelSet
 from utils.data.validation import PAIRS, is_id, same_id
@@ -111,7 +112,7 @@ def _locate(words, text):
     return start, start + words.count(" ") + 1
 
 
-def utterances_of(key, conversation, side: str) -> dict[int, dict]:
+def utterances_of(key, conversation, side: str) -> dict[int, Any]:
     """{utterance_ID: utterance} of a conversation. Raises ScoringError where ids are missing or there twice."""
     utterances = conversation.get("conversation")
     if not isinstance(utterances, list) or not all(isinstance(each, dict) for each in utterances):

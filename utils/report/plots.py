@@ -164,6 +164,31 @@ def rates(table, title: str, xlabel: str, about: str = "", line: str | None = No
     return fig
 
 
+def means(series, title: str, xlabel: str, about: str = "") -> Figure:
+    """Draw figures of several systems as horizontal bars, with their standard deviations.
+
+    series: {what was scored: {system: [mean, deviation or None], or None where there is none}}, the same systems in
+    each, from top to bottom.
+    """
+    names = list(next(iter(series.values())))
+    fig, ax = _chart(7, 1.2 + 0.45 * len(names) * max(1, 0.7 * len(series)), title, xlabel, "", about)
+    height = 0.8 / len(series)
+    for place, ((part, found), colour) in enumerate(zip(series.items(), ("sadness", "joy", "surprise"))):
+        there = [(row, found[name]) for row, name in enumerate(names) if found[name]]
+        at = [row + (place - (len(series) - 1) / 2) * height for row, _ in there]
+        values, spreads = [one[0] for _, one in there], [one[1] or 0.0 for _, one in there]
+        ax.barh(at, values, 0.9 * height, color=COLOURS[colour], label=part, alpha=0.85)
+        ax.errorbar(values, at, xerr=spreads, fmt="none", ecolor=INK, capsize=3, linewidth=1)
+        for y, value, deviation in zip(at, values, spreads):
+            ax.text(value + deviation, y, f" {value:.3f}", va="center", color=FAINT, fontsize=8.5)
+    ax.set_yticks(range(len(names)), names, parse_math=False)
+    ax.invert_yaxis()
+    ax.set_xlim(0, min(1.15, 1.25 * max(ax.get_xlim()[1], 0.01)))
+    if len(series) > 1:
+        ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.06), ncols=3)
+    return fig
+
+
 def stacked(table, title: str, xlabel: str, ylabel: str, about: str = "") -> Figure:
     """Draw counts as stacked bars: a bar a row of the DataFrame, a colour a column (at most 7)."""
     fig, ax = _chart(max(7, 0.55 * len(table) + 1), 3.8, title, xlabel, ylabel, about)

@@ -82,7 +82,7 @@ def number(bound: int) -> str:
 def read_mapping(path) -> dict:
     """{name: value} of a YAML file.
 
-    Raises ConfigError for a file that is missing or no mapping, and for a name that is there twice, at any level.
+    Raises ConfigError for a file that is missing or no mapping, and for a name that is there twice.
     """
     path = Path(path)
     try:
@@ -90,31 +90,28 @@ def read_mapping(path) -> dict:
         if len(text) > _LONGEST:
             raise ValueError(f"{len(text):,} characters where {_LONGEST:,} are plenty")
         values = yaml.safe_load(text)
-        twice = _named_twice(yaml.compose(text, yaml.SafeLoader)) if isinstance(values, dict) else None
+        names = _twice(yaml.compose(text, yaml.SafeLoader)) if isinstance(values, dict) else []
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # PyYAML lets ValueError, KeyError, AttributeError and more out of odd values
         raise ConfigError(f"{path}: cannot be read as YAML ({error!s:.500})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must be a mapping of parameter names to values")
-    if twice is not None:
-        raise ConfigError(f"{path}: parameter {shown(twice)} is there twice")
+    for name in names:
+        raise ConfigError(f"{path}: parameter {shown(name)} is there twice")
     return values
 
 
-def _named_twice(node) -> str | None:
-    """The first name that a mapping of a YAML document has twice, at any level; None where there is none."""
-    waiting = [node]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, yaml.MappingNode):
-            names = [key.value for key, _ in one.value]
-            if again := next((name for place, name in enumerate(names) if name in names[:place]), None):
-                return str(again)
-            waiting += [value for _, value in one.value]
-        elif isinstance(one, yaml.SequenceNode):
-            waiting += one.value
-    return None
+def _twice(node, seen: set | None = None) -> list[str]:
+    """The keys that a mapping of YAML has twice, or one within it; a node that aliases mean is looked at once."""
+    seen = set() if seen is None else seen
+    if id(node) in seen:
+        return []
+    seen.add(id(node))
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    keys = [str(key.value) for key, _ in pairs]
+    within = node.value if isinstance(node, yaml.SequenceNode) else [value for _, value in pairs]
+    return [key for key in keys if keys.count(key) > 1] + [key for one in within for key in _twice(one, seen)]
 
 
 def check_known(values: Iterable, known: list[str], source) -> None:

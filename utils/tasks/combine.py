@@ -5,11 +5,12 @@ A cause task takes whatever has `log_odds(conversation)` as its `structure`: `Me
 
 import math
 import statistics
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from utils.data.conversations import Conversation
+from utils.data.conversations import Conversation, with_emotions, with_pairs
 from utils.data.labels import ECF, LabelSet
 from utils.tasks.candidates import asked
 from utils.tasks.cause_structure import Structure
@@ -49,6 +50,45 @@ class MeanStructure(NamedTuple):
     def log_odds(self, conversation: Conversation) -> list[float]:
         """`mean_log_odds` of the trees."""
         return mean_log_odds(self.grown, conversation) or []
+
+
+def runs_averaged(
+    conversations: list[Conversation], members: list[list[dict]], threshold: float, labels: LabelSet = ECF
+) -> tuple[list[Conversation], list]:
+    """(conversations as several runs' predictions name them together, their tables of mean emotion probabilities).
+
+    members    for each run its lines of predictions.jsonl, in the order of `conversations`
+    threshold  a pair is named from this mean P(emotion) x mean P(cause) on, over the runs that asked for the cause
+
+    An utterance gets its likeliest label; where runs name several, those that at least half of the runs name.
+    """
+    found, tables = [], []
+    for c, lines in zip(conversations, zip(*members, strict=True), strict=True):
+        table = np.mean([line["emotion_probabilities"] for line in lines], axis=0)
+        likeliest = [labels.labels[k] for k in table.argmax(1)]
+        if isinstance(lines[0]["emotions"][0], list):
+            named = [[e for one in every for e in one] for every in zip(*(line["emotions"] for line in lines))]
+            chosen = [[e for e in labels if 2 * one.count(e) >= len(lines)] for one in named]
+            emotions = [some or [best] for some, best in zip(chosen, likeliest)]
+            labelled = with_emotions(c, emotions, replace(labels, multi=True))
+        else:
+            labelled = with_emotions(c, likeliest, labels)
+            if all("cause_probabilities" in line for line in lines):
+                labelled = with_pairs(labelled, _pairs(labelled, lines, table, threshold, labels))
+        found.append(labelled)
+        tables.append(table.tolist())
+    return found, tables
+
+
+def _pairs(conversation, lines, table, threshold, labels):
+    """(emotion utterance, emotion, cause utterance) for every pair that several runs name together."""
+    for u, p in zip(conversation["conversation"], table.max(1)):
+        number, emotion = u["utterance_ID"], u["emotion"]
+        asked_by = [line["cause_probabilities"].get(str(number)) for line in lines]
+        asked_by = [one for one in asked_by if one is not None]
+        for cause in {key for one in asked_by for key in one} if emotion != labels.neutral else ():
+            if p * statistics.mean(one.get(cause, 0.0) for one in asked_by) >= threshold:
+                yield number, emotion, int(cause)
 
 
 # ---- recorded answers ------------------------------------------------------------------------------------------

@@ -1,0 +1,184 @@
+"""A study's outcome, from its runs: study.json.
+
+record = outcome(study, inputs, cells, seconds)
+utils.report.study.study_table(record)
+"""
+
+import statistics
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from utils.config import Config
+from utils.data.conversations import Conversation
+from utils.data.labels import LabelSet
+from utils.data.validation import PAIRS, same_id
+from utils.record.cells import AVERAGED, HELD_OUT, TEST, Cell, Inputs
+from utils.record.predictions import gold_of, read_lines, read_predictions
+from utils.record.provenance import revision, versions
+from utils.report.bootstrap import paired
+from utils.report.label_metrics import emotion_figures, headline, label_counts
+from utils.report.metrics import pair_counts, pair_scores, weighted_f1
+from utils.tasks.combine import runs_averaged
+
+VERSION = 1
+
+
+class Scored(NamedTuple):
+    """Conversations of a run that were scored together: gold, labelled, and the lines of predictions.jsonl."""
+
+    gold: list[Conversation]
+    predicted: list[Conversation]
+    lines: list[dict]
+
+    @property
+    def tables(self) -> list:
+        """For each conversation utterances x labels, probabilities."""
+        return [line["emotion_probabilities"] for line in self.lines]
+
+
+def scored(folder: Path, root: Path, labels: LabelSet, test: set) -> dict[str, Scored]:
+    """{part: what a run predicts for it}: the input's test, and in a fold the part that is held out.
+
+    test  the ids (utils.data.validation.same_id) of the input's test
+    """
+    gold = gold_of(folder, root)
+    predicted, lines = read_predictions(folder, gold, labels, causes=False), read_lines(folder, gold)
+    found = {}
+    for part, wanted in ((HELD_OUT, False), (TEST, True)):
+        kept = [k for k, c in enumerate(gold) if (same_id(c["conversation_ID"]) in test) == wanted]
+        if kept:
+            found[part] = Scored([gold[k] for k in kept], [predicted[k] for k in kept], [lines[k] for k in kept])
+    return found
+
+
+def figures(gold: list, predicted: list, tables: list, labels: LabelSet) -> dict[str, Any]:
+    """The figures of a system: those of its emotions that stand in a table, "pairs" (the official weighted F1) where
+    there are causes, and "f1", by label. In a label set with several labels an utterance F1 is over sets."""
+    emotions = emotion_figures(gold, predicted, tables, labels)
+    of_sets = emotions.get("multi", {}) if labels.multi else {}
+    found = headline(emotions)
+    found |= {name: of_sets[name] for name in ("weighted_f1", "macro_f1") if of_sets}
+    if all(PAIRS in c for side in (gold, predicted) for c in side):
+        found["pairs"] = pair_scores(gold, predicted, 2, labels)["weighted_f1"]
+    per_label = (of_sets or emotions)["per_emotion"]
+    return {**found, "f1": {label: counted["f1"] for label, counted in per_label.items()}}
+
+
+def of_counts(counts: np.ndarray, measure: str) -> np.ndarray:
+    """(...): the figure `measure` of counts (..., 3, labels): hits, predicted, gold."""
+    if measure == "pairs":
+        return weighted_f1(counts)
+    hits, predicted, support = np.moveaxis(counts, -2, 0)
+    if measure == "accuracy":
+        return hits.sum(-1) / np.maximum(support.sum(-1), 1)
+    f1 = 2 * hits / np.maximum(predicted + support, 1)
+    return f1.mean(-1) if measure == "macro_f1" else (f1 * support).sum(-1) / np.maximum(support.sum(-1), 1)
+
+
+# ---- rows --------------------------------------------------------------------------------------------------------
+
+
+def spread(values: list[float]) -> list[float | None]:
+    """[mean, standard deviation of the sample, or None for one value]."""
+    return [statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None]
+
+
+def summary(runs: list[dict]) -> dict[str, Any]:
+    """The `figures` of several runs as one, each as `spread` has it."""
+
+    def one(name):
+        values = [run[name] for run in runs]
+        if isinstance(values[0], dict):
+            return {label: spread([value[label] for value in values]) for label in values[0]}
+        return spread(values)
+
+    return {name: one(name) for name in runs[0]}
+
+
+def folds_averaged(by_seed: list[list[Scored]], threshold: float, labels: LabelSet) -> dict[str, Any]:
+    """`summary` over seeds of what the folds of each seed say together of one test (utils.tasks.combine)."""
+    found = []
+    for folds in by_seed:
+        gold = folds[0].gold
+        predicted, tables = runs_averaged(gold, [one.lines for one in folds], threshold, labels)
+        found.append(figures(gold, predicted, tables, labels))
+    return summary(found)
+
+
+def less(ones: list[list[Scored]], others: list[list[Scored]], measure: str, labels: LabelSet) -> dict | None:
+    """The figure `measure` of a row less that of another, by a paired bootstrap over conversations
+    (utils.report.bootstrap.paired), the mean over seeds; None where gold differs, or one has no such figure.
+
+    ones, others  for each seed the runs of its folds, whose conversations are pooled
+    """
+    gold = [[[one.gold for one in folds] for folds in row] for row in (ones, others)]
+    runs = [one for row in (ones, others) for folds in row for one in folds]
+    if gold[0] != gold[1] or (measure == "pairs" and not all(PAIRS in c for one in runs for c in one.predicted)):
+        return None
+    pooled = [
+        [np.concatenate([_counts(one, measure, labels) for one in folds]) for folds in row] for row in (ones, others)
+    ]
+    return paired(list(zip(*pooled)), lambda counts: of_counts(counts, measure))
+
+
+def _counts(one: Scored, measure: str, labels: LabelSet) -> np.ndarray:
+    """(conversations, 3, labels): what `measure` is computed from."""
+    if measure == "pairs":
+        return pair_counts(one.gold, one.predicted, labels)
+    return label_counts(one.gold, one.predicted, one.tables, labels)
+
+
+# ---- study.json --------------------------------------------------------------------------------------------------
+
+
+def outcome(inputs: Inputs, cells: list[Cell], seconds: dict[str, float], tasks: tuple[str, ...]) -> dict[str, Any]:
+    """What study.json holds of finished runs: each run's figures, each row's means and spreads, each row less the
+    first, and what is to be known beside them.
+
+    seconds  {run: how long it took}
+    """
+    study, runs, rows = inputs.study, [], {}
+    measure = study.measure or ("pairs" if len(tasks) > 1 else "weighted_f1")
+    found: dict[str, dict[str, dict[int, list[Scored]]]] = {}  # {row: {part: {seed: the runs of its folds}}}
+    for cell in cells:
+        source = inputs.source(study.rows[cell.row])
+        test = {same_id(c["conversation_ID"]) for c in source.splits["test"]}
+        parts = scored(inputs.root / "results_train" / cell.run, inputs.root, source.labels, test)
+        of_parts = {part: figures(one.gold, one.predicted, one.tables, source.labels) for part, one in parts.items()}
+        runs.append({**cell.as_dict(), "seconds": round(seconds[cell.run], 1), "figures": of_parts})
+        for part, one in parts.items():
+            found.setdefault(cell.row, {}).setdefault(part, {}).setdefault(cell.seed, []).append(one)
+    first = next(iter(found))
+    for row, parts in found.items():
+        labels = inputs.source(study.rows[row]).labels
+        its = [one["figures"] for one in runs if one["row"] == row]
+        of_parts = {part: summary([one[part] for one in its]) for part in parts}
+        if study.folds > 1 and TEST in parts:
+            threshold = study.rows[row].get("cause_threshold", Config.cause_threshold)
+            of_parts[AVERAGED] = folds_averaged([*parts[TEST].values()], threshold, labels)
+        rows[row] = {"labels": labels.as_dict(), "runs": len(its), "figures": of_parts}
+        if row != first:
+            comparable = {
+                part for part in parts if part in found[first] and labels == inputs.source(study.rows[first]).labels
+            }
+            rows[row]["less the first"] = {
+                part: less([*parts[part].values()], [*found[first][part].values()], measure, labels)
+                for part in parts
+                if part in comparable
+            }
+    return {
+        "version": VERSION,
+        "study": study.name,
+        "measure": measure,
+        "tasks": [*tasks],
+        "folds": study.folds,
+        "group": study.group,
+        "seeds": [*study.seeds],
+        "revision": revision(),
+        "versions": versions(),
+        "notes": inputs.notes,
+        "rows": rows,
+        "runs": runs,
+    }

@@ -1,0 +1,97 @@
+"""A study as a table and as a plot, made from its study.json alone.
+
+study_table(record)     table.md
+study_plot(record)      plot.png
+"""
+
+from typing import Any
+
+NAMES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "pairs": "pairs F1"}
+
+
+def study_table(record: dict[str, Any]) -> str:
+    """The outcome of a study in Markdown: of each part that was scored a table with a line a row, mean ± standard
+    deviation over its runs, and what a row has more than the first (95 % interval of a paired bootstrap over
+    conversations); F1 by label; what is to be known."""
+    rows, measure = record["rows"], record["measure"]
+    lines = [f"# {record['study']}", "", *_told(record)]
+    for part in _parts(record):
+        there = {name: row for name, row in rows.items() if part in row["figures"]}
+        lines += ["", f"## {part[0].upper()}{part[1:]}", "", *_main(there, part, measure)]
+        figures = [name for row in there.values() for name in row["figures"][part]]
+        if others := [name for name in dict.fromkeys(figures) if name not in (*NAMES, "f1")]:
+            lines += ["", "Sets of labels, and votes:", "", *_head([one.replace("_", " ") for one in others])]
+            for name, row in there.items():
+                lines.append(_line(name, [_cell(row["figures"][part].get(one)) for one in others]))
+        for labels in dict.fromkeys(tuple(row["figures"][part]["f1"]) for row in there.values()):
+            lines += ["", "F1 of each label:", "", *_head(labels)]
+            for name, row in there.items():
+                f1 = row["figures"][part]["f1"]
+                if tuple(f1) == labels:
+                    lines.append(_line(name, [_cell(f1[label]) for label in labels]))
+    if record["notes"]:
+        lines += ["", "To be known:", "", *(f"- {note}" for note in record["notes"])]
+    return "\n".join(lines) + "\n"
+
+
+def _parts(record) -> list[str]:
+    """What was scored, such as test, in the order of the first row that has it."""
+    return list(dict.fromkeys(part for row in record["rows"].values() for part in row["figures"]))
+
+
+def _main(rows, part, measure) -> list[str]:
+    figures = [name for name in NAMES if any(name in row["figures"][part] for row in rows.values())]
+    compared = [f"{NAMES[measure]} less the first (95 %)"] if any(_less(row, part) for row in rows.values()) else []
+    lines = _head(["runs", *(NAMES[name] for name in figures), *compared])
+    for name, row in rows.items():
+        cells = [f"{row['runs']}", *(_cell(row["figures"][part].get(figure)) for figure in figures)]
+        lines.append(_line(name, [*cells, *([_less(row, part)] if compared else [])]))
+    return lines
+
+
+def _told(record) -> list[str]:
+    seeds = ", ".join(map(str, record["seeds"]))
+    said = f"{len(record['runs'])} runs of {' and '.join(record['tasks'])}, seeds {seeds}"
+    if record["folds"] > 1:
+        said += f", {record['folds']} folds by {record['group']}"
+    said += f"; {sum(one['seconds'] for one in record['runs']) / 60:.0f} minutes; revision {record['revision']}."
+    return [said, "Cells are means ± standard deviations over a row's runs."]
+
+
+def _head(columns) -> list[str]:
+    return [_line("", columns), "|---" * (len(columns) + 1) + "|"]
+
+
+def _line(name, cells) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _cell(value) -> str:
+    if value is None:
+        return ""
+    mean, deviation = value
+    return f"{mean:.3f}" if deviation is None else f"{mean:.3f} ± {deviation:.3f}"
+
+
+def _less(row, part) -> str:
+    found = row.get("less the first", {}).get(part)
+    if not found:
+        return ""
+    low, high = found["interval_95"]
+    return f"{found['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def study_plot(record: dict[str, Any]):
+    """The figure `measure` of every row as a bar with its standard deviation, a colour a part that was scored. Returns
+    a matplotlib Figure."""
+    from utils.report import plots  # here, so that tables are made without loading matplotlib
+
+    rows, measure = record["rows"], record["measure"]
+    series = {
+        part: {
+            name: row["figures"][part].get(measure) if part in row["figures"] else None for name, row in rows.items()
+        }
+        for part in _parts(record)
+    }
+    about = f"{len(record['runs'])} runs, mean and standard deviation of each row"
+    return plots.means(series, f"The study {record['study']}", NAMES[measure], about)

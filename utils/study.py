@@ -1,0 +1,137 @@
+"""One configuration, many runs, one table: folds, seeds, and whatever parameters are varied.
+
+    python -m utils.study configs/studies/example.yaml
+    python -m utils.study configs/studies/example.yaml --jobs 2      # two runs at a time
+
+Every run is an ordinary one, results_train/<study>-<row>..., which `python -m utils.runs verify` reads. The outcome is
+results_train/<study>/: study.json, table.md and plot.png. Interrupted, or with rows, seeds or folds added to the file,
+the same command goes on: finished runs are kept. The first run that fails ends the study, and is named.
+docs/studies.md says what the file can hold.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from utils.record.cells import Cell, Inputs, notebooks_of
+from utils.record.execute import execute_all
+from utils.record.lock import opened
+from utils.record.study import outcome
+from utils.record.study_file import Study, read_study
+from utils.report.study import study_plot, study_table
+from utils.system import places
+from utils.system.command import command, positive
+from utils.system.errors import ConfigError
+from utils.system.files import intact, read_object, write_json, write_text
+from utils.system.progress import duration
+from utils.system.side_by_side import side_by_side
+
+PROGRESS = "progress.json"  # in the study's folder: which runs are finished, how they were asked for, and their seconds
+HEAVY = ("pandas", "IPython.display", "utils.record.fit", "utils.models.load", "utils.report.plots")
+
+
+def run_study(study: Study, root: Path | None = None) -> dict[str, Any]:
+    """Runs what is not finished of a study below `root` (default: where the place keeps results), writes its files and
+    returns what study.json holds.
+
+    Raises ConfigError where finished runs were asked for otherwise, ChainError for a run that fails, and what reading
+    its inputs raises.
+    """
+    root = root or places.find().results
+    inputs = Inputs(study, root)
+    tasks = inputs.tasks()
+    with opened(inputs.folder):
+        cells = inputs.cells()
+        done = _finished(inputs.folder, cells, tasks)
+        inputs.write_folds()
+        for note in inputs.notes:
+            print(f"note: {note}")
+        _run(study, [cell for cell in cells if cell.run not in done], done, inputs.folder, tasks)
+        record = outcome(inputs, cells, {run: one["seconds"] for run, one in done.items()}, tasks)
+        write_json(record, inputs.folder / "study.json")
+        write_text(study_table(record), inputs.folder / "table.md")
+        from utils.report import plots  # here, as it loads matplotlib
+
+        plots.save(study_plot(record), inputs.folder / "plot.png")
+    return record
+
+
+def _finished(folder: Path, cells: list[Cell], tasks: tuple[str, ...]) -> dict[str, dict]:
+    """{run: its entry of PROGRESS} of the finished ones among `cells`. Raises ConfigError for one that was asked for
+    otherwise."""
+    path = folder / PROGRESS
+    with intact(path, f"Remove {folder}, and the study begins again"):
+        before = read_object(path) if path.is_file() else {}
+        done = {cell.run: before[cell.run] for cell in cells if cell.run in before}
+        for cell in cells:
+            if cell.run in done:
+                _check_same(folder, cell.run, _asked(cell, tasks), done[cell.run]["asked"])
+    there = folder.parent
+    return {run: one for run, one in done.items() if (there / run / "predictions.jsonl").is_file()}
+
+
+def _asked(cell: Cell, tasks) -> dict[str, Any]:
+    return {
+        "tasks": [*tasks],
+        "folds": cell.folds,
+        **{f"input {split}": one for split, one in cell.source.items()},
+        **cell.parameters,
+    }
+
+
+def _check_same(folder, run, here, there):
+    for name in [*here, *there]:
+        if here.get(name) != there.get(name):
+            raise ConfigError(
+                f"{folder} holds finished runs of another study: {name} was {there.get(name)!r} in {run}, and is "
+                f"{here.get(name)!r} now. Give the study another name, or remove {folder} and {folder}-*"
+            )
+
+
+def _run(study: Study, left: list[Cell], done: dict[str, dict], folder: Path, tasks) -> None:
+    """Runs the cells that are left; each that ends is written to PROGRESS."""
+    notebooks, total, spent = notebooks_of(tasks), len(left) + len(done), 0.0
+    if done:
+        print(f"{len(done)} of {total} runs are finished already")
+    work = {cell.run: (execute_all, (notebooks, cell.parameters)) for cell in left}
+    logs = {cell.run: folder.parent / cell.run / "study.log" for cell in left}
+    by_name = {cell.run: cell for cell in left}
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for number, (run, seconds) in enumerate(side_by_side(work, logs, study.jobs, preload=HEAVY), 1):
+        spent += seconds
+        done[run] = {"asked": _asked(by_name[run], tasks), "seconds": round(seconds, 1)}
+        write_json({**_others(folder / PROGRESS), **done}, folder / PROGRESS)
+        at_once = min(study.jobs or 1, len(left))
+        rest = spent / number * (len(left) - number) / at_once
+        more = f", {duration(rest)} left" if number < len(left) else ""
+        print(f"{run}: done in {duration(seconds)}; {len(done)} of {total} runs{more}", flush=True)
+
+
+def _others(path: Path) -> dict:
+    """What PROGRESS holds, of rows too that the study's file no longer has."""
+    return read_object(path) if path.is_file() else {}
+
+
+@command("utils.study")
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for a study that cannot be run and for a run that failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("study", help="study file, such as configs/studies/example.yaml")
+    parser.add_argument(
+        "--jobs", type=positive, metavar="N", help="runs at a time (default: the file's, or one a card)"
+    )
+    arguments = parser.parse_args(argv)
+    study = read_study(arguments.study)
+    if arguments.jobs:
+        study = replace(study, jobs=arguments.jobs)
+    record = run_study(study)
+    folder = places.find().results / "results_train" / study.name
+    print(f"\n{study_table(record)}\nresults: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
