@@ -121,7 +121,7 @@ def test_parameters_that_name_no_pool_or_wording_are_refused(pool, tmp_path):
         Config(prompts="twelve", cause_form="list").task("cause")
     alone = tmp_path / "alone.yaml"
     alone.write_text(yaml.safe_dump({"emotion": EMOTION}), encoding="utf-8")
-    with pytest.raises(ConfigError, match="alone.yaml: no wordings for the task cause. Write cause: with opening"):
+    with pytest.raises(ConfigError, match="alone.yaml: it has no wordings for the task cause. Write cause:"):
         Config(prompts=str(alone)).task("cause")
     alone.write_text('emotion:\n  wordings:\n    a: "x"\n    a: "y"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="alone.yaml: parameter 'a' is there twice"):
