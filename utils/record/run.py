@@ -286,8 +286,7 @@ class Run:
     # ---- outputs ---------------------------------------------------------------------------------------------
 
     def inference(self) -> tuple:
-        """(settings, journal), the last arguments of utils.tasks.ask.predict: an interrupted inference continues where
-        it stopped."""
+        """(settings, journal), the last arguments of utils.tasks.ask.predict: what was interrupted continues there."""
         from utils.engine.inference import Journal  # here, so that results are read without loading torch
 
         return self.config.inference(), Journal(self.train_dir / "unfinished.jsonl")
@@ -311,13 +310,11 @@ class Run:
             release(self.train_dir)
 
     def score_emotions(self, gold: list[Conversation], systems: dict[str, tuple[list[Conversation], list]]) -> dict:
-        """Write the section "emotions" of metrics.json, and return it (`emotion_rows`, which says what `systems`
-        is)."""
+        """Write the section "emotions" of metrics.json and return it; `emotion_rows` says what `systems` is."""
         return self.add_scores(gold, "emotions", emotion_rows(gold, systems, self.labels))
 
     def score_pairs(self, gold: list[Conversation], systems: dict[str, tuple[str, list[Conversation]]]):
-        """Write the section "pairs" of metrics.json (`pair_rows`, which says what `systems` is). Without `gold` nothing
-        is written."""
+        """Write the section "pairs" of metrics.json, without `gold` nothing; `pair_rows` says what `systems` is."""
         if gold:
             self.add_scores(gold, "pairs", pair_rows(gold, systems, self.labels))
 
