@@ -146,7 +146,7 @@ def adapters(tiny_model_folder, tmp_path_factory):
     for seed, task in enumerate(("emotion", "cause")):
         model = add_lora(load_model(tiny_model_folder, precision="float32")[0], 4, 8, 0.0, "all-linear")
         save_adapter(randomize(model, seed), folder / task, tiny_model_folder)
-        parameters = {"model": tiny_model_folder, "precision": "float32", "cause_threshold": 0.01}
+        parameters = {"model": tiny_model_folder, "precision": "float32", "cause_threshold": 1e-6}
         seen = {**dict.fromkeys(ECF, 1), "neutral": 10**6}  # whose log frequency is subtracted: emotions are named
         record = {"parameters": parameters, "emotions": seen, "revision": "abc"}
         write_json(record, folder / task / "training.json")
@@ -169,7 +169,7 @@ def test_the_record_and_the_probabilities_stand_beside_the_labels(adapters, pred
     scores = pair_scores(labelled, read_json(tmp_path / "pred.json"), 2)
     assert scores["weighted_f1"] == pytest.approx(1), "the official metric reads it"
     record = read_json(tmp_path / "pred.record.json")
-    assert record["labels"] == list(ECF) and record["cause_threshold"] == 0.01 and record["conversations"] == 2
+    assert record["labels"] == list(ECF) and record["cause_threshold"] == 1e-6 and record["conversations"] == 2
     assert record["adapters"]["cause"]["weights"] == weights_of(adapters[1])
     assert record["adapters"]["emotion"]["revision"] == "abc" and record["revision"] == revision()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -198,7 +198,7 @@ def test_named_results_are_those_of_the_tables(predictor, conversations):
             assert p == dict(zip(ECF, row)) and named[u["utterance_ID"]]["emotion"] == u["emotion"] == max(p, key=p.get)
         wanted = [(i, e, k, max(table[i - 1]) * because[i][k]) for i, e, k in pairs(c)]
         assert [tuple(pair.values()) for pair in one["pairs"]] == wanted
-        assert all(p >= 0.01 for *_, p in wanted), "what the threshold was compared with"
+        assert all(p >= 1e-6 for *_, p in wanted), "what the threshold was compared with"
 
 
 @pytest.mark.parametrize(
