@@ -13,7 +13,12 @@ from sklearn.metrics import classification_report, confusion_matrix
 from utils.data.conversations import with_emotions
 from utils.data.labels import ECF
 from utils.report.classification import report_text
-from utils.report.label_metrics import emotion_figures
+from utils.report.scores import emotion_rows
+
+
+def scored(gold, found):
+    return emotion_rows([gold], {"system": ([found], None)}, ranged=False)["system"]
+
 
 GOLD = conversation(list("abcdef"), ["joy", "joy", "anger", "fear", "neutral", "neutral"])
 FOUND = with_emotions(GOLD, ["joy", "neutral", "anger", "joy", "neutral", "neutral"])
@@ -27,7 +32,7 @@ def rows(text, title):
 
 
 def test_figures_and_matrices_are_scikit_learns():
-    text = report_text(emotion_figures([GOLD], [FOUND]), ECF)
+    text = report_text(scored(GOLD, FOUND), ECF)
     gold, found = ([u["emotion"] for u in c["conversation"]] for c in (GOLD, FOUND))
     wanted = classification_report(gold, found, labels=list(ECF), output_dict=True, zero_division=0)
     table = rows(text, "support")
@@ -44,7 +49,7 @@ def test_figures_and_matrices_are_scikit_learns():
 
 def test_several_labels_have_a_table_of_their_own():
     voted = with_votes(conversation(list("abcde"), ["joy"] * 5))
-    figures = emotion_figures([voted], [with_emotions(voted, ["joy"] * 5)])
+    figures = scored(voted, with_emotions(voted, ["joy"] * 5))
     text = report_text(figures, ECF)
     table = rows(text, "several labels an utterance")
     assert table["joy"][2] == pytest.approx(figures["multi"]["per_emotion"]["joy"]["f1"], abs=5e-4)

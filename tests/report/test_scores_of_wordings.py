@@ -5,12 +5,14 @@ python -m pytest tests/report/test_scores_of_wordings.py
 
 import statistics
 
+import jsonschema
 import pytest
-from helpers import labelled_conversation
+from helpers import ROOT, labelled_conversation
 
 from utils.data.conversations import with_emotions, with_pairs
 from utils.report.metrics import emotion_scores, pair_scores
 from utils.report.wordings import wordings_of_causes, wordings_of_emotions, wordings_rows
+from utils.system.files import read_json
 from utils.tasks.pool import Pool
 
 GOLD = labelled_conversation()
@@ -18,6 +20,12 @@ POOL = Pool("{labels}", {"a": "{speaker} a", "b": "{speaker} b", "c": "{speaker}
 CALM = with_emotions(GOLD, ["neutral"] * 3)
 EMOTIONS = {"a": GOLD, "b": with_emotions(GOLD, ["neutral", "joy", "joy"]), "c": CALM, "average": GOLD}
 PAIRS = {name: with_pairs(GOLD, [(2, "joy", cause)]) for name, cause in (("a", 1), ("b", 2), ("c", 1), ("average", 1))}
+
+
+def checked(section):
+    """A section of metrics.json is as its schema says."""
+    schema = read_json(ROOT / "docs" / "metrics.schema.json")
+    jsonschema.validate(section, {"$ref": "#/$defs/wordings", "$defs": schema["$defs"]})
 
 
 def test_every_wording_has_the_scores_of_its_answers():
@@ -30,7 +38,9 @@ def test_every_wording_has_the_scores_of_its_answers():
         assert one["f1"]["joy"] == wanted["per_emotion"]["joy"]["f1"]
         assert (one["text"], one["trained"]) == (POOL.wordings[name], name != "c")
     assert found["average"]["accuracy"] == 1.0 and "text" not in found["average"]
+    checked(found)
     causes = wordings_of_causes([GOLD], {name: ([c], None) for name, c in PAIRS.items()}, POOL)
+    checked(causes)
     for name in "abc":
         wanted = pair_scores([GOLD], [PAIRS[name]], 2)
         assert {part: causes["wordings"][name][part] for part in wanted} == wanted

@@ -1,6 +1,6 @@
 """The scores of emotions as a text that a person reads: every label's figures, and who is taken for whom.
 
-print(report_text(emotion_figures(gold, predicted, tables, labels), labels))
+print(report_text(emotion_rows(gold, {"fine-tuned": (predicted, tables)}, labels)["fine-tuned"], labels))
 
 metrics.json holds the same as numbers.
 """
@@ -9,14 +9,14 @@ from utils.data.labels import LabelSet
 
 
 def report_text(figures: dict, labels: LabelSet) -> str:
-    """A report of `emotion_figures`: precision, recall, F1 and support of each label, then accuracy, macro and weighted
-    F1, then the confusion matrix twice: as counts, and as shares of a gold label's utterances.
+    """A report of one row of the section "emotions": precision, recall, F1 and support of each label, then accuracy,
+    macro and weighted F1, then the confusion matrix twice: as counts, and as shares of a gold label's utterances.
 
     Where utterances carry several labels the report has one more table, of each label by itself.
     """
     parts = [_by_label(figures["per_emotion"], labels)]
     parts[0] += [f"{name:>{_width(labels)}}  {figures[key]:9.3f}" for key, name in OVERALL.items()]
-    counts = figures["confusion"]
+    counts = [[figures["confusion"][gold][found] for found in labels] for gold in labels]
     parts.append(_matrix("counts: rows gold, columns predicted", [[f"{n:,}" for n in row] for row in counts], labels))
     shares = [[f"{n / max(sum(row), 1):.3f}" for n in row] for row in counts]
     parts.append(_matrix("shares of the gold label", shares, labels))
