@@ -2,6 +2,7 @@
 
     python -m utils.chain configs/sample.yaml
     python -m utils.chain configs/smollm2-135m.yaml -p run_name second -p seed 43
+    python -m utils.chain configs/sample.yaml --check           # can it run? Each start asks that first
     python -m utils.chain configs/sample.yaml --only 2,4        # inference alone, by the adapters that are there
 
 Every notebook gets those parameters of the file that its parameters cell knows; a name that no notebook knows is
@@ -20,10 +21,12 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from utils.config import Config, check_names, load_config, parse_value
+from utils.record.check import check_work
 from utils.record.lock import check_free, hold, release
 from utils.record.stages import NOTEBOOKS, parameter_names
-from utils.record.taken import check_notebooks
+from utils.report.scores import read_scores
 from utils.report.tables import results_table
+from utils.report.verdict import verdict
 from utils.system import places
 from utils.system.command import add_parameters, command
 from utils.system.errors import ChainError
@@ -86,17 +89,20 @@ def only(text: str) -> tuple[str, ...]:
     return tuple(notebook for number, notebook in enumerate(NOTEBOOKS, 1) if str(number) in numbers)
 
 
-def run_chain(parameters: dict, source="parameters", notebooks: Sequence[str] = NOTEBOOKS) -> Path:
-    """Run the `notebooks` with `parameters`; returns the folder of the run in results_train.
+def run_chain(parameters: dict, source="parameters", notebooks: Sequence[str] = NOTEBOOKS, check: bool = False) -> Path:
+    """Run the `notebooks` with `parameters`; returns the folder of the run in results_train. First it is asked whether
+    they can (utils/record/check.py); with `check` nothing else is done.
 
     Raises ConfigError for a name that no notebook knows, RunError where another chain or notebook works in the run or
-    it is another one, ChainError at the first notebook that fails.
+    it is another one, ChainError at the first notebook that fails; what `check_work` raises.
     """
     check_names(parameters, source)
     config, results = Config.of(parameters), places.find().results
     folder = results / "results_train" / config.run_name
     check_free(folder)
-    check_notebooks(config, notebooks, results)
+    check_work(config, notebooks, results)
+    if check:
+        return folder
     hold(folder / "notebooks")  # each kernel holds the run itself, and gives it back
     try:
         for notebook in notebooks:
@@ -116,6 +122,7 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--only", type=only, default=NOTEBOOKS, metavar="2,4", help="the notebooks to run (default: all four)"
     )
+    parser.add_argument("--check", action="store_true", help="only ask whether they can run: input, memory, long rows")
     arguments = parser.parse_args(argv)
     # Notebook kernels are busy with tensors; a tokenizer's threads would only warn about forks.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -123,9 +130,12 @@ def main(argv=None) -> int:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     parameters = load_config(arguments.config)
     parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})
-    folder = run_chain(parameters, arguments.config, arguments.only)
+    folder = run_chain(parameters, arguments.config, arguments.only, arguments.check)
+    if arguments.check:
+        print("nothing stands in the way, and nothing was run")
+        return 0
     if NOTEBOOKS[-1] in arguments.only:
-        print(f"\n{results_table(folder)}")
+        print("\n".join(["", results_table(folder), *verdict(read_scores(folder))]))
     print(f"\nresults: {folder}")
     return 0
 

@@ -11,6 +11,7 @@ What is labelled is what `utils.predict` labels; the JSON to download is what it
 import argparse
 import os
 import re
+import socket
 import sys
 from html import escape
 from pathlib import Path
@@ -22,7 +23,7 @@ from utils.predict import Predictor
 from utils.record.adapter import choose_adapters
 from utils.report.page import CSS, render
 from utils.system.command import add_adapters, command, positive
-from utils.system.errors import ConversationError, UserError
+from utils.system.errors import ConversationError, PlaceError, UserError
 from utils.system.files import parse_json
 from utils.system.places import ROOT
 from utils.tasks.emotion import line
@@ -91,6 +92,15 @@ def port(text: str) -> int:
     if positive(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r}; it must be a whole number from 1 to 65535")
     return int(text)
+
+
+def check_port(address: str, number: int) -> None:
+    """Raises PlaceError where this port is taken: asked before a model is loaded."""
+    try:
+        with socket.create_server((address, number)):
+            pass
+    except OSError as error:
+        raise PlaceError(f"port {number} of {address} cannot be had ({error.strerror}): give another --port") from error
 
 
 def build(predictor, about: str = ""):
@@ -166,13 +176,13 @@ def main(argv=None) -> int:
     except ImportError:
         print("utils.demo: gradio is missing: pip install gradio", file=sys.stderr)
         return 2
+    check_port(address := os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), arguments.port)  # a container sets another
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     names = [str(one.relative_to(ROOT) if one.is_relative_to(ROOT) else one) for one in map(Path, adapters)]
     about = f"labelled by {' and '.join(names)}"
     print(about, flush=True)
     predictor = Predictor(*adapters, arguments.max_row_tokens)
     page = build(predictor, f"{about}, on {Path(predictor.configs['emotion'].model).name}")
-    address = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")  # this machine alone; a container sets another
     theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
     # quiet: Gradio would advise an option of `launch`, which nobody can give here.
     how: dict = {"share": False, "css": CSS, "theme": theme, "quiet": True, "prevent_thread_lock": True}

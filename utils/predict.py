@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from utils.data.conversations import Conversation, pairs, without_labels
+from utils.data.conversations import Conversation, names_of, pairs, without_labels
 from utils.data.given import inputs_of, read_given
 from utils.data.labels import LabelSet
 from utils.data.validation import validate_conversations
@@ -32,16 +32,16 @@ from utils.record.adapter import choose_adapters, labels_of, trained_with
 from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
 from utils.record.predictions import lines_of, write_lines
 from utils.system.command import add_adapters, command
-from utils.system.errors import ConversationError, FileError
+from utils.system.errors import ConversationError, FileError, TooLong
 from utils.system.files import check_output, read_json, read_object, to_json, write_json
 from utils.tasks import cause_structure
 
 
-def _longest(trees, model):
-    """Tokens of the longest row of these trees."""
+def _longest(trees, names, config):
+    """Tokens of the longest row of these trees. Raises TooLong for those that are too long."""
     from utils.models.load import load_tokenizer
 
-    return longest_row(trees, load_tokenizer(model)) if trees else 0
+    return longest_row(trees, names, load_tokenizer(config.model), config.max_row_tokens) if trees else 0
 
 
 class Predictor:
@@ -75,7 +75,7 @@ class Predictor:
                 # Causes are asked about emotions that are not known yet; their rows are shorter.
                 read = conversations if config.recipe == "one_pass" and not self.tasks[name].on_emotions else ()
                 trees = [self.tasks[name].tree(without_labels(c)) for c in read]
-                check_memory(config, longest=partial(_longest, trees, config.model))
+                check_memory(config, longest=partial(_longest, trees, names_of(read), config))
                 bases[base] = load_model(*base)
             model, tokenizer = bases[base]
             bases[base] = self.models[name] = load_adapter(model, adapter, config.model, name=name), tokenizer
@@ -158,6 +158,25 @@ def predict(
     return Predictor(emotion_adapter, cause_adapter, max_row_tokens, conversations)(conversations, journal)[0]
 
 
+def all_but_too_long(
+    adapters, max_row_tokens: int | None, conversations: list[Conversation], journal, skip: bool
+) -> tuple[Predictor, tuple, dict[str, int]]:
+    """(the Predictor, what it returns, {name: tokens} of the conversations that are too long and were left out).
+
+    skip  False: they are refused (TooLong) before the model is loaded, or where emotions must be known first, after it
+    """
+    predictor, skipped = None, {}
+    while True:
+        given = [c for c, name in zip(conversations, names_of(conversations)) if name not in skipped]
+        try:
+            predictor = predictor or Predictor(*adapters, max_row_tokens, given)
+            return predictor, predictor(given, journal), skipped
+        except TooLong as error:
+            if not skip:
+                raise
+            skipped |= error.tokens
+
+
 def part_of(text: str) -> tuple[int, int]:
     """(3, 8) for "3/8". Raises argparse.ArgumentTypeError for other text."""
     found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
@@ -214,7 +233,7 @@ def write_part(
 
     def whole(kind):
         there = [share[kind] for share in shares]
-        return [one[place] for place in range(len(there[0])) for one in there if place < len(one)]
+        return [one[place] for place in range(max(map(len, there))) for one in there if place < len(one)]
 
     if lines is not None:
         write_lines(whole("lines"), beside(out, PROBABILITIES))
@@ -241,6 +260,7 @@ def main(argv=None) -> int:
         help="label only every N-th conversation from the K-th on; the last of the N parts that ends writes PRED.json",
     )
     parser.add_argument("--probabilities", action="store_true", help="also write PRED.probabilities.jsonl")
+    parser.add_argument("--skip-too-long", action="store_true", help="leave out what a row cannot hold, and say so")
     add_adapters(parser)
     arguments = parser.parse_args(argv)
     number, parts = arguments.part
@@ -257,8 +277,8 @@ def main(argv=None) -> int:
     if processes().is_main_process:
         print(f"labelled by {adapters[0]} and {adapters[1]}", flush=True)
     share = conversations[number - 1 :: parts]
-    predictor = Predictor(*adapters, arguments.max_row_tokens, share)
-    paired, emotions, causes = predictor(share, journal)
+    limit, skip = arguments.max_row_tokens, arguments.skip_too_long
+    predictor, (paired, emotions, causes), skipped = all_but_too_long(adapters, limit, share, journal, skip)
     if not processes().is_main_process:
         return 0
     lines = lines_of(paired, emotions, causes, predictor.labels) if arguments.probabilities else None
@@ -268,8 +288,12 @@ def main(argv=None) -> int:
         if lines is not None:
             write_lines(lines, beside(arguments.out, PROBABILITIES))
         write_json(paired, written := Path(arguments.out))
-    write_json(labelling(adapters, len(conversations)), beside(arguments.out, RECORD))
+    write_json(labelling(adapters, len(conversations) - len(skipped)), beside(arguments.out, RECORD))
     journal.path.unlink(missing_ok=True)
+    for name, tokens in skipped.items():
+        print(f"skipped: {name}, {tokens} tokens; --max-row-tokens {tokens} would hold it")
+    if skipped:
+        print(f"skipped: {len(skipped)} of {len(share)} conversations, which are not in {written}")
     print(f"{len(paired)} conversations labelled by {' and '.join(map(str, adapters))}: {written}")
     return 0
 

@@ -1,8 +1,12 @@
-"""Finished runs and systems: are the scores in metrics.json those of the predictions, and is one better than another?
+"""Finished runs and systems: what is there, are the scores those of the predictions, is one better than another, and
+what if a probability had to be higher?
 
+    python -m utils.runs list                                                  # a table; --json for programs
     python -m utils.runs verify results_train/smollm2-135m-ecf
     python -m utils.runs compare smollm2-135m-ecf-ensemble smollm2-135m-ecf    # names in results_train/, or folders
     python -m utils.runs compare smollm2-135m-ecf                              # against the rule on its emotions
+
+    python -m utils.runs decide sample -p cause_threshold 0.3                  # a system of its own; no model is loaded
 
 `compare` prints the difference of the official weighted F1 of pairs, and its 95 % interval: a paired bootstrap over the
 conversations that both were scored on (utils/report/bootstrap.py).
@@ -12,14 +16,18 @@ import argparse
 import sys
 from pathlib import Path
 
+from utils.config import parse_value
+from utils.record.decide import PARAMETERS, decide
+from utils.record.overview import overview, overview_table
 from utils.record.predictions import gold_of, labels_of_scores, read_predictions, run_folder
 from utils.record.provenance import revision
 from utils.record.verify import is_equal, verify
 from utils.report.bootstrap import compared
 from utils.report.metrics import pair_scores
-from utils.system.command import add_run, command
+from utils.report.tables import results_table
+from utils.system.command import add_parameter, add_run, command
 from utils.system.errors import RunError, shown
-from utils.system.files import check_output, write_json
+from utils.system.files import check_output, to_json, write_json
 from utils.tasks.baselines import rule
 
 
@@ -80,10 +88,23 @@ def _compare(arguments) -> int:
     return 0
 
 
+def _list(arguments) -> int:
+    rows = overview(arguments.runs)
+    print(to_json(rows) if arguments.json else overview_table(rows))
+    return 0
+
+
+def _decide(arguments) -> int:
+    parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
+    folder = decide(arguments.name, parameters, arguments.out)
+    print(f"{results_table(folder)}\n\nresults: {folder}")
+    return 0
+
+
 @command("utils.runs")
 def main(argv=None) -> int:
-    """`verify`: exit status 0 where every figure is equal, 1 where one differs; `compare`: 0. Both: 2 where nothing can
-    be compared."""
+    """`verify`: exit status 0 where every figure is equal, 1 where one differs; the others: 0. All: 2 with one message
+    for what cannot be used."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("verify", help="compute the scores of a run again from its predictions")
@@ -95,6 +116,15 @@ def main(argv=None) -> int:
     one.add_argument("other", metavar="B", nargs="?", help="default: the rule on A's emotions")
     one.add_argument("--out", type=Path, metavar="FILE", help="also write what was found, as JSON")
     one.set_defaults(do=_compare)
+    one = commands.add_parser("list", help="the runs: what differs, scores, minutes")
+    one.add_argument("runs", nargs="*", metavar="RUN", help="names in results_train/, or folders; default: all")
+    one.add_argument("--json", action="store_true", help="with every parameter, as JSON")
+    one.set_defaults(do=_list)
+    one = commands.add_parser("decide", help="a run's labels with other inference parameters, from its probabilities")
+    one.add_argument("name", metavar="RUN", help="a name in results_train/, or a folder")
+    add_parameter(one, f"one of {', '.join(PARAMETERS)}")
+    one.add_argument("--out", metavar="NAME", help="what the system is called; default: the run and the parameters")
+    one.set_defaults(do=_decide)
     arguments = parser.parse_args(argv)
     return arguments.do(arguments)
 

@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 
 from utils.config import Config, check_names, load_config, parse_value
-from utils.data.conversations import load_conversations
+from utils.data.conversations import load_conversations, names_of
 from utils.data.labels import labels_in
 from utils.engine.rows import longest_row
 from utils.record.inputs import tell_overlap
@@ -61,9 +61,12 @@ def train_adapter(name: str, parameters: dict) -> None:
     task = run.task(name)
     train, val = run.training_conversations(task), run.conversations("val", labelled=True)
     if not sharded():  # otherwise a card holds a part of it
-        trees = [task.tree(c, train=True) for c in train + val] if config.recipe == "one_pass" else []
+        everyone = train + val if config.recipe == "one_pass" else []
+        trees, limit = [task.tree(c, train=True) for c in everyone], config.max_row_tokens
         check_memory(
-            config, training=True, longest=lambda: longest_row(trees, load_tokenizer(config.model), train=True)
+            config,
+            training=True,
+            longest=lambda: longest_row(trees, names_of(everyone), load_tokenizer(config.model), limit, train=True),
         )
     model, tokenizer = load_model(config.model, config.quantization, config.precision)
     fit(run, task, model, tokenizer, train, val, run.unlabelled_words())

@@ -15,6 +15,7 @@ from utils import chain
 from utils.record.lock import hold, release
 from utils.record.run import open_run
 from utils.record.stages import NOTEBOOKS
+from utils.record.taken import check_notebooks
 from utils.system import places
 from utils.system.errors import ChainError
 from utils.system.files import read_json
@@ -33,6 +34,7 @@ def root(tmp_path, monkeypatch):
 def ran(root, monkeypatch):
     """What the chain runs in place of notebooks: [notebook, ...]."""
     found = []
+    monkeypatch.setattr(chain, "check_work", check_notebooks)  # the rest is in tests/record/test_check.py
     monkeypatch.setattr(chain, "run_notebook", lambda notebook, *anything: found.append(notebook))
     return found
 
@@ -104,6 +106,14 @@ def test_a_notebook_is_called_running_while_it_runs(root, monkeypatch, error, ra
     there = {path.name: path.read_text() for path in folder.iterdir()}
     wanted = {} if left == "" else {f"{SECOND}.failed.ipynb": "of an earlier start"}
     assert there == wanted | ({} if left is None else {f"{SECOND}{left}.ipynb": "now"})
+
+
+def test_a_check_runs_nothing(ran, root, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(chain, "check_work", lambda config, *more: asked.append((config.seed, *more)))
+    assert chain.main([str(SAMPLE), "--check", "--only", "1", "-p", "seed", "3"]) == 0
+    assert asked == [(3, (FIRST,), root)] and ran == [] and not (root / "results_train").exists()
+    assert "nothing stands in the way, and nothing was run" in capsys.readouterr().out
 
 
 def test_the_input_is_asked_for_before_a_notebook_starts(ran, root):

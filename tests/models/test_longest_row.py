@@ -12,7 +12,7 @@ from utils.models import fits
 from utils.models.fits import GIB, check_memory, estimate_memory
 from utils.models.load import load_tokenizer
 from utils.predict import Predictor
-from utils.system.errors import ModelError, NotEnoughMemory
+from utils.system.errors import ModelError, NotEnoughMemory, TooLong
 from utils.tasks.emotion import Emotion
 
 TALKS = [conversation(["Oh no !"] * count) for count in (3, 120, 40)]
@@ -26,7 +26,16 @@ def config(tiny_model_folder):
 def test_the_longest_row_is_that_of_the_longest_tree(tokenizer):
     trees = [Emotion().tree(c) for c in TALKS]
     rows = encode_trees(trees, ["a", "b", "c"], tokenizer, 10**6, train=False)
-    assert longest_row(trees, tokenizer) == max(map(len, rows)) == len(rows[1]) and longest_row([], tokenizer) == 0
+    assert longest_row(trees, ["a", "b", "c"], tokenizer, 10**6) == max(map(len, rows)) == len(rows[1])
+    assert longest_row([], [], tokenizer, 1) == 0
+    lengths, limit = [*map(len, rows)], len(rows[0])
+    with pytest.raises(TooLong) as error:
+        longest_row(trees, ["a", "b", "c"], tokenizer, limit)
+    assert str(error.value).startswith(
+        f"b: {lengths[1]}, c: {lengths[2]} tokens with its questions, and a row holds at"
+    )
+    assert f"to {lengths[1]} or more, or leave out these conversations" in str(error.value)
+    assert error.value.tokens == {"b": lengths[1], "c": lengths[2]}
 
 
 def test_a_longer_row_needs_more(config, capsys):
@@ -64,5 +73,6 @@ def test_the_predictor_counts_its_conversations(tiny_model_folder, tmp_path, mon
     write_json(record, tmp_path / "emotion" / "training.json")
     for given in (TALKS, []):
         with pytest.raises(ModelError, match="seen"):
-            Predictor(tmp_path / "emotion", tmp_path / "emotion", conversations=given)
-    assert asked == [longest_row([Emotion().tree(c) for c in TALKS], load_tokenizer(tiny_model_folder)), 0]
+            Predictor(tmp_path / "emotion", tmp_path / "emotion", 10**6, given)
+    trees, tokenizer = [Emotion().tree(c) for c in TALKS], load_tokenizer(tiny_model_folder)
+    assert asked == [longest_row(trees, ["a", "b", "c"], tokenizer, 10**6), 0]

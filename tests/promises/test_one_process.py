@@ -173,6 +173,7 @@ def notebooks(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "ROOT", tmp_path)
     monkeypatch.setattr(places, "find", lambda: places.Place("here", tmp_path))
     monkeypatch.setattr(chain, "check_names", lambda *anything: None)
+    monkeypatch.setattr(chain, "check_work", lambda *anything: None)
     monkeypatch.setattr(chain, "run_notebook", lambda notebook, *anything: ran.append(notebook))
     monkeypatch.setattr(chain, "results_table", lambda folder: "")
     return ran

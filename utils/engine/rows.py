@@ -2,14 +2,14 @@
 
 import random
 
-from utils.engine.prefix_tree import Node, Row, TreeEncoder, encode, pack, plan_rows, render
-from utils.system.errors import TrainingError
+from utils.engine.prefix_tree import Node, Row, TreeEncoder, encode, pack, plan_rows
+from utils.system.errors import TooLong, TrainingError
 
 
 def encode_trees(trees: list[Node], names: list[str], tokenizer, max_row_tokens: int, train: bool) -> list[Row]:
     """The row of each tree.
 
-    Raises TrainingError for a tree of more than `max_row_tokens` tokens, naming it (`names`): nothing is cut.
+    Raises TooLong for trees of more than `max_row_tokens` tokens, naming all of them (`names`): nothing is cut.
     """
     encode = TreeEncoder(tokenizer)
     rows = [encode(tree, train) for tree in trees]
@@ -17,19 +17,15 @@ def encode_trees(trees: list[Node], names: list[str], tokenizer, max_row_tokens:
     return rows
 
 
-def longest_row(trees: list[Node], tokenizer, train: bool = False) -> int:
-    """How many tokens the row of the longest tree (by its characters) has; 0 without trees."""
-    longest = max(trees, key=lambda tree: len(render(tree)), default=None)
-    return 0 if longest is None else len(TreeEncoder(tokenizer)(longest, train))
+def longest_row(trees: list[Node], names: list[str], tokenizer, max_row_tokens: int, train: bool = False) -> int:
+    """How many tokens the longest row of these trees has; 0 without trees. Raises TooLong as `encode_trees` does."""
+    return max(map(len, encode_trees(trees, names, tokenizer, max_row_tokens, train)), default=0)
 
 
 def _refuse_longer(rows, names, max_row_tokens, what):
-    for row, name in zip(rows, names, strict=True):
-        if len(row) > max_row_tokens:
-            raise TrainingError(
-                f"{name}: {len(row)} tokens{what}, and a row holds at most {max_row_tokens}. "
-                f"Raise the parameter max_row_tokens to {len(row)} or more, or leave the conversation out"
-            )
+    tokens = {name: len(row) for row, name in zip(rows, names, strict=True) if len(row) > max_row_tokens}
+    if tokens:
+        raise TooLong(tokens, max_row_tokens, what)
 
 
 def check_positions(rows: list[Row], names: list[str], positions: int | None) -> None:
@@ -53,7 +49,7 @@ def pack_rows(rows: list[Row], token_budget: int, seed: int) -> list[Row]:
 def text_rows(texts: list[str], names: list[str], tokenizer, max_row_tokens: int) -> list[Row]:
     """The row of each text, every token of which predicts the next: what a language model is pretrained on.
 
-    Raises TrainingError for a text of more than `max_row_tokens` tokens, naming it (`names`).
+    Raises TooLong for texts of more than `max_row_tokens` tokens, naming them (`names`).
     """
     rows = []
     for text in texts:

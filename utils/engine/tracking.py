@@ -17,6 +17,12 @@ TRACKERS = {"trackio": "TRACKIO_DIR", "tensorboard": "TENSORBOARD_LOGGING_DIR", 
 PROJECT = "emotion-cause-pairs"
 
 
+def check_tracker(report_to: str) -> None:
+    """Raises TrackingError where the tracker is not installed."""
+    if report_to != "none" and importlib.util.find_spec(report_to) is None:
+        raise TrackingError(f"report_to is {report_to!r}, which is not installed: run `pip install {report_to}`")
+
+
 def tracking(report_to: str, run_name: str, folder) -> dict:
     """The trainer's arguments that follow the training of the adapter in `folder`, of the run `run_name`, with
     `report_to`: a name in TRACKERS, or "none". It goes to `folder`/tracking, or where the tracker's own environment
@@ -26,8 +32,7 @@ def tracking(report_to: str, run_name: str, folder) -> dict:
     """
     if report_to == "none":
         return {"report_to": "none"}
-    if importlib.util.find_spec(report_to) is None:
-        raise TrackingError(f"report_to is {report_to!r}, which is not installed: run `pip install {report_to}`")
+    check_tracker(report_to)
     place = Path(folder) / "tracking"
     place.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault(TRACKERS[report_to], str(place))

@@ -27,7 +27,8 @@ from utils.record.provenance import fingerprints, read_records, revision, versio
 from utils.record.scores import write_scores
 from utils.record.stages import FIRST, LABELLED_BY
 from utils.record.taken import counted_records, recorded_input, recorded_quantization, refuse_another
-from utils.report.scores import emotion_rows, pair_rows
+from utils.report.scores import emotion_rows, pair_rows, read_scores
+from utils.report.verdict import verdict
 from utils.system import places
 from utils.system.errors import RunError
 from utils.system.files import intact, read_json, read_object, write_json
@@ -55,7 +56,7 @@ def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Con
     return run.config, run
 
 
-def _quantization_here(config: Config) -> str:
+def quantization_here(config: Config) -> str:
     """What quantization "auto" is on this machine: "nf4" or "none"."""
     if not places.gpus():
         return "none"
@@ -89,7 +90,7 @@ class Run:
     def _open(self, config, names):
         before = counted_records(self._folders)
         if config.quantization == "auto":
-            config = replace(config, quantization=recorded_quantization(before) or _quantization_here(config))
+            config = replace(config, quantization=recorded_quantization(before) or quantization_here(config))
         self.config = config
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
         record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
@@ -273,11 +274,15 @@ class Run:
 
     def hand_over(self):
         """Ends a notebook: the results go where a person finds them (places.Place.hand_over), and another process, such
-        as the next notebook's kernel, may open the run. A line says what the notebook took."""
+        as the next notebook's kernel, may open the run. Lines say what the notebook took, and before that whether the
+        labels show that nothing was learnt."""
         from utils.system.hardware import spent  # here, so that results are read without loading torch
 
         try:  # to where the run was opened, also where a Drive was mounted since
             replace(places.find(), results=self.root).hand_over(self.train_dir, self.test_dir)
+            sections = {LABELLED_BY["emotion"]: ["emotions"], LABELLED_BY["cause"]: ["emotions", "pairs"]}
+            for line in verdict(read_scores(self.train_dir), sections.get(self.notebook, [])):
+                print(line)
             print(spent(self._started))
         finally:
             release(self.train_dir)

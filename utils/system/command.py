@@ -91,6 +91,11 @@ def positive(text: str) -> int:
 def add_parameters(parser: argparse.ArgumentParser) -> None:
     """The arguments of a command that takes a file of configs/: `config`, and `-p NAME VALUE` on top of it."""
     parser.add_argument("config", help="parameter file, such as configs/sample.yaml")
+    add_parameter(parser, "one parameter, on top of the file's")
+
+
+def add_parameter(parser: argparse.ArgumentParser, help: str) -> None:
+    """The argument `-p NAME VALUE`, as often as one likes."""
     parser.add_argument(
         "-p",
         "--parameter",
@@ -98,7 +103,7 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=("NAME", "VALUE"),
-        help="one parameter, on top of the file's",
+        help=help,
     )
     error = parser.error
 

@@ -78,6 +78,21 @@ class TrainingError(UserError):
     """Data that cannot be trained on or asked about: the message says which and what to do."""
 
 
+class TooLong(TrainingError):
+    """Conversations whose rows would hold more than `limit` tokens: `tokens` is {name: how many}, `what` what they are
+    beside the text."""
+
+    def __init__(self, tokens: dict[str, int], limit: int, what: str = ""):
+        self.tokens = tokens
+        named = [f"{name}: {count}" for name, count in tokens.items()]
+        more = f" and {len(named) - 20} more" if len(named) > 20 else ""
+        super().__init__(
+            f"{', '.join(named[:20])}{more} tokens{what}, and a row holds at most {limit}. Raise max_row_tokens "
+            f"(utils.predict: --max-row-tokens) to {max(tokens.values())} or more, or leave out "
+            f"{'the conversation' if len(named) == 1 else 'these conversations'}"
+        )
+
+
 class TrackingError(UserError):
     """A tracker that is not installed: the message names the command that installs it."""
 

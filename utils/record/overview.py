@@ -1,0 +1,83 @@
+"""Every run and system side by side: its parameters, scores and minutes.
+
+print(overview_table(overview(["sample", "second"])))     # default: all in results_train/
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.config import Config
+from utils.record.predictions import run_folder
+from utils.record.provenance import read_records
+from utils.report.scores import RESULT, read_scores
+from utils.system import places
+from utils.system.errors import RunError
+from utils.system.files import intact, read_object
+
+UNCOMPARED = {"run_name", "report_to"}
+SCORES = ("emotions", "pairs")
+
+
+def overview(runs: Sequence[str] = (), root: Path | None = None) -> list[dict]:
+    """[{"run", "parameters": {name: value}, "emotions", "pairs": weighted F1 or None, "minutes": of training and
+    inference, as far as they are recorded, or None}], in the order of names.
+
+    runs  names or folders; default: all in results_train/ (below `root`, by default where the place keeps results, and
+          of the repository)
+
+    Raises RunError for a run that is not there, FileError for a damaged record.
+    """
+    roots = [root or places.find().results, places.ROOT]
+    if runs:
+        folders = [run_folder(run, root) for run in runs]
+    else:
+        found = [path.parent for one in roots for path in one.glob("results_train/*/config.json")]
+        folders = [folder for _, folder in sorted({folder.name: folder for folder in reversed(found)}.items())]
+    if not folders:
+        raise RunError(f"{roots[0] / 'results_train'} holds no run yet: make run makes one")
+    return [{"run": folder.absolute().name, **_of_run(folder)} for folder in folders]
+
+
+def _of_run(folder: Path) -> dict:
+    scores, parameters = read_scores(folder), {}
+    for record in read_records(folder).values():
+        parameters |= record["parameters"]
+    seconds = []
+    for path in sorted(folder.glob("adapters/*/training.json")):
+        with intact(path, "Restore the file, or train the adapter again"):
+            record = read_object(path)
+            log = [*record.get("history", []), *record.get("text_history", [])]
+            seconds += [entry["train_runtime"] for entry in log if "train_runtime" in entry]
+    with intact(folder / "metrics.json", "Restore the file, or run the notebooks again"):
+        seconds += [one["seconds"] for one in scores.get("made", {}).values()]
+        emotions = scores.get("emotions", {}).get("fine-tuned", {}).get("weighted_f1")
+        pairs = scores.get("pairs", {}).get(RESULT, {}).get("scores", {}).get("weighted_f1")
+        rounded = [one if one is None else round(one, 6) for one in (emotions, pairs)]
+        minutes = round(sum(seconds) / 60, 1) if seconds else None
+    return {"parameters": parameters, **dict(zip(SCORES, rounded, strict=True)), "minutes": minutes}
+
+
+def overview_table(rows: list[dict]) -> str:
+    """The rows of `overview` as a Markdown table. Of the parameters it has those that are not the same in all of them,
+    and of these what is not the default."""
+    defaults = Config().as_dict()
+
+    def value(row, name):
+        return row["parameters"].get(name, defaults.get(name))
+
+    names = sorted({name for row in rows for name in row["parameters"]} - UNCOMPARED)
+    differ = [name for name in names if any(value(row, name) != value(rows[0], name) for row in rows)]
+    lines = ["| run | emotions weighted F1 | pairs weighted F1 | minutes | what differs |", "|---|---|---|---|---|"]
+    for row in rows:
+        others = [(name, value(row, name)) for name in differ if value(row, name) != defaults.get(name)]
+        cells = ["" if row[name] is None else f"{row[name]:.3f}" for name in SCORES]
+        cells += [
+            "" if row["minutes"] is None else f"{row['minutes']:.0f}",
+            ", ".join(f"{n} {_shown(v)}" for n, v in others),
+        ]
+        lines.append(f"| {row['run']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _shown(value) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

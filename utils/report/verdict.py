@@ -1,0 +1,47 @@
+"""Did the run learn anything? In words, with what to try, where it did not.
+
+for line in verdict(read_scores(folder)): print(line)
+"""
+
+from collections.abc import Sequence
+
+from utils.report.scores import RESULT, RULE
+
+
+def verdict(scores: dict, sections: Sequence[str] = ("emotions", "pairs")) -> list[str]:
+    """Lines for a person to read, about those `sections` of a run's metrics.json (utils.report.scores.read_scores) that
+    show that nothing was learnt: emotions of one label alone or no better than the majority's, pairs no better than the
+    rule's. [] where something was."""
+    found = (_of_emotions(scores.get("emotions", {})), _of_pairs(scores.get("pairs", {})))
+    where = f" on {scores['conversations']:,} conversations" if "conversations" in scores else ""
+    return [
+        f"NOTHING LEARNT: {what}{where}. Try {advice}."
+        for section, (what, advice) in zip(("emotions", "pairs"), found)
+        if what and section in sections
+    ]
+
+
+def _of_emotions(rows: dict) -> tuple[str, str]:
+    """(what is wrong, or "", and what to try)."""
+    row, majority, what = rows.get("fine-tuned", {}), rows.get("majority"), ""
+    named = {label: count for label, count in row.get("predicted", {}).items() if count}
+    gold = [label for label, one in row.get("per_emotion", {}).items() if one["support"]]
+    if len(gold) < 2:  # there is nothing to tell apart
+        pass
+    elif len(named) == 1:
+        (label, count), *_ = named.items()
+        what = f"all {count:,} utterances are called {label}"
+    elif majority and row["weighted_f1"] <= majority["weighted_f1"]:
+        both = f"weighted F1 {row['weighted_f1']:.3f} for {majority['weighted_f1']:.3f}"
+        what = f"the emotions are no better than the most frequent one, {both}"
+    return what, "more conversations or emotion_epochs, and see in notebook 1 whether the loss fell"
+
+
+def _of_pairs(rows: dict) -> tuple[str, str]:
+    row, rule, what = rows.get(RESULT), rows.get(RULE), ""
+    if row and rule and row["scores"]["weighted_f1"] <= rule["scores"]["weighted_f1"]:
+        both = f"weighted F1 {row['scores']['weighted_f1']:.3f} for {rule['scores']['weighted_f1']:.3f}"
+        what = f"the causes are no better than the rule, {both}"
+        if not any(row.get("predicted", {"": 1}).values()):
+            what = "no pair of an emotion and a cause is reported"
+    return what, "better emotions first, then more conversations, cause_epochs or another cause_threshold"
