@@ -20,7 +20,7 @@ from utils.data.conversations import Conversation, emotions_of, load_conversatio
 from utils.data.given import is_json, utterance_in
 from utils.data.labels import LabelSet
 from utils.predict import Predictor
-from utils.record.adapter import choose_adapters
+from utils.record.adapter import choose_adapters, said_of
 from utils.report.page import CSS, render
 from utils.system.command import add_adapters, command, positive
 from utils.system.errors import ConversationError, PlaceError, UserError
@@ -68,9 +68,13 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
 
 def result(predictor, conversation: Conversation) -> dict:
     """What `predictor` (utils.predict.Predictor) makes of one conversation: {"conversation": with labels, "emotions":
-    utterances x 7, "causes": {utterance id: {candidate id: P}}}."""
+    utterances x labels, "causes": {utterance id: {candidate id: P}}, or None without a cause adapter}."""
     labelled, emotions, causes = predictor([conversation])
-    return {"conversation": labelled[0], "emotions": emotions[0], "causes": causes[0]}
+    return {
+        "conversation": labelled[0],
+        "emotions": emotions[0],
+        "causes": causes[0] if "cause" in predictor.tasks else None,
+    }
 
 
 def gold_of(text: str, loaded: Conversation | None, labels: LabelSet) -> Conversation | None:
@@ -178,8 +182,7 @@ def main(argv=None) -> int:
         return 2
     check_port(address := os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), arguments.port)  # a container sets another
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
-    names = [str(one.relative_to(ROOT) if one.is_relative_to(ROOT) else one) for one in map(Path, adapters)]
-    about = f"labelled by {' and '.join(names)}"
+    about = said_of(adapters).replace(f"{ROOT}{os.sep}", "")  # short: the page shows it
     print(about, flush=True)
     predictor = Predictor(*adapters, arguments.max_row_tokens)
     page = build(predictor, f"{about}, on {Path(predictor.configs['emotion'].model).name}")

@@ -28,7 +28,7 @@ from utils.data.given import inputs_of, read_given
 from utils.data.labels import LabelSet
 from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
-from utils.record.adapter import choose_adapters, labels_of, trained_with
+from utils.record.adapter import choose_adapters, labels_of, said_of, trained_with
 from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
 from utils.record.predictions import lines_of, write_lines
 from utils.system.command import add_adapters, command
@@ -45,7 +45,8 @@ def _longest(trees, names, config):
 
 
 class Predictor:
-    """An emotion and a cause adapter, loaded once: `predictor(conversations)`. One base model of both is there once."""
+    """An emotion and a cause adapter, or the first alone, loaded once: `predictor(conversations)`. One base model of
+    both is there once."""
 
     def __init__(
         self,
@@ -55,8 +56,9 @@ class Predictor:
         conversations: Sequence[Conversation] = (),
     ):
         """The folders are ones that notebooks 1 and 3 wrote. Where one is missing, it is the other one's sibling; where
-        both are, those that ship (utils.record.adapter.choose_adapters). max_row_tokens: instead of the adapters' own,
-        for longer conversations. conversations: what the line about memory counts the longest row of.
+        both are, those that ship (utils.record.adapter.choose_adapters). An emotion adapter without a
+        sibling names emotions, and no causes. max_row_tokens: instead of the adapters' own, for longer conversations.
+        conversations: what the line about memory counts the longest row of.
 
         Raises RunError or ModelError for adapters and models that cannot be used, NotEnoughMemory for too large ones.
         """
@@ -68,6 +70,8 @@ class Predictor:
         self.configs, self.tasks, self.models, bases = {}, {}, {}, {}
         labels = labels_of(emotion_adapter)
         for name, adapter in (("emotion", emotion_adapter), ("cause", cause_adapter)):
+            if adapter is None:
+                continue
             config = self.configs[name] = trained_with(adapter, max_row_tokens)
             self.tasks[name] = config.task(name, labels).trained(adapter)
             base = config.model, config.quantization, config.precision, config.offload
@@ -101,6 +105,8 @@ class Predictor:
         """
         unlabelled = [without_labels(c) for c in checked(conversations)]
         labelled, emotions = self._answer(self.tasks["emotion"], unlabelled, journal)
+        if "cause" not in self.tasks:
+            return labelled, emotions, [{} for _ in labelled]
         task = self.tasks["cause"].given_emotions(labelled, emotions)
         paired, causes = self._answer(task, labelled, journal)
         return paired, emotions, causes
@@ -190,7 +196,7 @@ def job_of(conversations: list[Conversation], adapters) -> str:
     """What all parts of one job share: a hash of the conversations, of the adapters' weights and parameters, and of
     what else their answers are read with."""
     digest = hashlib.sha256(to_json([without_labels(c) for c in conversations]).encode("utf-8", "surrogatepass"))
-    for adapter in adapters:
+    for adapter in filter(None, adapters):
         digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
         digest.update(repr(trained_with(adapter)).encode())
         record = read_object(Path(adapter) / "training.json")
@@ -275,7 +281,7 @@ def main(argv=None) -> int:
     suffix = f".part-{number}-of-{parts}" if parts > 1 else ""
     journal = Journal(f"{arguments.out}{suffix}.unfinished.jsonl")
     if processes().is_main_process:
-        print(f"labelled by {adapters[0]} and {adapters[1]}", flush=True)
+        print(said_of(adapters), flush=True)
     share = conversations[number - 1 :: parts]
     limit, skip = arguments.max_row_tokens, arguments.skip_too_long
     predictor, (paired, emotions, causes), skipped = all_but_too_long(adapters, limit, share, journal, skip)
@@ -294,7 +300,7 @@ def main(argv=None) -> int:
         print(f"skipped: {name}, {tokens} tokens; --max-row-tokens {tokens} would hold it")
     if skipped:
         print(f"skipped: {len(skipped)} of {len(share)} conversations, which are not in {written}")
-    print(f"{len(paired)} conversations labelled by {' and '.join(map(str, adapters))}: {written}")
+    print(f"{len(paired)} conversations {said_of(adapters)}: {written}")
     return 0
 
 

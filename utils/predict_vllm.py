@@ -26,7 +26,7 @@ from utils.engine.prefix_tree import paths
 from utils.engine.rows import encode_trees
 from utils.record.adapter import choose_adapters, labels_of, trained_with
 from utils.system.command import add_adapters, command
-from utils.system.errors import EngineError
+from utils.system.errors import EngineError, RunError
 from utils.system.files import check_output, write_json
 from utils.tasks.cause import Cause
 
@@ -140,6 +140,8 @@ def main(argv=None) -> int:
     check_output(arguments.out, *inputs_of(arguments.conversations))
     conversations = read_given(arguments.conversations)
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
+    if adapters[1] is None:
+        raise RunError(f"{adapters[0]} has no cause adapter beside it; give --cause-adapter, or use utils.predict")
     labelled = Labeller(*adapters, max_row_tokens=arguments.max_row_tokens)(conversations)
     write_json(labelled, arguments.out)
     print(f"{len(labelled)} conversations labelled: {arguments.out}")

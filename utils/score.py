@@ -12,8 +12,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from utils.data.labels import ECF
+from utils.data.label_sets import find_labels
+from utils.data.labels import LABELS_FILE, LabelSet, labels_in
 from utils.data.validation import same_id
 from utils.record.predictions import read_predictions
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores, spans_not_said
@@ -41,12 +43,16 @@ def main(argv=None):
         metavar="PRED.json",
         help="conversations, predicted pairs; or a run's predictions.jsonl",
     )
+    parser.add_argument(
+        "--labels", metavar="NAME|FILE", help="label set; default: the gold input's labels.json, else ECF's"
+    )
     parser.add_argument("--json", action="store_true", help="print all figures as one JSON object")
     args = parser.parse_args(argv)
+    labels = find_labels(args.labels) if args.labels else labels_beside(Path(args.gold))
     try:
         gold = read_json(args.gold)
-        pred = read_predictions(args.pred, gold) if args.pred.endswith(".jsonl") else read_json(args.pred)
-        scores = pair_scores(gold, pred, args.subtask)
+        pred = read_predictions(args.pred, gold, labels) if args.pred.endswith(".jsonl") else read_json(args.pred)
+        scores = pair_scores(gold, pred, args.subtask, labels)
         scored = {same_id(c["conversation_ID"]) for c in gold}
         for path, conversations in ((args.gold, gold), (args.pred, pred)):
             for note in _odd_pairs(c for c in conversations if same_id(c["conversation_ID"]) in scored):
@@ -56,7 +62,7 @@ def main(argv=None):
 
     if args.subtask == 1 and (places := spans_not_said(gold)):
         print(f"utils.score: {args.gold}: {_not_said(places)}", file=sys.stderr)
-    more = _more(gold, pred) if args.subtask == 2 else {}
+    more = _more(gold, pred, labels) if args.subtask == 2 else {}
     if args.json:
         print(json.dumps({**scores, **more}))
         return 0
@@ -71,14 +77,20 @@ def main(argv=None):
     return 0
 
 
-def _more(gold, pred) -> dict:
+def labels_beside(gold: Path) -> LabelSet:
+    """The label set of the labels.json that stands beside the file, or above its split's folder; else ECF's."""
+    folders = (gold.parent, gold.absolute().parent.parent)
+    return labels_in(next((folder for folder in folders if (folder / LABELS_FILE).is_file()), gold.parent))
+
+
+def _more(gold, pred, labels: LabelSet) -> dict:
     """{"per_emotion": the pairs' scores by emotion, "emotions": those of the utterances, where all carry one}."""
-    found = {"per_emotion": per_emotion_pair_scores(gold, pred)}
+    found = {"per_emotion": per_emotion_pair_scores(gold, pred, labels)}
     try:
-        emotions = emotion_scores(gold, pred)
+        emotions = emotion_scores(gold, pred, labels)
     except ScoringError:  # the official files' utterances carry none
         return found
-    return {**found, "emotions": {**emotions, "confusion": labelled_counts(emotions["confusion"], ECF)}}
+    return {**found, "emotions": {**emotions, "confusion": labelled_counts(emotions["confusion"], labels)}}
 
 
 def _odd_pairs(conversations) -> Iterator[str]:

@@ -24,6 +24,7 @@ from helpers import ROOT, with_lora
 from utils import demo
 from utils.config import Config
 from utils.data.conversations import pairs, with_emotions, with_pairs
+from utils.data.label_sets import SETS
 from utils.data.labels import ECF
 from utils.models.adapters import save_adapter
 from utils.models.load import load_model
@@ -229,6 +230,32 @@ def test_the_json_to_download_is_what_predict_writes(adapters, conversations):
     assert [found["conversation"]] == predict(conversations[:1], *adapters)
     data = re.search(r'href="data:application/json;base64,([^"]+)"', page.render(found))[1]
     assert json.loads(base64.b64decode(data)) == [found["conversation"]]
+
+
+def test_an_emotion_adapter_alone_names_emotions(adapters, conversations, tmp_path):
+    """For data without causes: the page has no column of causes, and the labels are those of both adapters."""
+    alone = shutil.copytree(adapters[0], tmp_path / "emotion")
+    predictor = Predictor(alone)
+    labelled, tables, causes = predictor(conversations)
+    both, again, _ = Predictor(*adapters)(conversations)
+    assert tables == again and causes == [{} for _ in conversations]
+    assert [c["conversation"] for c in labelled] == [c["conversation"] for c in both]
+    assert not any("emotion-cause_pairs" in c for c in labelled)
+    found = demo.result(predictor, conversations[0])
+    assert found["causes"] is None and "caused by" not in page.render(found, found)
+    assert predictor.named(conversations)[0]["pairs"] == []
+
+
+def test_the_page_has_any_label_set_and_several_labels():
+    labels = SETS["goemotions28"]
+    first, second, *_, last = labels
+    found = made(["a", "b"], ["joy", "joy"])
+    for u, named in zip(found["conversation"]["conversation"], ([first, second], [last])):
+        u["emotion"] = named
+    found |= {"emotions": [[0.5] * len(labels)] * 2, "causes": None}
+    html = page.render(found, found, labels)
+    assert html.count("class=label") == 3 and f"{first} +1 50%" in html
+    assert all(f'data-label="{label}"' in html for label in labels)
 
 
 def test_adapters_loaded_side_by_side_do_not_see_each_other(adapters, conversations):

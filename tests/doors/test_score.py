@@ -15,6 +15,7 @@ from utils.data.conversations import without_labels
 from utils.record.predictions import write_predictions
 from utils.report.metrics import pair_scores
 from utils.score import main
+from utils.system.files import write_json
 from utils.tasks.baselines import rule, with_majority
 
 GOLD = [
@@ -155,3 +156,21 @@ def test_status_of_the_command(arguments):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert done.returncode == status
         assert "Traceback" not in done.stderr
+
+
+def test_a_label_set_is_named_or_stands_beside_the_gold(tmp_path, capsys):
+    moods = {"name": "moods", "labels": ["calm", "glad"], "neutral": "calm"}
+    gold = [{**GOLD[0], "emotion-cause_pairs": [["1_glad", "1"]]}]
+    for path in (tmp_path / "input" / "test" / "gold.json", tmp_path / "gold.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(gold, path)
+    write_json(moods, tmp_path / "moods.json")
+    command = ["--subtask", "2", "--pred", str(tmp_path / "gold.json"), "--json", "--gold"]
+    assert main([*command, str(tmp_path / "gold.json")]) == 2 and "glad" in capsys.readouterr().err, "not ECF's"
+    assert main([*command, str(tmp_path / "gold.json"), "--labels", str(tmp_path / "moods.json")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["weighted_f1"] == pytest.approx(1) and set(found["per_emotion"]) == {"glad"}
+    (tmp_path / "moods.json").rename(tmp_path / "input" / "labels.json")
+    assert main([*command, str(tmp_path / "input" / "test" / "gold.json")]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    assert main([*command, str(tmp_path / "gold.json"), "--labels", "mood"]) == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.record.adapter import adapter_folder, choose_adapters, trained_with
+from utils.record.adapter import adapter_folder, choose_adapters, said_of, trained_with
 from utils.record.predictions import SHIPPED
 from utils.system import places
 from utils.system.errors import ModelError, RunError
@@ -45,10 +45,10 @@ def test_the_other_adapter_is_the_same_runs_and_never_another_runs(runs):
     emotion, cause = both(runs / "old")
     assert choose_adapters(emotion) == choose_adapters(cause=str(cause)) == (emotion, cause)
     new = both(runs / "new")[0]
-    with pytest.raises(RunError, match="new/adapters/cause: no finished adapter here. Give --cause-adapter DIR, or"):
-        choose_adapters(new)
-    with pytest.raises(RunError, match="new/adapters/cause: no finished adapter"):
-        choose_adapters(run="new")
+    assert choose_adapters(new) == choose_adapters(run="new") == (new, None), "emotions alone"
+    assert "no causes" in said_of((new, None)) and said_of((new, cause)) == f"labelled by {new} and {cause}"
+    with pytest.raises(ModelError, match="nosuch: no finished adapter here"):
+        choose_adapters(new, runs / "nosuch")
     assert choose_adapters(new, cause) == choose_adapters(new, run="old") == (new, cause)
 
 

@@ -19,15 +19,16 @@ def other_adapter(records: dict, notebook: str, adapter: Path) -> bool:
     return bool(made_by) and (adapter / "adapter_model.safetensors").is_file() and made_by != weights_of(adapter)
 
 
-def choose_adapters(emotion=None, cause=None, run: str | Path | None = None) -> tuple[Path, Path]:
-    """The emotion and the cause adapter that label.
+def choose_adapters(emotion=None, cause=None, run: str | Path | None = None) -> tuple[Path, Path | None]:
+    """The emotion and the cause adapter that label; None in place of the latter where none was named and the run has
+    none: emotions alone, as of data without causes.
 
     emotion, cause  folders, where a person named them
     run             the run of what was not named, by its name in results_train/ or its folder. None: the other adapter
                     of the same run; where neither was named, the run that ships
 
-    Raises RunError for a run without the adapter, ModelError for a folder without one, and for an adapter of the other
-    task.
+    Raises RunError for a run without the emotion adapter, ModelError for a folder without one, and for an adapter of
+    the other task.
     """
     given = {task: Path(one) for task, one in (("emotion", emotion), ("cause", cause)) if one is not None}
     for task, adapter in given.items():
@@ -37,11 +38,19 @@ def choose_adapters(emotion=None, cause=None, run: str | Path | None = None) -> 
     beside = named if named and run is None else run_folder(run) / "adapters"
     for task in ("emotion", "cause"):
         if not (given.setdefault(task, beside / task) / "training.json").is_file():
+            if task == "cause" and cause is None:
+                return given["emotion"], None
             raise RunError(
                 f"{given[task]}: no finished adapter here. Give --{task}-adapter DIR, or the --run NAME whose adapter "
                 "it shall be"
             )
     return given["emotion"], given["cause"]
+
+
+def said_of(adapters: tuple[Path, Path | None]) -> str:
+    """Who labels, in words."""
+    emotion, cause = adapters
+    return f"labelled by {emotion} " + (f"and {cause}" if cause else "alone: no cause adapter is there, so no causes")
 
 
 def adapter_folder(adapter, run: str | Path | None = None) -> Path:

@@ -23,31 +23,33 @@ def beside(out: str | Path, suffix: str) -> Path:
 def labelling(adapters: tuple, conversations: int) -> dict:
     """Who labelled so many conversations, and how.
 
-    adapters  the folders of the emotion and of the cause adapter
+    adapters  the folders of the emotion and of the cause adapter, or None in place of the latter
 
-    Returns {"labels" in order, "neutral", "cause_threshold", "logit_adjustment", "thresholds" (only with targets
-    multi), "adapters": {task: {"folder", "weights": the beginning of their SHA-256, "revision": of their training,
-    "model"}}, "conversations", "revision": of the code that labelled, "versions", "ended": UTC}.
+    Returns {"labels" in order, "neutral", "cause_threshold" (not without a cause adapter), "logit_adjustment",
+    "thresholds" (only with targets multi), "adapters": {task: {"folder", "weights": the beginning of their SHA-256,
+    "revision": of their training, "model"}}, "conversations", "revision": of the code that labelled, "versions",
+    "ended": UTC}.
     """
     labels, tasks = labels_of(adapters[0]), ("emotion", "cause")
-    configs = {task: trained_with(adapter) for task, adapter in zip(tasks, adapters)}
-    records = {task: read_object(Path(adapter) / "training.json") for task, adapter in zip(tasks, adapters)}
+    used = {task: Path(adapter) for task, adapter in zip(tasks, adapters) if adapter is not None}
+    configs = {task: trained_with(adapter) for task, adapter in used.items()}
+    records = {task: read_object(adapter / "training.json") for task, adapter in used.items()}
     found = {
         "labels": list(labels),
         "neutral": labels.neutral,
-        "cause_threshold": configs["cause"].cause_threshold,
+        **({"cause_threshold": configs["cause"].cause_threshold} if "cause" in configs else {}),
         "logit_adjustment": configs["emotion"].logit_adjustment,
     }
     if "thresholds" in records["emotion"]:
         found["thresholds"] = records["emotion"]["thresholds"]
     found["adapters"] = {
         task: {
-            "folder": Path(adapter).as_posix(),
+            "folder": adapter.as_posix(),
             "weights": weights_of(adapter),
             "revision": records[task].get("revision"),
             "model": configs[task].model,
         }
-        for task, adapter in zip(tasks, adapters)
+        for task, adapter in used.items()
     }
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     return found | {"conversations": conversations, "revision": revision(), "versions": versions(), "ended": ended}
