@@ -312,8 +312,10 @@ def test_chain_runs_all_four_and_fills_both_results_folders(copy, tiny_model_fol
     )
     row, scores = metrics["pairs"]["fine-tuned emotions and causes"], json.loads(scored.stdout)
     assert {name: scores[name] for name in row["scores"]} == pytest.approx(row["scores"])
-    # predict finds the adapters of the run that has just ended
-    predicted = run_in(copy, "-m", "utils.predict", "data/sample/unlabelled.json", "--out", "pred.json")
+    # predict finds the adapters of the run that has just ended by its name
+    predicted = run_in(
+        copy, "-m", "utils.predict", "data/sample/unlabelled.json", "--out", "pred.json", "--run", "chain"
+    )
     assert predicted.returncode == 0, predicted.stderr[-2000:]
     assert read_json(copy / "pred.json") == read_json(test / "Subtask_2_pred.json")
 
