@@ -30,10 +30,10 @@ from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
 from utils.record.adapter import choose_adapters, labels_of, said_of, trained_with
 from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
-from utils.record.predictions import lines_of, write_lines
+from utils.record.predictions import lines_of, text_of
 from utils.system.command import add_adapters, command
 from utils.system.errors import ConversationError, FileError, TooLong
-from utils.system.files import check_output, read_json, read_object, to_json, write_json
+from utils.system.files import check_output, read_json, read_object, to_json, write_json, write_texts
 from utils.tasks import cause_structure
 
 
@@ -241,9 +241,8 @@ def write_part(
         there = [share[kind] for share in shares]
         return [one[place] for place in range(max(map(len, there))) for one in there if place < len(one)]
 
-    if lines is not None:
-        write_lines(whole("lines"), beside(out, PROBABILITIES))
-    write_json(whole("conversations"), out)
+    texts = {} if lines is None else {beside(out, PROBABILITIES): text_of(whole("lines"))}
+    write_texts({out: to_json(whole("conversations"))} | texts)
     for file in files:
         file.unlink(missing_ok=True)
     return Path(out)
@@ -288,13 +287,14 @@ def main(argv=None) -> int:
     if not processes().is_main_process:
         return 0
     lines = lines_of(paired, emotions, causes, predictor.labels) if arguments.probabilities else None
+    record = {beside(arguments.out, RECORD): to_json(labelling(adapters, len(conversations) - len(skipped)))}
     if parts > 1:
         written = write_part(paired, arguments.out, number, parts, job_of(conversations, adapters), lines)
+        write_texts(record)
     else:
-        if lines is not None:
-            write_lines(lines, beside(arguments.out, PROBABILITIES))
-        write_json(paired, written := Path(arguments.out))
-    write_json(labelling(adapters, len(conversations) - len(skipped)), beside(arguments.out, RECORD))
+        written = Path(arguments.out)
+        more = {} if lines is None else {beside(written, PROBABILITIES): text_of(lines)}
+        write_texts({written: to_json(paired)} | more | record)
     journal.path.unlink(missing_ok=True)
     for name, tokens in skipped.items():
         print(f"skipped: {name}, {tokens} tokens; --max-row-tokens {tokens} would hold it")

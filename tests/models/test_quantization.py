@@ -156,7 +156,7 @@ def test_a_run_records_the_choice(large, card, tmp_path):
 
 def test_a_run_goes_on_as_it_began_on_any_card(large, card, tmp_path):
     card(1.5)
-    Run(config_of(large), TRAINING, NAMES, tmp_path)
+    Run(config_of(large), TRAINING, NAMES, tmp_path).finish_adapter("emotion", [], {})
     for gib in (4, 1.5):
         card(gib)
         assert Run(config_of(large), TRAINING, NAMES, tmp_path).config.quantization == "nf4"
@@ -166,7 +166,7 @@ def test_a_run_goes_on_as_it_began_on_any_card(large, card, tmp_path):
 
 
 def test_a_run_of_the_old_default_opens_with_the_new_one(large, card, tmp_path):
-    Run(config_of(large, quantization="none"), TRAINING, NAMES, tmp_path)
+    Run(config_of(large, quantization="none"), TRAINING, NAMES, tmp_path).finish_adapter("emotion", [], {})
     card(1.5)
     for config in (config_of(large), config_of(large, quantization="none")):
         assert Run(config, TRAINING, NAMES, tmp_path).config.quantization == "none"
@@ -176,6 +176,7 @@ def test_a_run_of_the_old_default_opens_with_the_new_one(large, card, tmp_path):
 
 def test_a_record_without_the_parameter_opens_and_means_none(large, card, tmp_path):
     run = Run(config_of(large, quantization="none"), TRAINING, NAMES, tmp_path)
+    run.finish_adapter("emotion", [], {})
     for folder in (run.train_dir, run.test_dir):
         record = read_json(folder / "config.json")
         del record[TRAINING]["parameters"]["quantization"]

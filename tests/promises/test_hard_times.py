@@ -59,9 +59,16 @@ def prediction(trained, sample, tmp_path):
     adapters = ["--emotion-adapter", trained.adapter("emotion"), "--cause-adapter", trained.adapter("cause")]
     wanted = tmp_path / "undisturbed" / "pred.json"
     assert called(predict.main, tmp_path / "given.json", "--out", wanted, *adapters)[0] == 0
-    assert list(wanted.parent.iterdir()) == [wanted]
+    assert {one.name for one in wanted.parent.iterdir()} == {"pred.json", "pred.record.json"}
     out = tmp_path / "out" / "pred.json"
     return [tmp_path / "given.json", "--out", out, *adapters], out, wanted.read_bytes()
+
+
+def written(folder):
+    """What predict wrote, but for who labelled and when, which must be there."""
+    found = files(folder)
+    assert json.loads(found.pop("pred.record.json"))["ended"]
+    return found
 
 
 # ---- a full disk -------------------------------------------------------------------------------------------
@@ -115,13 +122,13 @@ def test_predict_on_a_full_disk(prediction, room):
     assert code == 2 and said.splitlines()[-1].startswith("utils.predict: [Errno") and "pred.json" in said
     assert not out.exists() and "Traceback" not in said
     assert called(predict.main, *arguments)[0] == 0
-    assert files(out.parent) == {"pred.json": wanted}
+    assert written(out.parent) == {"pred.json": wanted}
 
 
 def test_a_conversation_that_is_too_long_is_labelled_with_the_option_that_the_message_names(prediction):
     arguments, out, wanted = prediction
     code, said = called(predict.main, *arguments, "--max-row-tokens", "60")
-    assert code == 2 and "Raise the parameter max_row_tokens to" in said and not out.exists()
+    assert code == 2 and "Raise max_row_tokens (utils.predict: --max-row-tokens) to" in said and not out.exists()
     assert called(predict.main, *arguments, "--max-row-tokens", "9000")[0] == 0 and out.read_bytes() == wanted
 
 
@@ -254,7 +261,7 @@ def test_predict_stopped_while_it_scores_goes_on(prediction, monkeypatch):
     assert list(files(out.parent)) == [journal.name] and len(Journal(journal).results) == 2
     made = []
     monkeypatch.setattr(inference, "score_row", lambda *a, f=inference.score_row: made.append(1) or f(*a))
-    assert called(predict.main, *arguments)[0] == 0 and files(out.parent) == {"pred.json": wanted}
+    assert called(predict.main, *arguments)[0] == 0 and written(out.parent) == {"pred.json": wanted}
     first = len(made)
     out.unlink()
     called(predict.main, *arguments)

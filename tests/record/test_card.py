@@ -143,7 +143,7 @@ def test_the_command_gives_the_same_parameters_again(changed, monkeypatch):
     assert words[:4] == ["python", "-m", "utils.chain", "configs/smollm2-135m.yaml"]
     assert len(words) == 4 + 3 * len(changed)
     ran = []
-    monkeypatch.setattr(chain, "run_chain", lambda parameters, source: ran.append(parameters) or ROOT / "nowhere")
+    monkeypatch.setattr(chain, "run_chain", lambda parameters, *how: ran.append(parameters) or ROOT / "nowhere")
     monkeypatch.chdir(ROOT)
     assert chain.main(words[3:]) == 0
     assert Config.of(ran[0]).as_dict() == wanted

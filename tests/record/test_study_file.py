@@ -91,7 +91,7 @@ def test_without_anything_varied_there_is_one_row(written):
         ("jobs: 0", "jobs is 0"),
         ("name: 3", "name is 3; write a word"),
         ("name: a/b", "parameter run_name is 'a/b-default"),
-        ("config: nowhere.yaml", "nowhere.yaml: cannot be read"),
+        ("config: nowhere.yaml", "nowhere.yaml: there is no such file"),
         ("config: [a]", "config is .*write a word"),
     ],
 )

@@ -384,6 +384,12 @@ def check_runs(folder, arguments, printed):
     if arguments[0] == "verify":
         found = re.search(r"(\d+) of (\d+) figures are those of the predictions", printed)
         assert found[1] == found[2] != "0"
+    elif arguments[0] == "list":
+        assert re.search(r"^\| smollm2-135m-ecf \| 0\.614 \| 0\.370 \|", printed, re.M) and "| tiny |" in printed
+    elif arguments[0] == "decide":
+        decided = folder / "results_train" / "smollm2-135m-ecf-cause_threshold-0.3"
+        score = read_scores(decided)["pairs"]["fine-tuned emotions and causes"]["scores"]["weighted_f1"]
+        assert f"{score:.3f}" in printed and str(decided) in printed
     else:
         record = read_scores(ROOT / "results_train/smollm2-135m-ecf")["pairs"]
         score = record["fine-tuned emotions and causes"]["scores"]["weighted_f1"]

@@ -111,7 +111,7 @@ def test_targets_that_do_not_fit_are_refused():
         Config(targets="multi").task("cause")
     with pytest.raises(ConfigError, match="targets is votes; recipe published has single alone"):
         Config.of({"targets": "votes", "recipe": "published"})
-    with pytest.raises(ConfigError, match="focal_gamma is 2.0; recipe published has 0.0 alone: give one_pass"):
+    with pytest.raises(ConfigError, match="focal_gamma is 2.0; recipe published has none alone: give one_pass"):
         Config.of({"focal_gamma": 2, "recipe": "published"})
     assert Config(targets="multi").task("emotion", SETS["goemotions28"]).labels.multi
     assert json.loads(json.dumps(Config(targets="votes").task("emotion").counts([VOTED])))["sadness"] == 1.2

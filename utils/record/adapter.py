@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from utils.config import Config
 from utils.data.labels import LabelSet, recorded_labels
@@ -36,15 +37,19 @@ def choose_adapters(emotion=None, cause=None, run: str | Path | None = None) -> 
             raise ModelError(f"{adapter} is an adapter of the task {its}, not {task}: give it as --{its}-adapter")
     named = next((adapter.absolute().parent for adapter in given.values()), None)
     beside = named if named and run is None else run_folder(run) / "adapters"
-    for task in ("emotion", "cause"):
-        if not (given.setdefault(task, beside / task) / "training.json").is_file():
-            if task == "cause" and cause is None:
-                return given["emotion"], None
+    found: list[Any] = []
+    for task, named_one in (("emotion", emotion), ("cause", cause)):
+        adapter = given.get(task, beside / task)
+        if (adapter / "training.json").is_file():
+            found.append(adapter)
+        elif found and named_one is None:  # emotions alone
+            found.append(None)
+        else:
             raise RunError(
-                f"{given[task]}: no finished adapter here. Give --{task}-adapter DIR, or the --run NAME whose adapter "
-                "it shall be"
+                f"{adapter}: no finished adapter here. Give --{task}-adapter DIR, or the --run NAME whose adapter it "
+                "shall be"
             )
-    return given["emotion"], given["cause"]
+    return found[0], found[1]
 
 
 def said_of(adapters: tuple[Path, Path | None]) -> str:

@@ -58,12 +58,12 @@ def write_predictions(
 ):
     """Writes folder/predictions.jsonl; the arguments are those of `lines_of`."""
     lines = lines_of(conversations, emotion_probabilities, cause_probabilities, labels)
-    write_lines(lines, folder / "predictions.jsonl")
+    write_text(text_of(lines), folder / "predictions.jsonl")
 
 
-def write_lines(lines: list[dict], path: Path):
-    """Writes such lines to the file `path`."""
-    write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), path)
+def text_of(lines: list[dict]) -> str:
+    """Such lines as the text of a file."""
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 # ---- read -----------------------------------------------------------------------------------------------------
