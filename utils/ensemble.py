@@ -30,10 +30,10 @@ from pathlib import Path
 from utils.data.conversations import Conversation, load_conversations
 from utils.data.labels import LabelSet, labels_in
 from utils.record.adapter import trained_with
-from utils.record.predictions import lines_of, read_lines, read_predictions, run_folder, write_predictions
+from utils.record.predictions import System, lines_of, read_lines, read_predictions, run_folder, write_predictions
 from utils.record.provenance import encoder_record, fingerprints, input_of, read_records, record_of
 from utils.record.scores import made, write_scores
-from utils.record.systems import System, adapters_of, by_adapters, by_encoders
+from utils.record.systems import adapters_of, by_adapters, by_encoders
 from utils.report.bootstrap import compared
 from utils.report.scores import head, system_scores
 from utils.report.tables import figures, mean_and_spread, members_table, systems_table

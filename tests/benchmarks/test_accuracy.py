@@ -122,6 +122,7 @@ def read_json_of(value, folder):
     return read_json(folder / "value.json")
 
 
+@pytest.mark.slow
 def test_a_leaking_cross_validation_goes_on_from_the_last_fold_and_the_other_does_not(
     tiny_model_folder, conversations, monkeypatch, tmp_path
 ):

@@ -193,6 +193,7 @@ def command(tiny_model_folder, conversations, tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_the_table_is_measured_and_written(command, tmp_path):
     parts = ["training", "inference", "accuracy", "limit"]
     assert speed.main([*command, "--profile", "--parts", *parts]) == 0
@@ -259,6 +260,7 @@ def test_growth_is_measured_and_drawn(command):
     assert math.isfinite(found["utterances"][1]["seconds"])
 
 
+@pytest.mark.slow
 def test_both_forms_learn_from_the_same_conversations(command, tmp_path, monkeypatch):
     given = [*command[:4], "--conversations", "2", "--published-epochs", "3", "--epochs", "2", "4"]
     given += ["--out", str(tmp_path / "kept"), "--result", str(tmp_path / "result.json")]
@@ -289,6 +291,7 @@ def test_flex_attention_sees_what_the_dense_mask_shows(model, tokenizer, convers
     assert torch.allclose(logits["sdpa"], logits["flex_attention"], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_gpus_table_runs_with_a_random_nf4_model(tokenizer, conversations):
     shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     model = gpu.random_nf4(shape, tokenizer)

@@ -289,6 +289,7 @@ SECRETS = {
 }
 
 
+@pytest.mark.slow
 def test_a_run_on_hostile_names_stays_in_its_folders_and_tells_no_secret(tiny_model_folder, conversations, tmp_path):
     """All four notebooks' cells, on ids, videos and speakers that are paths, with tokens in the environment."""
     names = ("../../x", "/tmp/evil", "..", "~/.bashrc")

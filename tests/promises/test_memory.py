@@ -249,6 +249,7 @@ print(json.dumps([[u["emotion"] for u in one["conversation"]] for one in labelle
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_a_process_whose_memory_is_limited(tiny_model_folder, sample, tmp_path):
     """A row of 12,000 tokens has a mask of 144 million places, and float scores of it."""

@@ -92,6 +92,7 @@ def test_text_rows_have_the_language_models_own_loss(adapted, tokenizer, convers
     assert ours == pytest.approx(sum(n * loss for n, loss in zip(counts, losses)) / sum(counts), rel=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_is_the_same_function(tiny_model_folder, tokenizer, conversations):
     model = with_adapter(tiny_model_folder)
     differences = measure_parity(model, tokenizer, "emotion", conversations, lambda: compile_layers(model))

@@ -139,6 +139,7 @@ def test_interrupted_training_ends_with_the_same_weights(
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs, steps, saves", [(5.0, 25, (4, 9, 12)), (2.5, 13, (3, 7, 10, 12))])
 def test_text_before_labels_is_learnt_once(tiny_model_folder, conversations, tmp_path, epochs, steps, saves):
     """Interrupted in the text, right behind it, in the labels and right behind them; at a constant rate, so that no

@@ -78,6 +78,7 @@ def wanted(adapter, base, task):
     return dict(zip(answers, probabilities(scores[number]), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["emotion", "cause"])
 def test_plain_peft_gives_the_repositorys_probabilities(run, tiny_model_folder, task):
     adapter = run / "adapters" / task
@@ -87,6 +88,7 @@ def test_plain_peft_gives_the_repositorys_probabilities(run, tiny_model_folder, 
     assert 0.01 < max(found.values()) < 0.999, "neither chance nor certain"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["safetensors", "state_dict"])
 def test_so_does_an_exported_model_with_transformers_alone(run, tiny_model_folder, tmp_path, form):
     folder = export(run / "adapters" / "emotion", tmp_path / "out", form)

@@ -232,6 +232,7 @@ def test_four_digits_at_the_threshold_are_enough(folder, capsys):
 SHIPPED = ("", "-ensemble", "-ensemble-encoder", "-seed-1", "-seed-2")
 
 
+@pytest.mark.slow
 def test_what_ships_is_verified(tmp_path, shared, capsys):
     data = ["--data", str(shared / "ecf"), "--splits", "ecf1_splits.json", "--out", str(tmp_path / "input" / "ecf")]
     assert generate_input.main(data) == 0

@@ -53,6 +53,16 @@ def test_the_import_works(module, name):
         importlib.import_module(f"{module}.{name}")
 
 
+def test_what_reads_results_loads_no_tensors():
+    code = (
+        "import sys, utils.runs, utils.score, utils.chain; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_inference_loads_no_trainer():
     """trl and datasets are a seventh of the seconds that the imports take."""
     code = "import sys, utils.engine.inference, utils.predict; print(sorted({'trl', 'datasets'} & set(sys.modules)))"

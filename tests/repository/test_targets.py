@@ -16,6 +16,7 @@ from utils.system.files import read_json, write_json
 NO_CAUSES = {"multi": "a cause belongs to one emotion", "corpus": "notebooks 1 and 2 are all there is"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["votes", "multi", "corpus"])
 def test_the_notebooks_run_on_every_kind_of_targets(tiny_model_folder, conversations, tmp_path, kind):
     voted = [with_votes(c) for c in conversations]

@@ -17,11 +17,10 @@ from typing import Any
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations, with_emotions, with_pairs
 from utils.data.labels import LabelSet, labels_in
-from utils.record.predictions import gold_of, read_lines, run_folder, write_predictions
+from utils.record.predictions import System, gold_of, read_lines, run_folder, write_predictions
 from utils.record.provenance import fingerprints, read_records, record_of
 from utils.record.scores import write_scores
 from utils.record.stages import LABELLED_BY
-from utils.record.systems import System
 from utils.report.scores import system_scores
 from utils.system import places
 from utils.system.errors import ConfigError, RunError

@@ -4,6 +4,7 @@ import json
 import os.path
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
 from utils.data.labels import ECF, LabelSet, labels_in
@@ -16,6 +17,14 @@ from utils.system.errors import FileError, RunError, shown
 from utils.system.files import read_json_lines, write_text
 
 SHIPPED = "smollm2-135m-ecf"  # the run whose adapters are used until another one is named
+
+
+class System(NamedTuple):
+    """Conversations with emotions and pairs, and for each its tables of probabilities (utils.tasks.ask.predict)."""
+
+    conversations: list[Conversation]
+    emotions: list
+    causes: list
 
 
 def lines_of(

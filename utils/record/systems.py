@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from utils.config import Config
 from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
 from utils.record.adapter import trained_with
+from utils.record.predictions import System
 from utils.system.errors import ModelError, RunError
 from utils.tasks import cause_structure, emotion
 from utils.tasks.ask import search_all
@@ -17,15 +18,6 @@ from utils.tasks.cause import Cause
 from utils.tasks.combine import MeanStructure, Recorded, averaged, mixed, unadjusted
 from utils.tasks.emotion import Emotion
 from utils.tasks.task import check_labels
-
-
-class System(NamedTuple):
-    """Conversations with emotions and pairs, and for each its tables of probabilities (utils.tasks.ask.predict)."""
-
-    conversations: list[Conversation]
-    emotions: list
-    causes: list
-
 
 # ---- runs with adapters ----------------------------------------------------------------------------------------
 
