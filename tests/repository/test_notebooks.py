@@ -375,7 +375,8 @@ def test_chain_refuses_a_mistyped_name_before_anything_runs(copy):
 
 
 @pytest.mark.slow
-def test_chain_stops_at_the_first_failure_with_the_cell_and_the_cause(copy, tmp_path):
+def test_chain_stops_at_the_first_failure_with_the_cell_and_the_cause(copy, tiny_model_folder):
+    """A training that changes nothing, which nobody can see before."""
     earlier = copy / "results_train/broken/notebooks/1_emotion_recognition_training.ipynb"
     earlier.parent.mkdir(parents=True)
     earlier.write_text("what ran before", encoding="utf-8")
@@ -386,7 +387,10 @@ def test_chain_stops_at_the_first_failure_with_the_cell_and_the_cause(copy, tmp_
         "configs/sample.yaml",
         "-p",
         "model",
-        tmp_path / "nowhere",
+        tiny_model_folder,
+        "-p",
+        "emotion_learning_rate",
+        "1e-45",
         "-p",
         "run_name",
         "broken",
