@@ -149,6 +149,7 @@ def given(sample, tmp_path):
     return sample[24:32]
 
 
+@pytest.mark.slow
 def test_an_encoder_is_trained_resumed_and_recorded(encoder_folder, given, tmp_path, monkeypatch):
     train = functools.partial(train_encoder, "mine", encoder_folder, "input", root=tmp_path)
     folder = tmp_path / "results_train" / "mine" / "encoder"
@@ -294,6 +295,7 @@ def test_what_does_not_belong_beside_encoders_is_refused(encoders, language_mode
             label("blind", encoders=["mine"], split={"test": "test", "train": "unlabelled"}[split])
 
 
+@pytest.mark.slow
 def test_runs_and_encoders_in_one_command_are_as_if_the_runs_had_been_recorded_first(
     runs, encoder_folder, sample, conversations
 ):
@@ -348,6 +350,7 @@ def test_the_committed_metrics_are_those_of_the_records(system, record, sections
     assert metrics["pairs"]["fine-tuned emotions and causes"]["scores"] == best["pairs"]
 
 
+@pytest.mark.slow
 def test_the_committed_predictions_give_the_committed_scores(shared, tmp_path, monkeypatch):
     """Of every system with predictions on ECF's test: needs the corpus."""
     import generate_input

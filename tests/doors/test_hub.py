@@ -81,6 +81,7 @@ def test_a_model_is_downloaded_once_without_pickles_code_and_doubles(hub, call):
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_is_said_with_what_to_do(hub, call):
     weights = {"config.json": b"{}", "model.safetensors": b"w"}
     hub.repositories["meta/gated"] = Repository(weights, gated=True, may_read={TOKEN})
@@ -164,6 +165,7 @@ def test_an_adapter_goes_to_the_hub_with_its_card_and_comes_back(hub, call, adap
     assert not hub.repositories["owner/open"].private
 
 
+@pytest.mark.slow
 def test_what_cannot_be_pushed_is_said_with_what_to_do(hub, call, adapter, tmp_path):
     def message(*arguments, **how):
         done = call("-m", "utils.hub", *arguments, **how)

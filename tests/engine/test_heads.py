@@ -56,6 +56,7 @@ def test_a_language_model_is_read_at_its_ends_and_at_the_next_ones(tokenizer, ti
     assert torch.allclose(seen[0], torch.stack(wanted), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_a_language_model_learnt_by_lora_is_in_what_is_kept(tiny_model_folder, sample, tmp_path, monkeypatch):
     given, trained, train = sample[24:32], [], Trainer.train
     model, reader = heads.fresh(tiny_model_folder, sizes(), seed=42)

@@ -139,6 +139,7 @@ def test_val_is_looked_at_before_the_first_step_and_behind_each_epoch(taught, tm
     assert [step for step, _ in points(history)] == steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saves", [1, 3, 5, 9])
 def test_an_interrupted_training_has_the_same_points(taught, tmp_path, saves):
     with stopped_training(saves):

@@ -286,6 +286,7 @@ def test_odd_values_in_conversations(place, amount):
     )
 
 
+@pytest.mark.slow
 def test_odd_words_and_unknown_fields_survive(place):
     """Whatever JSON can say in full is taken where any text, or anything at all, may stand."""
     for odd in ODD:

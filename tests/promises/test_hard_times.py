@@ -133,6 +133,7 @@ def test_a_conversation_that_is_too_long_is_labelled_with_the_option_that_the_me
 
 
 # What the limit meets: the adapter in a checkpoint, or (its rank is smaller then) its optimizer's state.
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [40_000, 70_000])
 def test_training_on_a_full_disk(tiny_model_folder, conversations, trained, tmp_path, room):
     run = open_run(tmp_path, tiny_model_folder, lora_r=4 if room == 70_000 else 16)
@@ -252,6 +253,7 @@ def test_generate_input_stopped_while_it_writes(tmp_path, calls):
     assert files(tmp_path / "mine") == files(tmp_path / "wanted")
 
 
+@pytest.mark.slow
 def test_predict_stopped_while_it_scores_goes_on(prediction, monkeypatch):
     arguments, out, wanted = prediction
     done = interrupted("utils.engine.inference", "score_row", 3, "utils.predict", *arguments)

@@ -220,6 +220,7 @@ def test_pickled_adapters_are_not_read(tiny_model_folder, tmp_path, name):
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_a_pickle_among_a_runs_checkpoints_is_not_read(tiny_model_folder, conversations, tmp_path):
     """transformers saves the optimizer as a pickle of tensors, and reads nothing else from it."""
     run = Run(

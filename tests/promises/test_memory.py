@@ -164,6 +164,7 @@ def test_the_trees_of_a_packed_row_come_apart_again(tokenizer, conversations):
         assert alone.keys() == part.keys() and all(torch.equal(alone[name], part[name]) for name in alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["one_pass", "published"])
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
 def test_a_step_that_does_not_fit_is_the_same_step(

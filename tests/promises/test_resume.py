@@ -109,6 +109,7 @@ def test_another_adapter_or_conversation_is_computed_anew(tiny_model_folder, con
 # ---- training ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [1, 5, 11])
 def test_interrupted_training_ends_with_the_same_weights(
     tiny_model_folder, conversations, tmp_path, monkeypatch, calls

@@ -25,6 +25,7 @@ def test_samples_are_nested_and_the_seed_draws_them(sample):
         nested(sample, 500, seed=1)
 
 
+@pytest.mark.slow
 def test_every_sample_is_trained_on_for_as_many_steps(tiny_model_folder, tokenizer, conversations, sample, tmp_path):
     """As the trainer itself counts them."""
     from utils.engine.trainer import train

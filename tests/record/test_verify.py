@@ -128,6 +128,7 @@ def test_emotions_alone_are_verified(folder, sample, capsys):
     assert told(folder, capsys)[0] == 2, "pairs of some conversations alone"
 
 
+@pytest.mark.slow
 def test_every_fabricated_figure_is_told_or_counted(folder, capsys):
     """Each figure in turn is 0.999: verify differs, or counts it among those that it did not compare."""
     metrics = read_json(folder / "metrics.json")

@@ -452,6 +452,7 @@ def bootstrap_cell():
     return next(cell.source for cell in cells if "REPOSITORY =" in cell.source)
 
 
+@pytest.mark.slow
 def test_where_the_repository_cannot_be_fetched_the_cell_ends_in_one_sentence(tmp_path):
     nowhere = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{tmp_path / 'nowhere'}/.insteadOf"}
     nowhere |= {"GIT_CONFIG_VALUE_0": "https://github.com/"}
