@@ -140,6 +140,7 @@ def test_what_fits_is_told(tiny_model_folder, capsys):
     assert f"needs for training about {estimate}; " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("training", "free", "says"),
     [

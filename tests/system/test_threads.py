@@ -31,7 +31,7 @@ def spins(first, **given):
     return int(found[-1])
 
 
-@pytest.mark.parametrize("first", ["utils", "benchmarks.speed.threads"])
+@pytest.mark.parametrize("first", ["utils", pytest.param("benchmarks.speed.threads", marks=pytest.mark.slow)])
 def test_threads_spin_as_long_as_this_package_says(first):
     assert spins(first) == 10_000
 
