@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +18,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch.utils._triton import has_triton
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from utils.models.attention import attention_of
@@ -144,6 +151,7 @@ def load_model(
     precision: str = "auto",
     offload: bool = False,
     place: torch.device | None = None,
+    outputs: Sequence[str] = (),
 ):
     """(model, tokenizer) in evaluation mode on this machine's device.
 
@@ -153,6 +161,7 @@ def load_model(
     offload       for inference: layers that the device has no room for stay in the CPU's memory, then on the disk, and
                   come when they are needed; prints which are where
     place         another device than this machine's
+    outputs       names of what a fresh head gives in place of the vocabulary (utils/models/head.py)
 
     Raises ModelError for an unknown choice, or a model that cannot be found or lacks weights.
     """
@@ -180,9 +189,14 @@ def load_model(
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
         # GPUs have fast fused kernels.
         options["attn_implementation"] = attention_of(config, "plain" if place.type == "cpu" else "sdpa")
-        both: Any = AutoModelForCausalLM.from_pretrained(source(model), output_loading_info=True, **options)
-        loaded, found = both
-        if missing := sorted(found["missing_keys"]):  # they would be random numbers
+        kind: Any = AutoModelForCausalLM
+        if outputs:
+            kind, names = AutoModelForSequenceClassification, dict(enumerate(outputs))
+            options |= {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
+            options["pad_token_id"] = tokenizer.pad_token_id  # transformers finds the last token by it
+        loaded, found = kind.from_pretrained(source(model), output_loading_info=True, **options)
+        absent = {*found["missing_keys"]} - ({"score.weight"} if outputs else set())
+        if missing := sorted(absent):  # they would be random numbers
             raise ModelError(
                 f"model {model!r} lacks {len(missing)} tensors, {missing[0]} first: its files are not complete. Fetch "
                 "it again"
