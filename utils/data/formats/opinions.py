@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from utils.data.formats.tables import cells
+from utils.data.formats.tables import cells, known_columns
 from utils.data.formats.talks import clean, lines_of, text_of
 from utils.system.errors import FileError, shown
 
@@ -133,22 +133,8 @@ def _five_point(path: Path) -> list[Given]:
 
 
 def _table(path: Path, columns, annotators) -> list[Given]:
-    for what in columns:
-        if what not in COLUMNS:
-            raise FileError(f"{path}: no {what} is read of opinions, but {', '.join(COLUMNS)}. Leave it out")
     rows = cells(path)
-    there = list(dict.fromkeys(name for row in rows for name in row))
-    lower = {str(name).strip().lower(): name for name in reversed(there)}
-    for name in [*columns.values(), *annotators]:
-        if name not in there:
-            raise FileError(f"{path}: has no column {shown(name)} (found {', '.join(map(str, there))}). Name another")
-    known = {what: next((lower[name] for name in names if name in lower), None) for what, names in COLUMNS.items()}
-    known |= columns
-    if known["text"] is None:
-        raise FileError(
-            f"{path}: no column is called text (found {', '.join(map(str, there)) or 'none'}). Name it: --columns "
-            "text=COLUMN label=COLUMN"
-        )
+    known = known_columns(rows, columns, COLUMNS, path, "opinions", annotators)
     found = []
     for number, row in enumerate(rows, 1):
         cell = {what: row.get(name) for what, name in known.items() if name is not None}

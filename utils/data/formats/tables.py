@@ -12,7 +12,7 @@ that is not in its format.
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from utils.data.formats.talks import lines_of, talk, text_of, unfit
@@ -110,6 +110,33 @@ def own_rows(path: Path, columns: dict[str, str] | None = None) -> list[dict]:
     return rows(cells(path), path, columns or {})
 
 
+def known_columns(rows: list[dict], columns: dict, usual: dict, path, of: str, more: Sequence[str] = ()) -> dict:
+    """{what is read: the column that holds it, or None}; the text must be there.
+
+    columns  {what is read: its column}, as a person gave them
+    usual    {what is read: the names, in lower case, that its column may have otherwise}
+    of       what the rows are, for messages; more: further columns that must be there
+
+    Raises FileError for a column that is not there, for what is not read, and where no column is the text.
+    """
+    for what in columns:
+        if what not in usual:
+            raise FileError(f"{path}: no {what} is read of {of}, but {', '.join(usual)}. Leave it out")
+    there = list(dict.fromkeys(name for row in rows for name in row))
+    lower = {str(name).strip().lower(): name for name in reversed(there)}
+    for name in [*columns.values(), *more]:
+        if name not in there:
+            raise FileError(f"{path}: has no column {shown(name)} (found {', '.join(map(str, there))}). Name another")
+    known = {what: next((lower[name] for name in names if name in lower), None) for what, names in usual.items()}
+    known |= columns
+    if known["text"] is None:
+        raise FileError(
+            f"{path}: no column is called text (found {', '.join(map(str, there)) or 'none'}). Name it: --columns "
+            "text=COLUMN label=COLUMN"
+        )
+    return known
+
+
 def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dict]:
     """Conversations of rows, {column: value}: those of one conversation, in their order; a row without one is one.
 
@@ -117,22 +144,8 @@ def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dic
 
     Raises FileError for a table without a text column, and for a column that is not there or not read.
     """
-    for what in columns:
-        if what not in COLUMNS:
-            raise FileError(f"{path}: no {what} is read of conversations, but {', '.join(COLUMNS)}. Leave it out")
     given, found = list(given), {}
-    there = list(dict.fromkeys(name for row in given for name in row))
-    lower = {str(name).strip().lower(): name for name in reversed(there)}
-    for name in columns.values():
-        if name not in there:
-            raise FileError(f"{path}: has no column {shown(name)} (found {', '.join(map(str, there))}). Name another")
-    known = {what: next((lower[name] for name in names if name in lower), None) for what, names in COLUMNS.items()}
-    known |= columns
-    if known["text"] is None:
-        raise FileError(
-            f"{path}: no column is called text (found {', '.join(map(str, there)) or 'none'}). Name it: --columns "
-            "text=COLUMN label=COLUMN"
-        )
+    known = known_columns(given, columns, COLUMNS, path, "conversations")
     for number, row in enumerate(given, 1):
         cells = {what: row[name] for what, name in known.items() if name is not None and name in row}
         speaker, emotion = cells.get("speaker"), cells.get("label")
