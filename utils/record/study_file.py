@@ -14,6 +14,7 @@ from typing import Any
 from utils.config import Config, check_names, load_config
 from utils.record.search_space import Search, read_search
 from utils.record.stages import TRAINED_BY
+from utils.report.study import BASELINES
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import check_known, read_mapping
 
@@ -33,7 +34,6 @@ KEYS = (
     "jobs",
 )
 SAMPLES = "samples"  # varied as a parameter: how many conversations of train a row learns from
-BASELINES = ("majority", "neighbours", "zero-shot")
 MEASURES = ("accuracy", "weighted_f1", "macro_f1", "pairs")
 BY_THE_STUDY = ("run_name", "seed")  # it gives these to each run
 
