@@ -87,7 +87,7 @@ def test_without_anything_varied_there_is_one_row(written):
         ("baselines: [most]", r"baselines is \['most'\]; write a list of majority"),
         ("baselines: [majority]\nrows: {majority: {}}", "majority is the name of a baseline"),
         ("vary: {samples: [0, 5]}", "row samples 0: samples is 0"),
-        ("parameters: {samples: 5}", "unknown parameter 'samples'"),
+        ("parameters: {samples: few}", "samples is 'few'; write a number of conversations"),
         ("jobs: 0", "jobs is 0"),
         ("name: 3", "name is 3; write a word"),
         ("name: a/b", "parameter run_name is 'a/b-default"),

@@ -10,9 +10,7 @@ from utils.report.study import numbers_of, study_plot
 
 def record(rows, parts=("test",)):
     """What study.json holds of a study with these rows: {row: {part: macro F1}} or {row: macro F1}."""
-    figures = {
-        row: {part: {"macro_f1": [value, 0.01]} for part in parts} for row, value in rows.items()
-    }
+    figures = {row: {part: {"macro_f1": [value, 0.01]} for part in parts} for row, value in rows.items()}
     rows = {row: {"runs": 2, "figures": found} for row, found in figures.items()}
     return {"study": "mine", "measure": "macro_f1", "rows": rows, "runs": [{}] * 2 * len(rows)}
 
@@ -32,7 +30,9 @@ def test_rows_of_numbers_are_a_line_in_order_of_the_numbers():
 
 
 def test_each_of_the_others_values_is_a_line():
-    rows = {f"model {model}, samples {n}": n / size for model, size in (("small", 100), ("large", 50)) for n in (5, 10, 20)}
+    rows = {
+        f"model {model}, samples {n}": n / size for model, size in (("small", 100), ("large", 50)) for n in (5, 10, 20)
+    }
     assert curves(study_plot(record(rows))) == {
         "model small": [(5, 0.05), (10, 0.1), (20, 0.2)],
         "model large": [(5, 0.1), (10, 0.2), (20, 0.4)],

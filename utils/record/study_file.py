@@ -33,7 +33,7 @@ KEYS = (
     "measure",
     "jobs",
 )
-SAMPLES = "samples"  # varied as a parameter: how many conversations of train a row learns from
+SAMPLES = "samples"  # set or varied as a parameter: how many conversations of train a row learns from
 MEASURES = ("accuracy", "weighted_f1", "macro_f1", "pairs")
 BY_THE_STUDY = ("run_name", "seed")  # it gives these to each run
 
@@ -117,7 +117,7 @@ def _mapping(given: dict, field: str, path) -> dict:
     found = given.get(field, {})
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: {field} is {shown(found)}; write parameters and values, a line each")
-    check_names([name for name in found if name != SAMPLES or field == "parameters"], f"{path}, {field}")
+    check_names([name for name in found if name != SAMPLES], f"{path}, {field}")
     for name in BY_THE_STUDY:
         if name in found and (field, name) != ("parameters", "seed"):
             fix = "give seeds: [42, 43]" if name == "seed" else "give name, which begins the names of all runs"

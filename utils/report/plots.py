@@ -197,7 +197,9 @@ def curves(lines, levels, title: str, xlabel: str, ylabel: str, about: str = "")
     drawn as dotted lines.
     """
     fig, ax = _chart(7, 3.8, title, xlabel, ylabel, about)
-    for (name, found), colour in zip(lines.items(), itertools.cycle(("sadness", "anger", "joy", "disgust", "surprise"))):
+    for (name, found), colour in zip(
+        lines.items(), itertools.cycle(("sadness", "anger", "joy", "disgust", "surprise"))
+    ):
         at = sorted(found)
         values, spreads = [found[x][0] for x in at], [found[x][1] or 0.0 for x in at]
         ax.errorbar(at, values, yerr=spreads, color=COLOURS[colour], marker="o", markersize=4, capsize=3, label=name)
