@@ -22,7 +22,7 @@ from utils.data.validation import PAIRS
 from utils.record.provenance import fingerprints, read_records
 from utils.record.stages import CONVERSATIONS, EMOTION_TASKS, FIRST, TEXTS, Stage
 from utils.system import places
-from utils.system.errors import ConfigError, RunError
+from utils.system.errors import ConfigError, RunError, shown
 from utils.system.files import write_set
 from utils.system.places import ROOT
 from utils.tasks.opinion import unanswered
@@ -83,8 +83,9 @@ class Texts:
         names = [name for name in names if name] or [*self._known]
         for name in names:
             if name not in self._known:
-                raise ConfigError(f"parameter topic: {folder} has no texts on {name!r}, but on {', '.join(self._known)}")
-        self.asked: Any = config.task(TEXTS[0].task, {name: self._known[name] for name in names})  # before `task` looks
+                known = ", ".join(self._known)
+                raise ConfigError(f"parameter topic: {folder} has no texts on {shown(name)}, but on {known}")
+        self.asked: Any = config.task(TEXTS[0].task, {name: self._known[name] for name in names})  # whether train answers it, `task` says
         self.labels: LabelSet = self.asked.labels
 
     def items(self, split: str, labelled: bool) -> list[Any]:
@@ -99,8 +100,8 @@ class Texts:
         """The task of opinions. Raises ConfigError for a type of task that no text of train answers."""
         if part := unanswered(self.asked, self.items("train", labelled=True)):
             raise ConfigError(
-                f"parameter task_type is {self.config.task_type}; no text of {self.folder / 'train'} has a {part}. Give "
-                "the task_type of the data (docs/opinions.md)"
+                f"parameter task_type is {self.config.task_type}; no text of {self.folder / 'train'} has a {part}. "
+                "Give the task_type of the data (docs/opinions.md)"
             )
         return self.asked
 

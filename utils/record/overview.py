@@ -72,7 +72,8 @@ def overview_table(rows: list[dict]) -> str:
 
     names = sorted({name for row in rows for name in row["parameters"]} - UNCOMPARED)
     differ = [name for name in names if any(value(row, name) != value(rows[0], name) for row in rows)]
-    columns = SCORES | {name: column for name, column in OF_OPINIONS.items() if any(row[name] is not None for row in rows)}
+    there = {name for name in OF_OPINIONS if any(row[name] is not None for row in rows)}
+    columns = SCORES | {name: column for name, column in OF_OPINIONS.items() if name in there}
     lines = [f"| run | {' | '.join(columns.values())} | minutes | what differs |", "|---" * (len(columns) + 3) + "|"]
     for row in rows:
         others = [(name, value(row, name)) for name in differ if value(row, name) != defaults.get(name)]

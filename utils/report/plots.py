@@ -113,7 +113,7 @@ def token_lengths(lengths, budget: int | None = None, title="How long the rows a
 def confusion_matrix(
     confusion, labels: LabelSet = ECF, about: str = "", what: str = "emotions", counted: str = "utterances"
 ) -> Figure:
-    """Draw which emotions (`what`) are taken for which: counts, and below them their share of the row, which is the colour.
+    """Draw which emotions (`what`) are taken for which: counts, and below them their share of the row, the colour.
 
     confusion: (labels, labels) counts, rows gold and columns predicted, both in the order of `labels`. How many they
     are (`counted`) and how many of them are right (the accuracy) is added to `about`.
