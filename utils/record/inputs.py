@@ -1,7 +1,7 @@
 """What a run is on: conversations, or texts with opinions; where they are, and the sample where a person gave none.
 
-    given = input_of_notebook("opinion_training")(folder, config)
-    given.labels, given.items("train", labelled=True), given.task("opinion")
+given = input_of_notebook("opinion_training")(folder, config)
+given.labels, given.items("train", labelled=True), given.task("opinion")
 """
 
 import tempfile
@@ -85,7 +85,9 @@ class Texts:
             if name not in self._known:
                 known = ", ".join(self._known)
                 raise ConfigError(f"parameter topic: {folder} has no texts on {shown(name)}, but on {known}")
-        self.asked: Any = config.task(TEXTS[0].task, {name: self._known[name] for name in names})  # whether train answers it, `task` says
+        self.asked: Any = config.task(
+            TEXTS[0].task, {name: self._known[name] for name in names}
+        )  # whether train answers it, `task` says
         self.labels: LabelSet = self.asked.labels
 
     def items(self, split: str, labelled: bool) -> list[Any]:

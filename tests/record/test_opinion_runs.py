@@ -1,6 +1,6 @@
 """A run of opinions: what it is on, what it writes, and its scores computed again.
 
-python -m pytest tests/record/test_opinions.py
+python -m pytest tests/record/test_opinion_runs.py
 """
 
 import json
@@ -30,7 +30,7 @@ from utils.system.errors import ConfigError, RunError
 from utils.system.files import read_json, read_json_lines, write_json
 
 TRAINING, INFERENCE = (stage.notebook for stage in TEXTS)
-NAMES = ["input_dir", "topic", "task_type", "strategy", "seed"]
+NAMES = ["run_name", "input_dir", "topic", "task_type", "strategy", "seed"]
 TOPICS = {name: Topic.read(name).as_dict() for name in ("new-stadium", "four-day-week")}
 WORDS = ("no no no", "rather not", "whatever", "rather yes", "yes yes yes")
 
