@@ -123,10 +123,10 @@ def study_plot(record: dict[str, Any]):
         for row, figure in found.items():
             rest, value = places.get(row, (row, None))
             label = ", ".join([*([rest] if rest else []), *([part] if len(series) > 1 or not rest else [])])
-            if figure and value is None:
-                levels[label] = figure[0]
-            elif figure:
+            if figure and value is not None:
                 lines.setdefault(label, {})[value] = figure
+            elif figure:
+                levels[label] = figure[0]
     return plots.curves(lines, levels, title, name, NAMES[measure], about)
 
 
