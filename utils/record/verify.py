@@ -14,6 +14,7 @@ from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations, pairs
 from utils.data.labels import LabelSet
 from utils.data.validation import PAIRS, same_id
+from utils.record.opinions import opinion_scores
 from utils.record.predictions import (
     gold_of,
     input_of_scores,
@@ -57,16 +58,25 @@ def verify(folder: Path, root: Path | None = None) -> Verified:
     rows and figures that do not belong there, and for labels that are not those of the probabilities beside them.
     """
     folder = Path(folder)
+    there, threshold = read_scores(folder), None
+    repair = intact(folder / "metrics.json", "Restore the file, or run the notebooks or utils.ensemble again")
+    if "opinions" in there:
+        with repair:
+            return _compared(folder, there, *opinion_scores(folder, root), threshold)
     gold, labels = gold_of(folder, root), labels_of_scores(folder, root)
-    there = read_scores(folder)
     predicted = read_predictions(folder, gold, labels, causes=False)
     threshold = _threshold(folder, root)
     _check_probabilities(folder, predicted, threshold, labels)
-    with intact(folder / "metrics.json", "Restore the file, or run the notebooks or utils.ensemble again"):
+    with repair:
         computed, uncomputed = _computed(folder, root, gold, predicted, there, labels)
         computed = head(gold, labels) | computed if "version" in there else as_first(computed)
-        expected = dict(_leaves(json.loads(json.dumps(computed))))
-        given = dict(_leaves({name: section for name, section in there.items() if name != "made"}))
+        return _compared(folder, there, computed, uncomputed, threshold)
+
+
+def _compared(folder: Path, there: dict, computed: dict, uncomputed: set[str], threshold: float | None) -> Verified:
+    """The figures of metrics.json (`there`) beside the computed ones. Raises RunError for figures of no known row."""
+    expected = dict(_leaves(json.loads(json.dumps(computed))))
+    given = dict(_leaves({name: section for name, section in there.items() if name != "made"}))
     not_compared: dict[str, int] = {}
     for name in [name for name in given if name not in expected]:
         row = next((row for row in uncomputed if name.startswith(f"{row} / ")), None)
