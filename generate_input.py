@@ -131,7 +131,10 @@ def parse_arguments(argv=None):
         "--train-only", nargs="+", metavar="FILE", default=(), help="further labelled texts, for train alone"
     )
     of_opinions.add_argument(
-        "--undersample", type=positive, metavar="N", help="leave N texts of each label in train at most, drawn by --seed"
+        "--undersample",
+        type=positive,
+        metavar="N",
+        help="leave at most N texts of a label in train, drawn by --seed",
     )
     of_opinions.add_argument(
         "--augment",

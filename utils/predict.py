@@ -252,7 +252,7 @@ def label_texts(argv: list[str]) -> int:
     parser.add_argument("texts", help="table: .csv, .tsv, .json or .jsonl; or the texts.json of an input")
     parser.add_argument("--out", required=True, metavar="PRED", help="the table with labels, in one of these formats")
     which = parser.add_mutually_exclusive_group()
-    add_run(which, "none: the base model answers, untrained")
+    add_run(which, "none, and the base model answers untrained")
     which.add_argument("--adapter", type=Path, metavar="DIR", help="the folder of an adapter, in place of a run")
     parser.add_argument("--model", help="the base model; default: the adapter's, or the embedded one")
     parser.add_argument("--topic", nargs="+", metavar="TOPIC", help="names or YAML files; default: the adapter's")

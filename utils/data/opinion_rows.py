@@ -1,8 +1,8 @@
 """Rows of a file as they are labelled and scored: one text a row, and every row stays.
 
-    rows = read_asked(path, topics, {"text": "Tweet"}, "regression")     # labels are read where a task type is given
-    rows.cells[0], rows.texts[0]                                         # as the file has it; what is asked about it
-    Named(topics)(row)                                                   # the topic that a row is on
+rows = read_asked(path, topics, {"text": "Tweet"}, "regression")     # labels are read where a task type is given
+rows.cells[0], rows.texts[0]                                         # as the file has it; what is asked about it
+Named(topics)(row)                                                   # the topic that a row is on
 """
 
 from collections.abc import Mapping, Sequence

@@ -24,7 +24,7 @@ def _by_label(texts: Sequence[Text]) -> dict[str, list[Text]]:
 def undersampled(texts: Sequence[Text], most: int, seed: int) -> list[Text]:
     """The texts in their order, of each label `most` at most, which `seed` draws."""
     draw, kept = random.Random(seed), set()
-    for key, same in sorted(_by_label(texts).items()):
+    for _, same in sorted(_by_label(texts).items()):
         kept |= {id(text) for text in draw.sample(same, min(most, len(same)))}
     return [text for text in texts if id(text) in kept]
 
@@ -33,7 +33,7 @@ def lacking(texts: Sequence[Text], least: int, seed: int) -> list[Text]:
     """Texts of labels that fewer than `least` texts have, as many as are lacking: each about equally often; which ones
     stand once more, `seed` draws."""
     draw, found = random.Random(seed), []
-    for key, same in sorted(_by_label(texts).items()):
+    for _, same in sorted(_by_label(texts).items()):
         order = draw.sample(same, len(same))
         found += [order[number % len(order)] for number in range(least - len(same))]
     return found

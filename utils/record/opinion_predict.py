@@ -1,7 +1,7 @@
 """Texts in, what they think of topics out. utils/predict.py is its door.
 
-    OpinionPredict(topic="new-stadium", task_type="regression").predict(texts)       # the embedded model, untrained
-    OpinionPredict(model_path="results_train/RUN/adapters/opinion").predict(texts)   # an adapter knows the rest
+OpinionPredict(topic="new-stadium", task_type="regression").predict(texts)       # the embedded model, untrained
+OpinionPredict(model_path="results_train/RUN/adapters/opinion").predict(texts)   # an adapter knows the rest
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from utils.data.opinions import TASK_TYPES, Text, check_text
 from utils.data.topics import Topic
 from utils.record.adapter import trained_with
 from utils.system.errors import ConfigError, ModelError, OpinionError, shown
-from utils.tasks.forms import opinion_task, recorded_opinions
+from utils.tasks.forms import STRATEGIES, opinion_task, recorded_opinions
 from utils.tasks.opinion import Opinions
 from utils.tasks.opinion_numbers import number_of
 
@@ -129,6 +129,8 @@ def opinions_asked(task_type: str | None, adapter: Any, strategy: str | None, to
     loaded."""
     if task_type not in (None, *TASK_TYPES):
         raise ConfigError(f"task_type is {shown(task_type)}; choose {', '.join(TASK_TYPES)}")
+    if strategy not in (None, *STRATEGIES):
+        raise ConfigError(f"strategy is {shown(strategy)}; choose {', '.join(STRATEGIES)}")
     if adapter is not None:
         own = recorded_opinions(adapter)
         topics = own.topics if topic is None else _topics(topic, own.topics)
@@ -140,7 +142,7 @@ def opinions_asked(task_type: str | None, adapter: Any, strategy: str | None, to
     return opinion_task(_topics(topic, {}), task_type)
 
 
-def _topics(given: Topics, own: Mapping[str, Topic]) -> dict[str, Topic]:
+def _topics(given: Topics, own: Mapping[Any, Topic]) -> dict[str, Topic]:
     """{name: topic}; a name in `own` is that topic."""
     found = {}
     for one in [given] if isinstance(given, One) else given:

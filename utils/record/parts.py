@@ -1,7 +1,7 @@
 """One labelling in several parts, on as many machines: each labels its share, and the last one writes the whole.
 
-    number, parts = part_of("3/8")
-    write_part(paired, "pred.json", number, parts, job_of(conversations, adapters))
+number, parts = part_of("3/8")
+write_part(paired, "pred.json", number, parts, job_of(conversations, adapters))
 """
 
 import argparse

@@ -56,7 +56,8 @@ def colour(answer: str, topic: Topic) -> str:
 
 def _bar(found: Mapping[str, float], topic: Topic) -> str:
     parts = "".join(
-        f'<span style="width:{share:.2%};background:{colour(answer, topic)}" title="{escape(answer)}: {share:.0%}"></span>'
+        f'<span style="width:{share:.2%};background:{colour(answer, topic)}" title="{escape(answer)}: {share:.0%}">'
+        "</span>"
         for answer, share in found.items()
     )
     return f"<div class=bar>{parts}</div>"

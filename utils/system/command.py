@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from utils.system import start
 from utils.system.errors import UserError, without_credentials
@@ -127,8 +127,9 @@ def add_columns(parser: argparse.ArgumentParser, names: tuple[str, ...]) -> None
     parser.add_argument("--columns", nargs="+", type=column, metavar="NAME=COLUMN", help=help)
 
 
-def add_run(parser: argparse.ArgumentParser, otherwise: str = "the one that ships") -> None:
-    """The argument of a command about a run's adapters: `--run NAME`, None where what is meant `otherwise` is."""
+def add_run(parser: Any, otherwise: str = "the one that ships") -> None:
+    """The argument of a command about a run's adapters, in a parser or a group of one: `--run NAME`, None where none is
+    given. otherwise: what is meant then, for the help."""
     parser.add_argument("--run", metavar="NAME", help=f"a run in results_train/, or its folder; default: {otherwise}")
 
 

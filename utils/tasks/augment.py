@@ -73,13 +73,19 @@ def _variant(source: Text, text: str, replaced: list[list[str]], keys: set[str])
     said = source["opinions"].items()
     opinions = {topic: {name: value for name, value in one.items() if name != "given"} for topic, one in said}
     made: Any = {**source, "text_ID": key, "text": text, "opinions": opinions}
-    return {**made, "augmented": {"from": source["text_ID"], "replaced": replaced}}
+    return made | {"augmented": {"from": source["text_ID"], "replaced": replaced}}
+
+
+def _split(word: str) -> tuple[str, str, str]:
+    """(signs before it, the word itself, signs behind it); an empty word where it cannot be replaced."""
+    match = _WORD.fullmatch(word)
+    return (match[1], match[2], match[3]) if match else ("", "", "")
 
 
 def _places(words: list[str], kept: set[str]) -> list[int]:
     """Which words may be replaced."""
-    found = enumerate(map(_WORD.fullmatch, words))
-    return [place for place, match in found if match and match[2].lower() not in kept]
+    found = enumerate(_split(word)[1].lower() for word in words)
+    return [place for place, word in found if word and word not in kept]
 
 
 def _drafts(sources: list[Text], kept: set[str], model, tokenizer, draw: random.Random):
@@ -98,7 +104,7 @@ def _replace(asked, model, tokenizer, draw: random.Random, progress: str) -> Non
     """Replaces one word of each text in `asked`, [(words, what was replaced so far, the word's place)]."""
     trees, proposals = [], []
     for words, _, place in tqdm(asked, desc=progress, unit="text"):
-        before, old, behind = _WORD.fullmatch(words[place]).groups()
+        before, old, behind = _split(words[place])
         left = " ".join(["Text:", *words[:place]])
         right = " ".join([behind, *words[place + 1 :]]) + "\n"  # a line's end, so that no answer begins another one
         found = _proposed(model, tokenizer, f"{left} {before}" if before else left, " " * (not before), old)
@@ -113,7 +119,7 @@ def _replace(asked, model, tokenizer, draw: random.Random, progress: str) -> Non
             continue
         (likely,) = next(scores)
         best = sorted(zip(likely, found), reverse=True)[:_DRAWN]
-        new, (before, old, behind) = draw.choice(best)[1], _WORD.fullmatch(words[place]).groups()
+        new, (before, old, behind) = draw.choice(best)[1], _split(words[place])
         words[place] = f"{before}{new}{behind}"
         done.append([old, new])
 

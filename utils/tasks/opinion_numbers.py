@@ -1,7 +1,7 @@
 """An opinion as one number, and its probabilities by the names of the answers: what files of predictions hold.
 
-    number_of(opinion, table, "regression")     # -1.2
-    named(table, topic)                         # {"-2": 0.1, ..., "2": 0.3}
+number_of(opinion, table, "regression")     # -1.2
+named(table, topic)                         # {"-2": 0.1, ..., "2": 0.3}
 """
 
 import math
