@@ -18,6 +18,7 @@ from utils.system.errors import ConfigError, shown
 from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
 from utils.tasks.forms import STRATEGIES, TASKS
 from utils.tasks.imbalance import SAMPLING, WEIGHTS
+from utils.tasks.opinion import OPENING
 from utils.tasks.pool import DRAWN
 from utils.tasks.task import Task
 
@@ -108,7 +109,9 @@ class Config:
     strategy: str = parameter(
         TASK,
         "generation",
-        "of opinions: how the model says them. generation: phrases, of which each has a probability",
+        "of opinions: how the model says them. generation: phrases, of which each has a probability; sequence: a head "
+        "on the last hidden state, classes or a number; prompt: phrases, and only virtual tokens in front are learnt "
+        "(Lester et al. 2021)",
         choices=tuple(STRATEGIES),
     )
 
@@ -177,6 +180,7 @@ class Config:
         "emotion leads to one equally often (Kang et al. 2020); a conversation is asked about all its utterances",
         choices=SAMPLING,
     )
+    virtual_tokens: int = parameter(LEARNING, 30, "of strategy prompt: how many, of the text that they begin as", above=0)
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
     lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = parameter(
@@ -277,6 +281,13 @@ class Config:
 
     def adapter(self) -> dict[str, Any]:
         """The adapter's method and its settings, as utils.models.adapters.add_adapter takes them."""
+        if self.strategy == "prompt":
+            return {
+                "method": "prompt_tuning",
+                "tokens": self.virtual_tokens,
+                "text": OPENING,
+                "tokenizer": self.model,
+            }
         return {
             "method": "lora",
             "r": self.lora_r,

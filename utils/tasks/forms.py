@@ -17,6 +17,7 @@ from utils.tasks.emotion import Emotion
 from utils.tasks.emotion_multi import EmotionMulti
 from utils.tasks.imbalance import Balance
 from utils.tasks.opinion import ASKED, Opinions
+from utils.tasks.opinion_head import OpinionsOfHead
 from utils.tasks.pool import Pool, read_pool
 from utils.tasks.task import Task
 
@@ -47,7 +48,12 @@ def _cause(config: Any, labels: LabelSet) -> Task:
     return CauseList(labels)
 
 
-STRATEGIES: dict[str, Callable[..., Opinions]] = {"generation": Opinions}  # how a model says an opinion
+# How a model says an opinion: by phrases that are scored, by a head, by phrases behind learnt virtual tokens.
+STRATEGIES: dict[str, Callable[..., Opinions]] = {
+    "generation": Opinions,
+    "sequence": OpinionsOfHead,
+    "prompt": Opinions,
+}
 
 
 def opinion_task(topics: Mapping[str, Topic], task_type: str, strategy: str = "generation") -> Opinions:
@@ -70,6 +76,13 @@ def recorded_opinions(adapter: str | Path) -> Opinions:
         if record["task_type"] not in ASKED:
             raise ValueError(f"task_type {shown(record['task_type'])}")
         return opinion_task(topics, record["task_type"], record["strategy"])
+
+
+def recorded_outputs(adapter: str | Path) -> tuple[str, ...]:
+    """The names of the outputs of the head that an adapter has (`Task.outputs`); () for one without a head."""
+    path = Path(adapter) / "training.json"
+    of_opinions = path.is_file() and read_object(path).get("task") == Opinions.name
+    return recorded_opinions(adapter).outputs if of_opinions else ()
 
 
 def _opinion(config: Any, topics: Mapping[str, Topic]) -> Task:

@@ -105,6 +105,7 @@ PARTS = {
         lambda table, topic: {"stance": STANCES[table.index(max(table))]},
     ),
 }
+OPENING = "Does the writer hold an opinion on the topic, and is it for or against it?"  # virtual tokens begin as this
 ASKED = {  # of each type of task: its parts
     "binary": ("relevance",),
     "regression": ("score",),
