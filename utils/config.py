@@ -161,7 +161,7 @@ class Config:
     class_weights: str = parameter(
         LEARNING,
         "none",
-        "how much an utterance counts in training, by its emotion. inverse: one over the number of utterances with it; "
+        "how much an utterance, or a text's opinion, counts in training, by its label. inverse: one over their number; "
         "effective: one over their effective number (Cui et al. 2019), which weighs rare ones less; with targets multi "
         "yes and no are weighed for each label. The logit adjustment then takes off what is left of the frequencies",
         choices=WEIGHTS,
@@ -176,8 +176,9 @@ class Config:
     sampling: str = parameter(
         LEARNING,
         "natural",
-        "the conversations of an epoch of the emotion task. natural: each once; balanced: as many, drawn so that every "
-        "emotion leads to one equally often (Kang et al. 2020); a conversation is asked about all its utterances",
+        "the conversations of an epoch of the emotion task, or the texts with opinions. natural: each once; balanced: "
+        "as many, drawn so that every label leads to one equally often (Kang et al. 2020); a conversation is asked about "
+        "all its utterances",
         choices=SAMPLING,
     )
     virtual_tokens: int = parameter(LEARNING, 30, "of strategy prompt: how many, of the text that they begin as", above=0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from utils.data.opinions import STANCES, Text
 from utils.engine.prefix_tree import Node, Question
+from utils.system.errors import ConfigError
 from utils.tasks.opinion import ASKED, PARTS, Opinions, line
 from utils.tasks.task import OneRound, probabilities
 
@@ -27,6 +28,14 @@ class OpinionsOfHead(Opinions):
 
     strategy: str = "sequence"
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.balance.weights != "none" and any(PARTS[part].scored for part in ASKED[self.task_type]):
+            raise ConfigError(
+                f"parameter class_weights is {self.balance.weights}; the number that strategy sequence learns has no "
+                "classes: give none, or sampling balanced"
+            )
+
     @property
     def outputs(self) -> tuple[str, ...]:
         return tuple(name for part in ASKED[self.task_type] for name in NAMES[part])
@@ -39,7 +48,8 @@ class OpinionsOfHead(Opinions):
                 part, start = PARTS[key], self.outputs.index(NAMES[key][0])
                 target = part.target(opinion)
                 if target is not None:
-                    gold |= {start: float(target)} if part.scored else {start + int(target): 1.0}
+                    counts = self.weight(opinion, self.topics[name])
+                    gold |= {start: float(target)} if part.scored else {start + int(target): counts}
             if gold or not train:
                 asked = f"\n{PARTS['score'].question.format(about=self.topics[name].about)}"
                 branches.append(Node(asked, Question((), gold or None)))
