@@ -177,11 +177,11 @@ class Config:
         LEARNING,
         "natural",
         "the conversations of an epoch of the emotion task, or the texts with opinions. natural: each once; balanced: "
-        "as many, drawn so that every label leads to one equally often (Kang et al. 2020); a conversation is asked about "
-        "all its utterances",
+        "as many, drawn so that every label leads to one equally often (Kang et al. 2020); an item is asked about all "
+        "that is in it",
         choices=SAMPLING,
     )
-    virtual_tokens: int = parameter(LEARNING, 30, "of strategy prompt: how many, of the text that they begin as", above=0)
+    virtual_tokens: int = parameter(LEARNING, 30, "of strategy prompt: how many; they begin as a sentence", above=0)
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
     lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = parameter(

@@ -35,8 +35,9 @@ def merge(adapter):
     """
     import torch
 
-    from utils.models.adapters import load_adapter, virtual_tokens
+    from utils.models.adapters import load_adapter
     from utils.models.load import load_model
+    from utils.models.virtual import virtual_tokens
 
     config = trained_with(adapter)
     # On the CPU, where there is room for float32; 4 bits come from weights of the precision that training had.
@@ -47,7 +48,9 @@ def merge(adapter):
         model = model.dequantize(dtype=torch.float32)
     model = load_adapter(model.float(), adapter, config.model)
     if virtual_tokens(model):
-        raise ExportError(f"{adapter}: virtual tokens are no part of a model's weights. Use the folder as it is, with PEFT")
+        raise ExportError(
+            f"{adapter}: virtual tokens are no part of a model's weights. Use the folder itself, with PEFT"
+        )
     model = model.merge_and_unload()
     model.config.name_or_path = config.model
     return model, tokenizer

@@ -1,4 +1,4 @@
-"""A study of opinions: rows and seeds, whose runs are imitated; its figures are those of the runs, and of the libraries.
+"""A study of opinions: rows and seeds, whose runs are imitated; its figures are those of the runs and the libraries.
 
 python -m pytest tests/doors/test_study_of_opinions.py
 """
@@ -94,8 +94,9 @@ def test_figures_are_those_of_the_runs(root):
         assert found["macro_f1"] == pytest.approx(scores["labels"]["macro_f1"])
         assert found.get("rmse") == scores.get("scores", {}).get("rmse")
     head = record["rows"]["head"]["less the first"]["test"]
-    values = [[one["figures"]["test"]["rmse"] for one in record["runs"] if one["row"] == row] for row in ("head", "phrases")]
-    assert head["difference"] == pytest.approx(np.mean(values[0]) - np.mean(values[1])) and head["interval_95"][1] < 0
+    by_row = {row: [one["figures"]["test"].get("rmse") for one in record["runs"] if one["row"] == row] for row in ROWS}
+    assert head["difference"] == pytest.approx(np.mean(by_row["head"]) - np.mean(by_row["phrases"]))
+    assert head["interval_95"][1] < 0
     assert "less the first" not in record["rows"]["stances"], "other labels"
     assert "| RMSE |" in study_table(record) and "F1 of each label:" in study_table(record)
 

@@ -336,7 +336,12 @@ def test_chain_runs_all_four_and_fills_both_results_folders(copy, tiny_model_fol
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "strategy,task_type",
-    [("generation", "regression_with_relevance"), ("generation", "stance"), ("sequence", "regression"), ("prompt", "binary")],
+    [
+        ("generation", "regression_with_relevance"),
+        ("generation", "stance"),
+        ("sequence", "regression"),
+        ("prompt", "binary"),
+    ],
 )
 def test_the_chain_of_opinions_trains_scores_and_is_verified(copy, tiny_model_folder, strategy, task_type):
     """On the sample that ships, which is split where no input is there."""

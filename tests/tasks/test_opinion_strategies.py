@@ -18,9 +18,10 @@ from utils.engine.prefix_tree import encode, pack, rooted
 from utils.engine.rows import encode_trees
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import train
-from utils.models.adapters import adapter_weights, add_adapter, load_adapter, save_adapter, virtual_tokens
+from utils.models.adapters import adapter_weights, add_adapter, load_adapter, save_adapter
 from utils.models.head import groups_of, outputs_of
 from utils.models.load import load_model
+from utils.models.virtual import virtual_tokens
 from utils.record.fit import examples
 from utils.system.errors import ModelError
 from utils.tasks.ask import predict

@@ -17,9 +17,10 @@ from utils.engine.memory import InParts
 from utils.engine.prefix_tree import Node, Row, model_inputs, pack, plan_rows, rooted
 from utils.engine.processes import divided
 from utils.engine.rows import check_positions, encode_trees
-from utils.models.adapters import adapter_weights, virtual_tokens
+from utils.models.adapters import adapter_weights
 from utils.models.attention import check_tree_mask, float32_head, positions_of
 from utils.models.head import outputs_of
+from utils.models.virtual import virtual_tokens
 from utils.system.errors import ModelError
 from utils.system.files import naming
 

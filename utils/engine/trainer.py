@@ -19,9 +19,10 @@ from utils.engine.prefix_tree import Row, model_inputs, pack, rooted
 from utils.engine.settings import TrainingSettings
 from utils.engine.tracking import tracking
 from utils.engine.weights import TARGETS, separated, weighted_inputs, weighted_loss
-from utils.models.adapters import make_trainable_float32, virtual_tokens
+from utils.models.adapters import make_trainable_float32
 from utils.models.head import outputs_of
 from utils.models.load import compile_layers
+from utils.models.virtual import virtual_tokens
 from utils.system.progress import Pace
 
 

@@ -11,16 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import (
-    LoraConfig,
-    PeftConfig,
-    PeftModel,
-    PeftType,
-    PromptTuningConfig,
-    PromptTuningInit,
-    get_peft_model,
-    prepare_model_for_kbit_training,
-)
+from peft import LoraConfig, PeftConfig, PeftModel, PeftType, get_peft_model, prepare_model_for_kbit_training
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -28,7 +19,7 @@ from torch.distributed.tensor import DTensor
 
 from utils.models.head import fresh_head, outputs_of
 from utils.models.hub import hub_id
-from utils.models.load import source
+from utils.models.virtual import prompt_tuning, put_in_front
 from utils.system.errors import FileError, ModelError, shown
 from utils.system.files import let_others_read, read_object
 from utils.system.hardware import device, out_of_memory
@@ -59,38 +50,6 @@ def _lora(r: int, alpha: int, dropout: float, targets, kind: str = "CAUSAL_LM") 
     """Hu et al. 2021: rank `r`, scale alpha / r, on the modules `targets` ("all-linear" or a list of names). Of a model
     with a head (kind SEQ_CLS) the head is trained too."""
     return LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type=kind)
-
-
-def _prompt_tuning(tokens: int, text: str, tokenizer: str) -> PromptTuningConfig:
-    """Lester et al. 2021: so many virtual tokens, which begin as the tokens of `text`, again and again, by the
-    `tokenizer` of the model of this name (utils.models.load.source)."""
-    return PromptTuningConfig(
-        task_type="CAUSAL_LM",
-        num_virtual_tokens=tokens,
-        prompt_tuning_init=PromptTuningInit.TEXT,
-        prompt_tuning_init_text=text,
-        tokenizer_name_or_path=str(source(tokenizer)),
-    )
-
-
-def virtual_tokens(model) -> int:
-    """How many virtual tokens the model's adapter has; rows begin with as many places for them
-    (utils.engine.prefix_tree.rooted)."""
-    config = getattr(model, "peft_config", {}).get(getattr(model, "active_adapter", None))
-    return getattr(config, "num_virtual_tokens", None) or 0
-
-
-def _put_in_front(model) -> None:
-    """The virtual tokens in the first places of every row. PEFT would put them in front itself, with a mask and
-    positions of its own."""
-    base = model.get_base_model()
-
-    def embed(module, given, embedded):
-        prompt = model.prompt_encoder[model.active_adapter].embedding.weight.to(embedded.dtype)
-        return torch.cat([prompt[None].expand(len(embedded), -1, -1), embedded[:, len(prompt) :]], 1)
-
-    base.get_input_embeddings().register_forward_hook(embed)
-    model.forward = base.forward
 
 
 def _names(value) -> bool:
@@ -156,7 +115,7 @@ METHODS = {  # by the name of PEFT's PeftType, in small letters
         stored=lambda name: name.replace("modules_to_save.", ""),
     ),
     "prompt_tuning": Method(
-        config=_prompt_tuning,
+        config=prompt_tuning,
         is_weight=lambda name: "prompt_encoder" in name,
         is_empty=lambda weights: not any(w.abs().max() > 0 for w in weights.values()),
         keys={
@@ -171,7 +130,7 @@ METHODS = {  # by the name of PEFT's PeftType, in small letters
             "tokenizer_name_or_path": lambda value: value is None or isinstance(value, str),
         },
         stored=lambda name: "prompt_embeddings",
-        prepare=_put_in_front,
+        prepare=put_in_front,
     ),
 }
 
