@@ -277,7 +277,8 @@ def load_adapter(model, folder, base: str, name: str = "default"):
     record = adapter_record(folder)
     made_for = record["base_model_name_or_path"]
     if (record.get("task_type") == "SEQ_CLS") != bool(outputs_of(model)):
-        raise ModelError(f"{folder}: it is made for a model {'without' * bool(outputs_of(model)) or 'with'} a head")
+        made = "without" if outputs_of(model) else "with"
+        raise ModelError(f"{config}: task_type {shown(record.get('task_type'))}: it is made for a model {made} a head")
     if hub_id(made_for) != hub_id(base):  # an older file names the embedded model as we do
         raise ModelError(
             f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
@@ -294,7 +295,8 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             inside = set(file.keys())
         named = (key for key, _ in adapter_weights(model) if name in key.split("."))
         method = method_of(model.peft_config[name])
-        missing = [key for key in named if method.stored(key.replace(f".{name}.", ".")) not in inside]
+        named = (".".join(part for part in key.split(".") if part != name) for key in named)
+        missing = [key for key in named if method.stored(key) not in inside]
         if missing:  # they would be as before any training
             raise ValueError(f"{weights.name} lacks {len(missing)} tensors, {missing[0]} first")
         if offloaded:
