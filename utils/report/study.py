@@ -10,7 +10,14 @@ from typing import Any
 
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e-?[0-9]+)?")
 BASELINES = ("majority", "neighbours", "zero-shot")  # rows without training
-NAMES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "pairs": "pairs F1"}
+NAMES = {
+    "accuracy": "accuracy",
+    "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
+    "pairs": "pairs F1",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
 
 
 def study_table(record: dict[str, Any]) -> str:
