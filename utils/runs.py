@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 from utils.config import parse_value
-from utils.record.decide import PARAMETERS, decide
+from utils.record.adapter import DECIDES
+from utils.record.decide import decide
 from utils.record.overview import overview, overview_table
 from utils.record.predictions import gold_of, labels_of_scores, read_predictions, run_folder
 from utils.record.provenance import revision
@@ -122,7 +123,7 @@ def main(argv=None) -> int:
     one.set_defaults(do=_list)
     one = commands.add_parser("decide", help="a run's labels with other inference parameters, from its probabilities")
     one.add_argument("name", metavar="RUN", help="a name in results_train/, or a folder")
-    add_parameter(one, f"one of {', '.join(PARAMETERS)}")
+    add_parameter(one, f"one of {', '.join(DECIDES)}")
     one.add_argument("--out", metavar="NAME", help="what the system is called; default: the run and the parameters")
     one.set_defaults(do=_decide)
     arguments = parser.parse_args(argv)
