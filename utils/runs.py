@@ -60,7 +60,7 @@ def compare(one: str, other: str | None = None) -> dict:
 
 def _verify(arguments) -> int:
     folder = run_folder(arguments.name or arguments.run)
-    figures, not_compared, threshold = verify(folder)
+    figures, not_compared, threshold, thresholds = verify(folder)
     wrong = {name: (there, computed) for name, (there, computed) in figures.items() if not is_equal(there, computed)}
     for name, (there, computed) in wrong.items():
         print(f"{name}: {shown(there)} in metrics.json, {computed} from the predictions")
@@ -70,6 +70,8 @@ def _verify(arguments) -> int:
         print(f"{sum(not_compared.values())} figures were not compared, whose predictions are not here: {rows}")
     if threshold is None and any(name.startswith("pairs") for name in figures):
         print("pairs were not compared with their probabilities: no record here names a threshold")
+    if thresholds is None:
+        print("labels were not compared with their probabilities: no record here names their thresholds")
     return 1 if wrong else 0
 
 

@@ -25,6 +25,7 @@ from utils.record.predictions import (
     scored_on,
 )
 from utils.record.provenance import ENCODER, fingerprints, read_records
+from utils.record.stages import LABELLED_BY
 from utils.report.bootstrap import compared
 from utils.report.scores import as_first, emotion_rows, head, pair_rows, read_scores, system_scores
 from utils.report.tables import figures, mean_and_spread
@@ -37,17 +38,21 @@ NOT_KEPT = {"base model, zero-shot": "zero-shot", "gold emotions + fine-tuned ca
 # Sections of runs with a pool of wordings, whose predictions are not kept either.
 IN_WORDS = {"emotion wordings", "cause wordings"}
 ROUNDED = 5e-5  # predictions.jsonl has four digits
+_NEAR = 2.1 * ROUNDED  # numbers so far apart may have been equal
 
 
 class Verified(NamedTuple):
     """figures       {name: (in metrics.json, computed from predictions)}
     not_compared  {row: how many of its figures cannot be computed}
     threshold     what pairs were compared with; None where no record names it
+    thresholds    for each label what several labels an utterance were compared with; {} where utterances have one, None
+                  where no record names them
     """
 
     figures: dict[str, tuple]
     not_compared: dict[str, int]
     threshold: float | None
+    thresholds: dict[str, float] | None
 
 
 def verify(folder: Path, root: Path | None = None) -> Verified:
@@ -61,7 +66,9 @@ def verify(folder: Path, root: Path | None = None) -> Verified:
     there = read_scores(folder)
     predicted = read_predictions(folder, gold, labels, causes=False)
     threshold = _threshold(folder, root)
-    _check_probabilities(folder, predicted, threshold, labels)
+    several = any(isinstance(u["emotion"], list) for c in predicted for u in c["conversation"])
+    thresholds = _thresholds(folder, labels) if several else {}
+    _check_probabilities(folder, predicted, threshold, thresholds or {}, labels)
     with intact(folder / "metrics.json", "Restore the file, or run the notebooks or utils.ensemble again"):
         computed, uncomputed = _computed(folder, root, gold, predicted, there, labels)
         computed = head(gold, labels) | computed if "version" in there else as_first(computed)
@@ -73,7 +80,8 @@ def verify(folder: Path, root: Path | None = None) -> Verified:
         if row is None:
             raise RunError(f"{folder}/metrics.json: {name[:200]!r} is no figure of this run: remove it, or score again")
         not_compared[row] = not_compared.get(row, 0) + 1
-    return Verified({name: (given.get(name), here) for name, here in expected.items()}, not_compared, threshold)
+    found = {name: (given.get(name), here) for name, here in expected.items()}
+    return Verified(found, not_compared, threshold, thresholds)
 
 
 def is_equal(there, computed) -> bool:
@@ -108,17 +116,34 @@ def _threshold(folder: Path, root: Path | None) -> float | None:
             records = read_records(run_folder(name, root))
         except (TypeError, UserError):  # a run that is not here
             return None
-        if "4_cause_inference" in records:
-            parameters = records["4_cause_inference"]["parameters"]
+        if LABELLED_BY["cause"] in records:
+            parameters = records[LABELLED_BY["cause"]]["parameters"]
             break
     threshold = parameters.get("cause_threshold")
     known = isinstance(threshold, float) and parameters.get("cause_form", Config.cause_form) == "candidates"
     return threshold if known and parameters.get("recipe", Config.recipe) == "one_pass" else None
 
 
-def _check_probabilities(folder: Path, predicted: list[Conversation], threshold: float | None, labels: LabelSet):
-    """Raises RunError for a conversation that was not scored, for an emotion that is not the most probable one, and for
-    pairs that are not those from `threshold` on (None: not asked)."""
+def _thresholds(folder: Path, labels: LabelSet) -> dict[str, float] | None:
+    """{label: the probability from which on it was named} of a run with several labels an utterance; None where the
+    record of the notebook that named them has none."""
+    record = read_records(folder).get(LABELLED_BY["emotion"], {})
+    if "thresholds" not in record:
+        return None
+    with intact(folder / "config.json", "Restore the file, or run the emotion inference again"):
+        return {label: float(record["thresholds"][label]) for label in labels}
+
+
+def _check_probabilities(
+    folder: Path,
+    predicted: list[Conversation],
+    threshold: float | None,
+    thresholds: dict[str, float],
+    labels: LabelSet,
+):
+    """Raises RunError for a conversation that was not scored, for an emotion that is not the most probable one, for
+    several that are not those from their `thresholds` on ({}: not asked), and for pairs that are not those from
+    `threshold` on (None: not asked)."""
     path = predictions_file(folder)
     known = {same_id(c["conversation_ID"]) for c in predicted}
     for where, line in read_json_lines(path):
@@ -127,14 +152,13 @@ def _check_probabilities(folder: Path, predicted: list[Conversation], threshold:
     for c, line in zip(predicted, read_lines(path, predicted), strict=True):
         where = f"{path}: conversation {c['conversation_ID']}"
         with intact(where, "Restore the file, or run 4_cause_inference again"):
-            emotions = _checked_emotions(where, c, line["emotion_probabilities"], labels)
+            emotions = _checked_emotions(where, c, line["emotion_probabilities"], thresholds, labels)
             if PAIRS in c:
                 _check_pairs(where, c, line["cause_probabilities"], emotions, threshold, labels)
 
 
-def _checked_emotions(where, c, table, labels: LabelSet) -> dict[int, float]:
-    """{utterance id: the probability of its emotion}. Of several labels an utterance the probabilities are independent,
-    and the thresholds are not kept here."""
+def _checked_emotions(where, c, table, thresholds: dict[str, float], labels: LabelSet) -> dict[int, float]:
+    """{utterance id: the probability of its emotion}; without those that may carry several, which have no causes."""
     if len(table) != len(c["conversation"]):
         raise RunError(f"{where}: {len(table)} rows of probabilities for {len(c['conversation'])} utterances")
     found = {}
@@ -142,15 +166,31 @@ def _checked_emotions(where, c, table, labels: LabelSet) -> dict[int, float]:
         here = f"{where}, utterance {u['utterance_ID']}"
         whole = len(row) == len(labels) and all(map(_is_probability, row))
         if whole and isinstance(u["emotion"], list):
+            if thresholds:
+                _check_several(here, u["emotion"], dict(zip(labels, row)), thresholds)
             continue
         if not whole or abs(sum(row) - 1) > (len(labels) + 1) * ROUNDED:
             raise RunError(f"{here}: {shown(row)} are no probabilities of {len(labels)} labels, which sum to 1")
         most = max(row)
-        if most - row[labels.index(u["emotion"])] > 2.1 * ROUNDED:
+        if most - row[labels.index(u["emotion"])] > _NEAR:
             likeliest = labels.labels[row.index(most)]
             raise RunError(f"{here}: {u['emotion']} is not the most probable emotion, {likeliest} is ({most})")
         found[u["utterance_ID"]] = most
     return found
+
+
+def _check_several(here, named: list[str], row: dict[str, float], thresholds: dict[str, float]):
+    """Raises RunError for labels that are not those whose probability reaches its threshold; where none does, for one
+    that is not the nearest to it (the largest share of the threshold). Probabilities are rounded."""
+    lost = [label for label, p in row.items() if label not in named and p - thresholds[label] > _NEAR]
+    more = [label for label in named if thresholds[label] - row[label] > _NEAR]
+    if lost:
+        raise RunError(f"{here}: {lost[0]} is not named at {row[lost[0]]}, and its threshold is {thresholds[lost[0]]}")
+    if len(named) == 1 and more:
+        nearest = max((p - _NEAR) / thresholds[label] for label, p in row.items())
+        more = [label for label in named if (row[label] + _NEAR) / thresholds[label] < nearest]
+    if more:
+        raise RunError(f"{here}: {more[0]} is named at {row[more[0]]}, and its threshold is {thresholds[more[0]]}")
 
 
 def _check_pairs(where, c, table, emotions, threshold, labels: LabelSet):
@@ -166,7 +206,7 @@ def _check_pairs(where, c, table, emotions, threshold, labels: LabelSet):
     if threshold is None:
         return
     for pair, p in likely.items():
-        if (pair in named) != (p >= threshold) and abs(p - threshold) > 2.1 * ROUNDED:
+        if (pair in named) != (p >= threshold) and abs(p - threshold) > _NEAR:
             said = "is named" if pair in named else "is not named"
             raise RunError(f"{where}: the pair {pair} {said} at {p:.4f}, and the threshold is {threshold}")
 
