@@ -19,6 +19,7 @@ from pathlib import Path
 from utils.data.conversations import Conversation, emotions_of, load_conversations, validate_conversations
 from utils.data.given import is_json, utterance_in
 from utils.data.labels import LabelSet
+from utils.data.votes import several
 from utils.predict import Predictor
 from utils.record.adapter import choose_adapters, said_of
 from utils.report.page import CSS, render
@@ -82,7 +83,7 @@ def gold_of(text: str, loaded: Conversation | None, labels: LabelSet) -> Convers
     the result is compared with."""
     if loaded is None or text.strip() != to_lines(loaded).strip():
         return None
-    named = [label for u in loaded["conversation"] for label in emotions_of(u)]
+    named = [label for u in loaded["conversation"] for label in (*emotions_of(u), *several(u, labels))]
     return loaded if named and {*named} <= {*labels} else None
 
 
