@@ -75,7 +75,7 @@ class Predictor:
         self.configs = configs_of(adapters, max_row_tokens, parameters)
         self.tasks, self.models, bases = {}, {}, {}
         labels = labels_of(adapters[0])
-        for (name, config), adapter in zip(self.configs.items(), adapters):
+        for (name, config), adapter in zip(self.configs.items(), filter(None, adapters)):
             self.tasks[name] = config.task(name, labels).trained(adapter)
             base = config.model, config.quantization, config.precision, config.offload
             if base not in bases:

@@ -202,8 +202,8 @@ def test_another_threshold_and_adjustment_decide_and_are_recorded(adapters, pred
     assert sum(map(len, wanted)) < len(products)
     assert called(predict.main, tmp_path / "given.json", *options, *changed)[0] == 0
     parameters = {"cause_threshold": middle, "logit_adjustment": 0.9}
-    again = Predictor(*adapters, parameters=parameters)
-    assert read_json(tmp_path / "pred.json") == again(given)[0] != found
+    again = Predictor(*adapters, parameters=parameters)(given)
+    assert read_json(tmp_path / "pred.json") == again[0] and again[1] != predictor(given)[1]
     record = read_json(tmp_path / "pred.record.json")
     assert {name: record[name] for name in parameters} == parameters
     jobs = {predict.job_of(given, adapters), predict.job_of(given, adapters, parameters)}

@@ -87,7 +87,12 @@ def test_a_prediction_of_each_kind_is_as_the_schema_says(tiny_model_folder, samp
         checked("predictions", line)
         assert all(isinstance(one, list if kind == "multi" else str) for one in line["emotions"])
         assert ("emotion-cause_pairs" in line) == (kind == "causes")
-    for wrong in ({"emotions": [[]]}, {"emotions": [["joy", "joy"]]}, {"emotions": [None]}, {"emotion_probabilities": 1}):
+    for wrong in (
+        {"emotions": [[]]},
+        {"emotions": [["joy", "joy"]]},
+        {"emotions": [None]},
+        {"emotion_probabilities": 1},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             checked("predictions", {**lines[0], **wrong})
     if kind == "causes":

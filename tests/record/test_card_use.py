@@ -154,7 +154,9 @@ def test_the_example_of_llama_cpp_in_the_docs_sends_the_cards_request(run, tmp_p
     for name in ("llama-server", "curl"):
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)
-        program.write_text(f'#!/bin/sh\nfor one; do printf "%s\\n" "$one"; done > {tmp_path}/{name}.txt\n', encoding="utf-8")
+        program.write_text(
+            f'#!/bin/sh\nfor one; do printf "%s\\n" "$one"; done > {tmp_path}/{name}.txt\n', encoding="utf-8"
+        )
         program.chmod(0o755)
     environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     script = "set -e\n" + "\n".join(others) + "\nwait"
