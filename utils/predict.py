@@ -301,7 +301,8 @@ def main(argv=None) -> int:
     predictor, (paired, emotions, causes), skipped = found
     if not processes().is_main_process:
         return 0
-    lines = lines_of(paired, emotions, causes, predictor.labels) if arguments.probabilities else None
+    asked = causes if "cause" in predictor.tasks else None
+    lines = lines_of(paired, emotions, asked, predictor.labels) if arguments.probabilities else None
     labelled_by = labelling(adapters, len(conversations) - len(skipped), parameters)
     record = {beside(arguments.out, RECORD): to_json(labelled_by)}
     if parts > 1:

@@ -109,7 +109,7 @@ def test_labels_may_be_decided_by_another_value_where_they_depend_on_it(tmp_path
     assert configs_of((emotion, cause))["cause"].cause_threshold == 0.25
     with pytest.raises(ConfigError, match="seed is none that labelling can change: give one of cause_threshold, logit"):
         configs_of((emotion, cause), parameters={"seed": 1})
-    with pytest.raises(ConfigError, match="cause_threshold is 2.0; it must be"):
+    with pytest.raises(ConfigError, match="cause_threshold is 2.0; a probability must lie"):
         configs_of((emotion, cause), parameters={"cause_threshold": 2.0})
 
 
