@@ -24,7 +24,7 @@ from utils.data.formats import opinions, tables
 from utils.data.formats.known import FORMATS
 from utils.data.label_sets import SETS
 from utils.data.labels import ECF
-from utils.data.opinion_input import make_input
+from utils.data.opinion_input import SAMPLE, make_input
 from utils.data.opinion_splits import count_table as opinion_table
 from utils.data.opinions import TASK_TYPES
 from utils.data.sources import OF_DATA, UNLABELLED_NAMES, overlap, write_splits
@@ -36,13 +36,6 @@ from utils.system.errors import OpinionError
 from utils.system.files import check_output, write_set
 from utils.system.places import ROOT
 
-# The texts with opinions that ship: their file, topics, task type and annotators.
-OPINIONS = {
-    "data": "data/opinions/texts.csv",
-    "topic": ("car-free-centre", "four-day-week", "new-stadium"),
-    "task_type": "regression_with_relevance",
-    "annotators": ("ana", "bo", "cem"),
-}
 COLUMNS = (*tables.COLUMNS, *(name for name in opinions.COLUMNS if name not in tables.COLUMNS))
 
 
@@ -185,7 +178,7 @@ def write_opinions(arguments) -> None:
     """Texts with opinions, checked, split and written. Raises OpinionError for an input that would be replaced."""
     arguments.out = arguments.out or Path(at_home("input/opinions"))
     if not (arguments.data or arguments.topic or arguments.task_type):
-        vars(arguments).update(OPINIONS, data=at_home(OPINIONS["data"]))
+        vars(arguments).update(SAMPLE, data=at_home(SAMPLE["data"]))
     if not (arguments.data and arguments.topic and arguments.task_type):
         raise OpinionError("give --data, --topic (what the opinions are on) and --task-type (what the labels are)")
     given = ("data", "task_type", "fractions", "seed", "unlabelled", "keep_repeated")

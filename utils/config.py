@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from utils.data.labels import ECF, LabelSet
+from utils.data.labels import ECF
+from utils.data.opinions import TASK_TYPES
 from utils.data.votes import AGREED
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
-from utils.tasks.forms import TASKS
+from utils.tasks.forms import STRATEGIES, TASKS
 from utils.tasks.imbalance import SAMPLING, WEIGHTS
 from utils.tasks.pool import DRAWN
 from utils.tasks.task import Task
@@ -96,6 +97,21 @@ class Config:
         noun="a probability",
     )
 
+    topic: str | list = parameter(TASK, "", "of opinions: the topics, as the input calls them; empty: all that it has")
+    task_type: str = parameter(
+        TASK,
+        "regression_with_relevance",
+        "of opinions: what is asked of a text. binary: whether it holds an opinion; regression: how much it is for the "
+        "topic; regression_with_relevance: both; stance: in favor, against or neither",
+        choices=TASK_TYPES,
+    )
+    strategy: str = parameter(
+        TASK,
+        "generation",
+        "of opinions: how the model says them. generation: phrases, of which each has a probability",
+        choices=tuple(STRATEGIES),
+    )
+
     text_epochs: float = parameter(
         LEARNING,
         0.0,
@@ -109,6 +125,8 @@ class Config:
         LEARNING, 1e-3, "the published rate; steps are few, so it is high", above=0
     )
     cause_learning_rate: float = parameter(LEARNING, 1e-3, "as the emotion task's", above=0)
+    opinion_epochs: float = parameter(LEARNING, 2.0, "epochs of the opinion task", above=0)
+    opinion_learning_rate: float = parameter(LEARNING, 1e-3, "as the emotion task's", above=0)
     gradient_accumulation: int = parameter(
         LEARNING, 3, "forward passes a step: with the budget, about 800 tokens", above=0
     )
@@ -237,7 +255,7 @@ class Config:
         return asdict(self)
 
     def training(self, task: str) -> TrainingSettings:
-        """The trainer's settings for `task`: "emotion" or "cause", or "text", the words alone."""
+        """The trainer's settings for `task`, a key of TASKS, or for "text", the words alone."""
         from utils.system.hardware import choose_precision  # here, so that names are checked without loading torch
 
         return TrainingSettings(
@@ -271,9 +289,10 @@ class Config:
         """The settings of inference, for any task."""
         return InferenceSettings(self.recipe, self.token_budget, self.max_row_tokens)
 
-    def task(self, name: str, labels: LabelSet = ECF) -> Task:
-        """The task `name`, a key of TASKS, as these parameters ask it of items with these labels; before any training
-        (see Task.trained). Raises ConfigError for labels that it cannot be asked of."""
+    def task(self, name: str, labels: Any = ECF) -> Task:
+        """The task `name`, a key of TASKS, as these parameters ask it of items with these labels, or of texts on these
+        topics ({name: Topic}); before any training (see Task.trained). Raises ConfigError for what it cannot be asked
+        of."""
         return TASKS[name](self, labels)
 
 

@@ -143,7 +143,7 @@ def _write_member(
     if (folder / "predictions.jsonl").is_file() and SECTION not in records:
         return
     scores = system_scores(gold, system.conversations, system.emotions, labels)
-    write_scores(folder, gold, labels, scores, SECTION, started)
+    write_scores(folder, head(gold, labels), scores, SECTION, started)
     write_predictions(folder, *system, labels=labels)
     write_json({**records, SECTION: record}, folder / "config.json")
 

@@ -3,6 +3,7 @@
 python -m pytest tests/doors/test_chain.py
 """
 
+import re
 from pathlib import Path
 
 import papermill
@@ -14,7 +15,7 @@ from papermill.exceptions import PapermillExecutionError
 from utils import chain
 from utils.record.lock import hold, release
 from utils.record.run import open_run
-from utils.record.stages import NOTEBOOKS
+from utils.record.stages import NOTEBOOKS, TEXTS
 from utils.record.taken import check_notebooks
 from utils.system import places
 from utils.system.errors import ChainError
@@ -119,6 +120,34 @@ def test_a_check_runs_nothing(ran, root, monkeypatch, capsys):
 def test_the_input_is_asked_for_before_a_notebook_starts(ran, root):
     assert called(chain.main, SAMPLE) == (0, "")
     assert len(read_json(root / "input" / "train" / "conversations.json")) > 20, "the sample, split"
+
+
+OPINIONS = ROOT / "configs" / "opinion.yaml"
+
+
+def test_texts_with_opinions_have_notebooks_of_their_own(ran, root):
+    assert called(chain.main, OPINIONS) == (0, "")
+    assert ran == [stage.notebook for stage in TEXTS]
+    assert len(read_json(root / "input" / "opinions" / "train" / "texts.json")) == 182, "the sample, split"
+    assert called(chain.main, OPINIONS, "--only", "2") == (0, "") and ran[2:] == [TEXTS[1].notebook]
+
+
+@pytest.mark.parametrize(
+    "given,says",
+    [
+        (("--only", "3"), "--only 3: for this input there are 1 opinion_training, 2 opinion_inference"),
+        (("-p", "emotion_epochs", 1), "unknown parameter 'emotion_epochs'; did you mean opinion_epochs?"),
+        (("-p", "topic", "nosuch"), "topic: .*input/opinions has no texts on 'nosuch', but on "),
+    ],
+)
+def test_what_the_notebooks_of_opinions_lack_is_refused(ran, given, says):
+    code, said = called(chain.main, OPINIONS, *given)
+    assert code == 2 and re.search(says, said) and ran == []
+
+
+def test_conversations_have_no_parameters_of_opinions(ran):
+    code, said = called(chain.main, SAMPLE, "-p", "task_type", "stance")
+    assert code == 2 and "unknown parameter 'task_type'" in said and ran == []
 
 
 def test_a_parameter_written_with_an_equals_sign_gets_a_hint(ran, capsys):

@@ -200,7 +200,7 @@ def test_a_run_whose_input_is_not_here_is_not_another_run(tmp_path, conversation
     trained(open_notebook({"run_name": "mine"}, TRAINING, tmp_path)[1])
     shutil.rmtree(tmp_path / "input")
     for _ in range(2):
-        with pytest.raises(RunError, match="input, whose conversations this run is on, is not here: make it again"):
+        with pytest.raises(RunError, match="input, which this run is on, is not here: make it again"):
             open_notebook({"run_name": "mine"}, TRAINING, tmp_path)
         assert not (tmp_path / "input").exists()
     trained(open_notebook({"run_name": "on the sample"}, TRAINING, tmp_path)[1])

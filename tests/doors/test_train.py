@@ -12,9 +12,12 @@ from helpers import ROOT, copy_code
 
 from utils import train
 from utils.config import Config
+from utils.data.topics import Topic
+from utils.record.adapter import trained_with
 from utils.record.run import open_run
-from utils.record.stages import NOTEBOOKS, TRAINED_BY, parameter_names
+from utils.record.stages import EMOTION_TASKS, NOTEBOOKS, TRAINED_BY, parameter_names
 from utils.system.files import read_json, write_json
+from utils.tasks.forms import recorded_opinions
 
 
 def test_the_command_trains_as_the_notebook_does(tiny_model_folder, conversations, tmp_path, monkeypatch, capsys):
@@ -39,19 +42,44 @@ def test_the_command_trains_as_the_notebook_does(tiny_model_folder, conversation
         "cause_epochs",
         "3",
     ]
-    for task in TRAINED_BY:
+    for task in EMOTION_TASKS:
         assert train.main([task, str(ROOT / "configs/sample.yaml"), *settings]) == 0, capsys.readouterr().err
         adapter = tmp_path / "results_train/sample/adapters" / task
         assert f"{task} adapter: {adapter}" in capsys.readouterr().out
         assert (adapter / "training.json").is_file()
     record = read_json(tmp_path / "results_train/sample/config.json")
-    assert list(record) == list(TRAINED_BY.values())
+    assert list(record) == [TRAINED_BY[task] for task in EMOTION_TASKS]
     assert "cause_epochs" not in record[TRAINED_BY["emotion"]]["parameters"]
     assert record[TRAINED_BY["cause"]]["parameters"]["cause_epochs"] == 3
     # the notebook that comes next opens the same run
     values = {name: Config().as_dict()[name] for name in parameter_names(NOTEBOOKS[1])}
     values |= {"model": tiny_model_folder, "precision": "float32", "token_budget": 1}
     assert open_run(values, NOTEBOOKS[1])[1].finished_adapter("cause") == adapter
+
+
+def test_opinions_are_trained_as_the_notebook_does(tiny_model_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("utils.system.places.ROOT", tmp_path)
+    texts = [
+        {"text_ID": k, "text": f"Stadium {k}.", "opinions": {"new-stadium": {"relevant": True, "score": float(k - 2)}}}
+        for k in range(5)
+    ]
+    for split in ("train", "val"):
+        write_json(texts, tmp_path / "input" / "opinions" / split / "texts.json")
+    topic = Topic.read("new-stadium").as_dict()
+    write_json({"new-stadium": topic}, tmp_path / "input" / "opinions" / "topics.json")
+    settings = ["-p", "model", tiny_model_folder, "-p", "precision", "float32", "-p", "task_type", "regression"]
+    assert train.main(["opinion", str(ROOT / "configs/opinion.yaml"), *settings]) == 0, capsys.readouterr().err
+    adapter = tmp_path / "results_train" / "opinions" / "adapters" / "opinion"
+    record = read_json(adapter / "training.json")
+    assert {name: record[name] for name in ("task", "task_type", "strategy", "topics", "opinions")} == {
+        "task": "opinion",
+        "task_type": "regression",
+        "strategy": "generation",
+        "topics": {"new-stadium": topic},
+        "opinions": {"-2": 1, "-1": 1, "0": 1, "1": 1, "2": 1},
+    }
+    assert trained_with(adapter).opinion_epochs == 2 and (adapter / "adapter_model.safetensors").is_file()
+    assert recorded_opinions(adapter).trained(adapter).task_type == "regression"
 
 
 def test_the_command_refuses_in_one_message(tmp_path, capsys, monkeypatch):

@@ -53,6 +53,16 @@ def test_runs_stand_side_by_side_with_what_differs(root):
     assert "| both |  |  |  | runs one two |" in overview_table(overview())
 
 
+def test_opinions_have_columns_where_a_run_has_them(root):
+    scored = {"fine-tuned": {"labels": {"macro_f1": 0.5}, "scores": {"rmse": 0.75}}}
+    write_json({"version": 2, "opinions": scored}, root / "results_train" / "two" / "metrics.json")
+    lines = overview_table(overview(["one", "two"])).splitlines()
+    assert "| opinions macro F1 | opinions RMSE | minutes |" in lines[0]
+    assert lines[2].startswith("| one | 0.614 | 0.370 |  |  | 5 |")
+    assert lines[3].startswith("| two |  |  | 0.500 | 0.750 |")
+    assert "opinions" not in overview_table(overview(["one"]))
+
+
 def test_from_the_command_line(root, capsys):
     assert main(["list", "two"]) == 0
     assert capsys.readouterr().out.splitlines()[2:] == ["| two |  |  | 2 |  |"]

@@ -9,7 +9,16 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import cohen_kappa_score, f1_score, root_mean_squared_error
 
 from utils.data.topics import Topic
-from utils.report.opinion_metrics import headline, label_figures, opinion_figures, score_figures
+from utils.report.opinion_metrics import (
+    headline,
+    label_figures,
+    opinion_figures,
+    opinion_head,
+    opinion_rows,
+    opinions_table,
+    score_figures,
+)
+from utils.report.verdict import verdict
 from utils.tasks.opinion import Opinions
 
 STADIUM = Topic.read("new-stadium")
@@ -87,3 +96,32 @@ def test_the_official_figure_of_stances():
     ]
     figures = opinion_figures(*system("stance", answers))
     assert figures["favor_against_f1"] == pytest.approx((2 / 3 + 2 / 3) / 2) and figures["labels"]["accuracy"] == 0.75
+
+
+def test_the_rows_of_a_run_their_table_and_what_was_not_learnt():
+    task, gold, predicted, tables = system(
+        "regression", [({"score": 1.0}, [[0, 0, 0, 1.0, 0]]), ({"score": -2.0}, [[0, 1.0, 0, 0, 0]])]
+    )
+    head = opinion_head(task, gold)
+    assert (head["texts"], head["labels"]) == (2, ["-2", "-1", "0", "1", "2"])
+    assert head["gold"] == {"opinions": {"-2": 1, "-1": 0, "0": 0, "1": 1, "2": 0}}
+    worse = [task.read(text, [[0.0, 0, 1.0, 0, 0]]) for text in gold]
+    majority = [text for text, _ in worse], [table for _, table in worse]
+    rows = opinion_rows(task, gold, {"majority": majority, "fine-tuned": (predicted, tables)})
+    assert rows["fine-tuned"]["predicted"] == {"-2": 0, "-1": 1, "0": 0, "1": 1, "2": 0}
+    assert opinions_table(rows).splitlines() == [
+        "| system | accuracy | macro F1 | RMSE | MAE | Pearson | QWK |",
+        "|---|---|---|---|---|---|---|",
+        "| majority | 0.000 | 0.000 | 1.581 | 1.500 |  | 0.000 |",
+        "| fine-tuned | 0.500 | 0.500 | 0.707 | 0.500 | 1.000 | 0.857 |",
+    ]
+    assert verdict({**head, "opinions": rows}) == []
+    swapped = {"majority": rows["fine-tuned"], "fine-tuned": rows["majority"]}
+    (line,) = verdict({**head, "opinions": swapped})
+    assert line.startswith(
+        "NOTHING LEARNT: the scores are no better than the mean of training, RMSE 1.581 for 0.707 on"
+    )
+    for row in swapped.values():
+        del row["scores"]
+    (line,) = verdict({**head, "opinions": swapped})
+    assert "the opinions are no better than the commonest one, macro F1 0.000 for 0.500 on 2 texts" in line

@@ -18,13 +18,24 @@ from helpers import ROOT, SECRET, run_in
 from utils.config import GROUPS, Config
 from utils.data.conversations import load_conversations
 from utils.data.sources import write_splits
+from utils.record.inputs import TEXTS_DIR
 from utils.record.predictions import read_predictions
-from utils.record.stages import FIRST, INFERENCE, LABELLED_BY, NOTEBOOKS, STAGES, TRAINED_BY, parameter_names
+from utils.record.stages import (
+    EMOTION_TASKS,
+    FIRST,
+    INFERENCE,
+    LABELLED_BY,
+    NOTEBOOKS,
+    STAGES,
+    TRAINED_BY,
+    parameter_names,
+)
 from utils.report.analysis import ceilings, fates, pair_table
 from utils.report.scores import read_scores
 from utils.report.tables import results_table
 from utils.system.errors import TooLong
 from utils.system.files import read_json
+from utils.tasks.forms import recorded_opinions
 
 FOLDER = ROOT / "notebooks"
 ALL = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -32,11 +43,13 @@ SHIPPED = ROOT / "results_train" / "smollm2-135m-ecf"
 HEADS = {group: f"# @markdown ### {group}" for group in GROUPS} | {
     GROUPS[-1]: "# @markdown ### The machine (leave these)"
 }
-# Parameters of a notebook that no run has, and what they are by default.
+# Parameters of a notebook that no run has, or that have another default there, and what it is.
 OWN = {
     "study": {"study_file": "configs/studies/example.yaml"},
     "0_try_it": {"run_name": SHIPPED.name, "text": str},
     "all_in_one": {"data": "", "export_to": "safetensors", "push_to": "", "text": str},
+    "opinion_training": {"run_name": "opinions", "input_dir": TEXTS_DIR},
+    "opinion_inference": {"run_name": "opinions", "input_dir": TEXTS_DIR},
 }
 MOST_CODE = 90  # lines of a notebook, without its parameters and the set-up cell: what it does is in utils/
 
@@ -69,7 +82,7 @@ def name(request):
 
 
 def test_the_chains_notebooks_are_there_in_the_order_of_their_names():
-    assert set(NOTEBOOKS) <= set(ALL) and list(NOTEBOOKS) == sorted(NOTEBOOKS)
+    assert {stage.notebook for stage in STAGES} <= set(ALL) and list(NOTEBOOKS) == sorted(NOTEBOOKS)
 
 
 def test_what_a_notebook_of_the_chain_opens_and_trains_is_what_the_table_says():
@@ -90,8 +103,8 @@ def test_a_notebook_comes_after_those_that_it_needs():
     order = [stage.notebook for stage in STAGES]
     for task, notebook in LABELLED_BY.items():
         assert order.index(TRAINED_BY[task]) < order.index(notebook)
-    assert set(INFERENCE) | set(TRAINED_BY.values()) == set(NOTEBOOKS)
-    assert [FIRST[f"{stage.task} {stage.writes}"] for stage in STAGES] == [f"notebook {one}" for one in NOTEBOOKS]
+    assert set(INFERENCE) | set(TRAINED_BY.values()) == set(order) >= set(NOTEBOOKS)
+    assert [FIRST[f"{stage.task} {stage.writes}"] for stage in STAGES] == [f"notebook {one}" for one in order]
 
 
 # ---- what every notebook must hold --------------------------------------------------------------------------------
@@ -265,8 +278,8 @@ def test_figures_in_sentences_are_those_of_the_shipped_run():
     assert f"{anger:,} of {total:,} utterances anger" in "\n".join(text_cells("2_emotion_inference"))
     assert f"the {total:,} utterances" in "\n".join(text_cells("2_emotion_inference"))
 
-    for task, notebook in TRAINED_BY.items():
-        text = "\n".join(text_cells(notebook))
+    for task in EMOTION_TASKS:
+        text = "\n".join(text_cells(TRAINED_BY[task]))
         history = read_json(SHIPPED / "adapters" / task / "training.json")["history"]
         first = next(entry["loss"] for entry in history if "loss" in entry)
         last = [entry["eval_loss"] for entry in history if "eval_loss" in entry][-1]
@@ -332,6 +345,30 @@ def test_chain_runs_all_four_and_fills_both_results_folders(copy, tiny_model_fol
     )
     assert predicted.returncode == 0, predicted.stderr[-2000:]
     assert read_json(copy / "pred.json") == read_json(test / "Subtask_2_pred.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task_type", ["regression_with_relevance", "stance"])
+def test_the_chain_of_opinions_trains_scores_and_is_verified(copy, tiny_model_folder, task_type):
+    """On the sample that ships, which is split where no input is there."""
+    done = run_in(
+        copy,
+        *("-m", "utils.chain", "configs/opinion.yaml", "-p", "model", tiny_model_folder, "-p", "run_name", task_type),
+        *("-p", "task_type", task_type, "-p", "opinion_epochs", "0.5"),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    train, test = copy / "results_train" / task_type, copy / "results_test" / task_type
+    rows = read_scores(train)["opinions"]
+    assert {*rows} == {"majority", "TF-IDF", "nearest neighbours", "zero-shot", "fine-tuned"}
+    assert "| fine-tuned | " in done.stdout and len(list((train / "notebooks").glob("*.ipynb"))) == 2
+    assert len((train / "predictions.jsonl").read_text().splitlines()) == read_scores(train)["texts"] == 23
+    assert (test / "predictions.jsonl").read_text() == "", "the sample has no unlabelled texts"
+    adapter = train / "adapters" / "opinion"
+    assert recorded_opinions(adapter).task_type == read_json(adapter / "training.json")["task_type"] == task_type
+    verified = run_in(copy, "-m", "utils.runs", "verify", f"results_train/{task_type}")
+    assert verified.returncode == 0 and "were not compared" in verified.stdout, verified.stdout + verified.stderr
+    listed = run_in(copy, "-m", "utils.runs", "list", task_type)
+    assert f"{rows['fine-tuned']['labels']['macro_f1']:.3f}" in listed.stdout
 
 
 @pytest.mark.slow

@@ -15,10 +15,20 @@ from utils.engine.prefix_tree import render
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import train
 from utils.record.fit import examples
-from utils.system.errors import ConfigError, ModelError
+from utils.system.errors import ConfigError, FileError, ModelError
 from utils.system.files import write_json
 from utils.tasks.ask import predict
-from utils.tasks.opinion import ASKED, Opinions, expectation, label_of, labels_of, nearest, phrase_weights
+from utils.tasks.forms import opinion_task, recorded_opinions
+from utils.tasks.opinion import (
+    ASKED,
+    Opinions,
+    expectation,
+    label_of,
+    labels_of,
+    nearest,
+    phrase_weights,
+    unanswered,
+)
 from utils.tasks.opinion_baselines import NAMES, baseline
 
 WEEK, STADIUM = Topic.read("four-day-week"), Topic.read("new-stadium")
@@ -240,3 +250,32 @@ def test_a_baseline_that_learnt_one_answer_gives_it():
     labelled, tables = baseline("TF-IDF", task, same, many(5))
     assert all(text["opinions"][STADIUM.name] == {"relevant": True} for text in labelled)
     assert tables[0] == {STADIUM.name: {"relevance": [0.0, 1.0]}}
+
+
+# ---- from parameters, and from an adapter's record -----------------------------------------------------------------
+
+
+def test_a_record_gives_the_task_that_was_trained(tmp_path):
+    task = Config(task_type="stance").task("opinion", TOPICS)
+    assert task == Opinions(TOPICS, "stance", "generation") == opinion_task(TOPICS, "stance")
+    record = {"task": "opinion", **task.decided([], list)}
+    write_json(record, tmp_path / "training.json")
+    assert recorded_opinions(tmp_path) == task
+    for change, error, says in (
+        ({"task": "emotion"}, ModelError, "is an adapter of the task 'emotion', not of opinions"),
+        ({"task_type": "mood"}, FileError, "training.json: damaged .ValueError: task_type 'mood'"),
+        ({"strategy": "magic"}, FileError, "training.json: damaged .KeyError: 'magic'"),
+        ({"topics": 5}, FileError, "training.json: damaged"),
+    ):
+        write_json({**record, **change}, tmp_path / "training.json")
+        with pytest.raises(error, match=says):
+            recorded_opinions(tmp_path)
+    with pytest.raises(ModelError, match="no finished adapter here"):
+        recorded_opinions(tmp_path / "nowhere")
+
+
+def test_what_no_text_answers_is_known():
+    scored = [{"text_ID": 1, "text": "a", "opinions": {WEEK.name: {"score": 1.0}}}]
+    assert unanswered(Opinions(TOPICS, "regression"), scored) is None
+    assert unanswered(Opinions(TOPICS, "regression_with_relevance"), scored) == "relevance"
+    assert unanswered(Opinions(TOPICS, "stance"), scored) is None, "it follows from the score"

@@ -19,6 +19,13 @@ from utils.system.errors import OpinionError, shown
 from utils.system.files import to_json
 
 FRACTIONS = (0.8, 0.1, 0.1)
+# The texts with opinions that ship: their file, topics, task type and annotators.
+SAMPLE: dict[str, Any] = {
+    "data": "data/opinions/texts.csv",
+    "topic": ("car-free-centre", "four-day-week", "new-stadium"),
+    "task_type": "regression_with_relevance",
+    "annotators": ("ana", "bo", "cem"),
+}
 AGREEMENT_FILE = "agreement.json"  # beside the splits
 
 
@@ -93,6 +100,12 @@ def make_input(
         lines.append(agreement_table(pairs))
     inputs = [*files.values(), *([Path(unlabelled)] if unlabelled else [])]
     return Made(written, parts, list(found.values()), inputs, lines)
+
+
+def make_sample(root: Path) -> Made:
+    """The input of the texts that ship with the repository in the folder `root`; nothing is written."""
+    topics = [Topic.read(name) for name in SAMPLE["topic"]]
+    return make_input(root / SAMPLE["data"], topics, SAMPLE["task_type"], annotators=SAMPLE["annotators"])
 
 
 class _Reader:

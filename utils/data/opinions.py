@@ -10,7 +10,7 @@
 A text has of them what its data say. An opinion without any is a question: nobody has answered it yet.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -54,6 +54,14 @@ def stance_of(opinion: Opinion) -> str | None:
 def without_opinions(text: Text) -> Text:
     """The text with its questions, and no answer to them."""
     return {**text, "opinions": {topic: {} for topic in text["opinions"]}}
+
+
+def on_topics(texts: Sequence[Text], names: Collection[str]) -> list[Text]:
+    """The texts with their opinions on the topics `names`, those that have one."""
+    kept: list[Text] = [
+        {**text, "opinions": {name: one for name, one in text["opinions"].items() if name in names}} for text in texts
+    ]
+    return [text for text in kept if text["opinions"]]
 
 
 def topics_in(folder: str | Path) -> dict[str, Topic]:

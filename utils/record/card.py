@@ -17,7 +17,7 @@ from utils.models.hub import hub_id
 from utils.record.adapter import other_adapter
 from utils.record.card_use import use
 from utils.record.provenance import read_records
-from utils.record.stages import INFERENCE, TRAINED_BY
+from utils.record.stages import LABELLED_BY, TRAINED_BY
 from utils.report.scores import RESULT, read_scores
 from utils.report.tables import results_table
 from utils.system import places
@@ -62,7 +62,7 @@ TASK_CARDS = {
     ),
 }
 TEMPLATE = Path(__file__).with_name("card_template.md")
-SCORED_BY = dict(zip(TASK_CARDS, INFERENCE, strict=True))
+SCORED_BY = {task: LABELLED_BY[task] for task in TASK_CARDS}
 LICENCES = {"HuggingFaceTB/SmolLM2-135M-Instruct": "Apache-2.0"}  # of base models, by hub id
 
 
@@ -168,7 +168,7 @@ def facts(adapter) -> CardFacts:
     """
     adapter = Path(adapter).absolute()
     task, run = adapter.name, adapter.parent.parent
-    if task not in TRAINED_BY or not all(p.is_file() for p in (adapter / "training.json", run / "config.json")):
+    if task not in TASK_CARDS or not all(p.is_file() for p in (adapter / "training.json", run / "config.json")):
         raise RunError(f"{adapter}: no finished adapter of a run (results_train/RUN/adapters/emotion or cause)")
     of = f"{adapter}/training.json, or config.json or metrics.json in {run}"
     try:
@@ -342,7 +342,7 @@ def _scores(known: CardFacts) -> str:
 
 def write_cards(run):
     """Write README.md for each finished adapter of the run in this folder of results_train; their paths."""
-    finished = [one for task in TRAINED_BY if ((one := Path(run) / "adapters" / task) / "training.json").is_file()]
+    finished = [one for task in TASK_CARDS if ((one := Path(run) / "adapters" / task) / "training.json").is_file()]
     for adapter in finished:
         write_text(card(adapter), adapter / "README.md")
     return [adapter / "README.md" for adapter in finished]

@@ -15,7 +15,7 @@ from utils.data.validation import PAIRS
 from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints
 from utils.record.samples import equal_steps, nested
-from utils.record.stages import STAGES, TRAINED_BY
+from utils.record.stages import EMOTION_TASKS, STAGES
 from utils.record.study_file import SAMPLES, Study, slug
 from utils.system.errors import ConfigError, RunError
 from utils.system.files import to_json, write_set
@@ -100,12 +100,12 @@ class Inputs:
         """What is trained: the study's tasks, or all that every row's data and parameters allow."""
         if self.study.tasks:
             return self.study.tasks
-        return tuple(TRAINED_BY) if all(map(self._has_causes, self.study.rows.values())) else (next(iter(TRAINED_BY)),)
+        return EMOTION_TASKS if all(map(self._has_causes, self.study.rows.values())) else EMOTION_TASKS[:1]
 
     def _has_causes(self, parameters) -> bool:
         source = self.source(parameters)
         try:
-            for name in TRAINED_BY:
+            for name in EMOTION_TASKS:
                 Config.of(parameters).task(name, source.labels)
         except ConfigError:
             return False

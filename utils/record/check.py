@@ -9,15 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from utils.config import Config
-from utils.data.conversations import load_conversations, names_of, without_labels
-from utils.data.labels import labels_in
-from utils.data.validation import PAIRS
+from utils.data.conversations import names_of
 from utils.engine.rows import longest_row
 from utils.engine.tracking import check_tracker
+from utils.record.inputs import Conversations, Texts, input_of_notebook
 from utils.record.run import quantization_here
-from utils.record.stages import FIRST, STAGES
+from utils.record.stages import NOTEBOOKS, STAGES
 from utils.record.taken import check_notebooks, counted_records, recorded_quantization
-from utils.system.errors import PlaceError, RunError, TooLong
+from utils.system.errors import PlaceError, TooLong
 from utils.system.places import RESULTS
 from utils.tasks.task import Task
 
@@ -43,10 +42,11 @@ def check_work(config: Config, notebooks: Sequence[str], root: Path) -> None:
     training = [one.task for one in stages if one.writes == "adapter"]
     if training:
         check_tracker(config.report_to)
+    given = input_of_notebook([*notebooks, *NOTEBOOKS][0])(input_dir, config)
     longest = []
 
     def count() -> int:
-        longest.append(_longest(config, input_dir, training, [one.task for one in stages if one.writes == "labels"]))
+        longest.append(_longest(given, training, [one.task for one in stages if one.writes == "labels"]))
         return longest[0]
 
     needed = check_memory(config, training=bool(training), longest=count)
@@ -62,39 +62,30 @@ def check_work(config: Config, notebooks: Sequence[str], root: Path) -> None:
     )
 
 
-def _longest(config: Config, input_dir: Path, training: list[str], labelling: list[str]) -> int:
+def _longest(given: Conversations | Texts, training: list[str], labelling: list[str]) -> int:
     """Tokens of the longest row of these tasks; 0 for the published recipe, which has prompts."""
     from utils.models.load import load_tokenizer
 
-    labels, counts, found = labels_in(input_dir), [0], {}
-    splits = {}
-    for split in ("train", "val", "test", "unlabelled"):
-        path = input_dir / split / "conversations.json"
-        if split == "train" and not path.is_file():
-            raise RunError(f"{path} is missing: run {FIRST['train']} first")
-        labelled = split != "unlabelled"
-        splits[split] = (
-            load_conversations(path, labelled, allow_empty=split != "train", labels=labels) if path.is_file() else []
-        )
-    caused = any(PAIRS in c for c in splits["train"])
-    tokenizer = load_tokenizer(config.model)
+    config, counts, found = given.config, [0], {}
+    splits = {split: given.items(split, split != "unlabelled") for split in ("train", "val", "test", "unlabelled")}
+    possible, tokenizer = given.tasks(), load_tokenizer(config.model)
 
-    def add(task: Task, conversations: list, train: bool):
-        trees = [task.tree(c, train=train) for c in conversations]
+    def add(task: Task, items: list, train: bool):
+        trees = [task.tree(c, train=train) for c in items]
         try:
-            counts.append(longest_row(trees, names_of(conversations), tokenizer, config.max_row_tokens, train))
+            counts.append(longest_row(trees, names_of(items), tokenizer, config.max_row_tokens, train))
         except TooLong as error:
             for name, tokens in error.tokens.items():
                 found[name] = max(tokens, found.get(name, 0))
 
     for name in dict.fromkeys([*training, *labelling]) if config.recipe == "one_pass" else ():
-        if not caused and name != STAGES[0].task:  # then notebooks 1 and 2 are all there is
+        if name not in possible:  # then notebooks 1 and 2 are all there is
             continue
-        task = config.task(name, labels)
+        task = given.task(name)
         if name in training:
             add(task, [*splits["train"], *splits["val"]], train=True)
         if name in labelling:
-            blind = [without_labels(c) for c in (*splits["test"], *splits["unlabelled"])]
+            blind = [given.blind(one) for one in (*splits["test"], *splits["unlabelled"])]
             add(task, splits["test"] if task.on_emotions else blind, train=False)
     if found:
         raise TooLong(found, config.max_row_tokens, " with its questions")

@@ -22,7 +22,7 @@ from utils.record.predictions import System, gold_of, read_lines, run_folder, wr
 from utils.record.provenance import fingerprints, read_records, record_of
 from utils.record.scores import write_scores
 from utils.record.stages import LABELLED_BY
-from utils.report.scores import system_scores
+from utils.report.scores import head, system_scores
 from utils.system import places
 from utils.system.errors import ConfigError, RunError
 from utils.system.files import write_json
@@ -69,7 +69,7 @@ def decide(run: str, parameters: dict[str, Any], name: str | None = None, root: 
     found = again(gold, lines)
     _write(folders[0], record, found, labels)
     scores = system_scores(gold, found.conversations, found.emotions, labels)
-    write_scores(folders[0], gold, labels, scores, SECTION, started)
+    write_scores(folders[0], head(gold, labels), scores, SECTION, started)
     if (blind := _unlabelled(source, input_dir)) is not None:
         given = load_conversations(input_dir / "unlabelled", labelled=False, labels=labels)
         _write(folders[1], record, again(given, read_lines(blind, given)), labels)

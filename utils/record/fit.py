@@ -126,7 +126,8 @@ def fit(
                 raise
             if learnt:
                 cause_structure.save(learnt, folder)
-        run.finish_adapter(task.name, history, taught.counts(drawn), decided, of_text, bool(learnt))
+        counts = taught.counts(drawn)
+        run.finish_adapter(task.name, history, counts, decided, of_text, bool(learnt), task.counted)
         write_cards(run.train_dir)
     processes().wait_for_everyone()
     return model.eval(), history

@@ -1,16 +1,151 @@
-"""The conversations that a run is on: where they are, and the sample where a person gave none."""
+"""What a run is on: conversations, or texts with opinions; where they are, and the sample where a person gave none.
+
+given = input_of_notebook("opinion_training")(folder, config)
+given.labels, given.items("train", labelled=True), given.task("opinion")
+"""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from utils.config import Config
-from utils.data.conversations import load_conversations
-from utils.data.labels import labels_in
+from utils.data.conversations import load_conversations, without_labels
+from utils.data.labels import LabelSet, labels_in
+from utils.data.opinion_input import make_sample
+from utils.data.opinion_splits import count_table as opinion_table
+from utils.data.opinions import TEXTS_FILE, load_texts, on_topics, topics_in, without_opinions
 from utils.data.sources import overlap, write_splits
 from utils.data.splits import count_table
+from utils.data.topics import TOPICS_FILE
+from utils.data.validation import PAIRS
 from utils.record.provenance import fingerprints, read_records
+from utils.record.stages import CONVERSATIONS, EMOTION_TASKS, FIRST, TEXTS, Stage
 from utils.system import places
+from utils.system.errors import ConfigError, RunError, shown
+from utils.system.files import write_set
 from utils.system.places import ROOT
+from utils.tasks.opinion import unanswered
+from utils.tasks.task import Task
+
+TEXTS_DIR = "input/opinions"  # where generate_input.py writes texts
+
+
+class Conversations:
+    """The input of the notebooks 1 to 4, as `config` asks for it: the splits in `folder`, and its label set."""
+
+    file = "conversations.json"
+
+    def __init__(self, folder: Path, config: Config):
+        self.folder, self.config = folder, config
+        self.labels: LabelSet = labels_in(folder)
+
+    def items(self, split: str, labelled: bool) -> list[Any]:
+        """The conversations of a split, or [] where the split is empty or (but for train) absent. Raises RunError for
+        a train split that is not there, ConversationError for one that cannot be used."""
+        path = self.folder / split / self.file
+        if not path.is_file():
+            return _absent(path, split)
+        return load_conversations(path, labelled=labelled, allow_empty=split != "train", labels=self.labels)
+
+    def task(self, name: str) -> Task:
+        """The task `name`, a key of TASKS. Raises ConfigError for a label set that it cannot be asked of, RunError for
+        causes where the input has none."""
+        task = self.config.task(name, self.labels)
+        if task.on_emotions and name not in self.tasks():
+            raise RunError(
+                f"{self.folder}: the conversations have emotions and no causes, so notebooks 1 and 2 are all there "
+                "is. For causes give conversations with emotion-cause_pairs"
+            )
+        return task
+
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that the input can teach."""
+        caused = any(PAIRS in one for one in self.items("train", labelled=True))
+        return EMOTION_TASKS if caused else EMOTION_TASKS[:1]
+
+    blind = staticmethod(without_labels)
+
+
+class Texts:
+    """The input of the opinion notebooks, as `config` asks for it: the texts on its topics, and how opinions are
+    asked."""
+
+    file = TEXTS_FILE
+
+    def __init__(self, folder: Path, config: Config):
+        """Raises RunError for a folder that holds no texts, ConfigError for a topic that they are not on."""
+        self.folder, self.config = folder, config
+        if not (folder / TOPICS_FILE).is_file():
+            raise RunError(f"{folder / TOPICS_FILE} is missing: run {FIRST['train']} --task opinion first")
+        self._known = topics_in(folder)
+        names = [config.topic] if isinstance(config.topic, str) else config.topic
+        names = [name for name in names if name] or [*self._known]
+        for name in names:
+            if name not in self._known:
+                known = ", ".join(self._known)
+                raise ConfigError(f"parameter topic: {folder} has no texts on {shown(name)}, but on {known}")
+        self.asked: Any = config.task(
+            TEXTS[0].task, {name: self._known[name] for name in names}
+        )  # whether train answers it, `task` says
+        self.labels: LabelSet = self.asked.labels
+
+    def items(self, split: str, labelled: bool) -> list[Any]:
+        """The texts of a split on the topics of the run, or [] as for conversations. Raises RunError and
+        OpinionError."""
+        path = self.folder / split / self.file
+        if not path.is_file():
+            return _absent(path, split)
+        return on_topics(load_texts(path, self._known, labelled), self.asked.topics)
+
+    def task(self, name: str) -> Task:
+        """The task of opinions. Raises ConfigError for a type of task that no text of train answers."""
+        if part := unanswered(self.asked, self.items("train", labelled=True)):
+            raise ConfigError(
+                f"parameter task_type is {self.config.task_type}; no text of {self.folder / 'train'} has a {part}. "
+                "Give the task_type of the data (docs/opinions.md)"
+            )
+        return self.asked
+
+    def tasks(self) -> tuple[str, ...]:
+        return (TEXTS[0].task,)
+
+    blind = staticmethod(without_opinions)
+
+
+def _absent(path: Path, split: str) -> list:
+    if split == "train":
+        raise RunError(f"{path} is missing: run {FIRST['train']} first")
+    return []
+
+
+def input_of_notebook(notebook: str) -> Callable[[Path, Config], Conversations | Texts]:
+    """What a notebook reads; conversations, for one that is in no chain."""
+    return Texts if notebook in [stage.notebook for stage in TEXTS] else Conversations
+
+
+def chain_on(folder: Path) -> tuple[Stage, ...]:
+    """The notebooks for the input in this folder."""
+    return TEXTS if (folder / TOPICS_FILE).is_file() else CONVERSATIONS
+
+
+# ---- the samples ---------------------------------------------------------------------------------------------------
+
+
+def _sample_conversations(folder: Path) -> tuple[str, str]:
+    parts = write_splits(ROOT / "data" / "sample", folder).parts
+    return count_table(parts), f"{{{','.join(parts)}}}/{Conversations.file}"
+
+
+def _sample_texts(folder: Path) -> tuple[str, str]:
+    made = make_sample(ROOT)
+    write_set(folder, made.files)
+    return opinion_table(made.parts), f"{{{','.join(made.parts)}}}/{Texts.file}"
+
+
+# {an input_dir that a person gets without naming one: what writes the sample there, and returns a table of counts and
+# the files}
+_SAMPLES = {Config.input_dir: _sample_conversations, TEXTS_DIR: _sample_texts}
 
 
 def find_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
@@ -20,18 +155,18 @@ def find_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:
     root       the folder of results_train/ and results_test/
     recorded   the fingerprints of the input that the run's records name; {} for a new run
 
-    Where the default input is missing, the sample is split into it, unless the run is on other conversations.
+    Where a default input is missing, the sample is split into it, unless the run is on other data.
     """
     folder = places.find().find_input(input_dir, root)
-    if input_dir == Config.input_dir and not folder.exists():
-        sample = ROOT / "data" / "sample"
+    if input_dir in _SAMPLES and not folder.exists():
+        write = _SAMPLES[input_dir]
         with tempfile.TemporaryDirectory() as place:
-            write_splits(sample, place)
+            write(Path(place))
             is_sample = recorded.items() <= fingerprints(Path(place)).items()
         if is_sample:
-            parts = write_splits(sample, folder).parts
-            print(count_table(parts))
-            print(f"the sample, written to {folder}/{{{','.join(parts)}}}/conversations.json")
+            table, files = write(folder)
+            print(table)
+            print(f"the sample, written to {folder}/{files}")
     return folder
 
 

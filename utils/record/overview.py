@@ -15,12 +15,15 @@ from utils.system.errors import RunError
 from utils.system.files import intact, read_object
 
 UNCOMPARED = {"run_name", "report_to"}
-SCORES = ("emotions", "pairs")
+# {score: its column}; those of opinions stand in a table where a run has them
+SCORES = {"emotions": "emotions weighted F1", "pairs": "pairs weighted F1"}
+OF_OPINIONS = {"opinions": "opinions macro F1", "rmse": "opinions RMSE"}
 
 
 def overview(runs: Sequence[str] = (), root: Path | None = None) -> list[dict]:
-    """[{"run", "parameters": {name: value}, "emotions", "pairs": weighted F1 or None, "minutes": of training and
-    inference, as far as they are recorded, or None}], in the order of names.
+    """[{"run", "parameters": {name: value}, "emotions", "pairs": weighted F1 or None, "opinions": macro F1 or None,
+    "rmse": of their scores or None, "minutes": of training and inference, as far as they are recorded, or None}], in
+    the order of names.
 
     runs  names or folders; default: all in results_train/ (below `root`, by default where the place keeps results, and
           of the repository)
@@ -52,9 +55,11 @@ def _of_run(folder: Path) -> dict:
         seconds += [one["seconds"] for one in scores.get("made", {}).values()]
         emotions = scores.get("emotions", {}).get("fine-tuned", {}).get("weighted_f1")
         pairs = scores.get("pairs", {}).get(RESULT, {}).get("scores", {}).get("weighted_f1")
-        rounded = [one if one is None else round(one, 6) for one in (emotions, pairs)]
+        opinions = scores.get("opinions", {}).get("fine-tuned", {})
+        found = emotions, pairs, opinions.get("labels", {}).get("macro_f1"), opinions.get("scores", {}).get("rmse")
+        rounded = [one if one is None else round(one, 6) for one in found]
         minutes = round(sum(seconds) / 60, 1) if seconds else None
-    return {"parameters": parameters, **dict(zip(SCORES, rounded, strict=True)), "minutes": minutes}
+    return {"parameters": parameters, **dict(zip(SCORES | OF_OPINIONS, rounded, strict=True)), "minutes": minutes}
 
 
 def overview_table(rows: list[dict]) -> str:
@@ -67,10 +72,12 @@ def overview_table(rows: list[dict]) -> str:
 
     names = sorted({name for row in rows for name in row["parameters"]} - UNCOMPARED)
     differ = [name for name in names if any(value(row, name) != value(rows[0], name) for row in rows)]
-    lines = ["| run | emotions weighted F1 | pairs weighted F1 | minutes | what differs |", "|---|---|---|---|---|"]
+    there = {name for name in OF_OPINIONS if any(row[name] is not None for row in rows)}
+    columns = SCORES | {name: column for name, column in OF_OPINIONS.items() if name in there}
+    lines = [f"| run | {' | '.join(columns.values())} | minutes | what differs |", "|---" * (len(columns) + 3) + "|"]
     for row in rows:
         others = [(name, value(row, name)) for name in differ if value(row, name) != defaults.get(name)]
-        cells = ["" if row[name] is None else f"{row[name]:.3f}" for name in SCORES]
+        cells = ["" if row[name] is None else f"{row[name]:.3f}" for name in columns]
         cells += [
             "" if row["minutes"] is None else f"{row['minutes']:.0f}",
             ", ".join(f"{n} {_shown(v)}" for n, v in others),

@@ -2,12 +2,14 @@
 
 import json
 import os.path
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
 from utils.data.labels import ECF, LabelSet, labels_in
+from utils.data.opinions import TEXTS_FILE
 from utils.data.validation import PAIRS, is_id, same_id
 from utils.record.inputs import find_input
 from utils.record.provenance import fingerprints, read_records
@@ -92,26 +94,27 @@ def run_folder(run: str | Path | None, root: Path | None = None) -> Path:
     raise RunError(f"{folders[0]}: no such run{places.find().bring_hint}")
 
 
-def read_lines(path: Path, conversations: list[Conversation]) -> list[dict]:
-    """The lines of the file `path`, or of `path`/predictions.jsonl, in the order of these conversations.
+def read_lines(path: Path, items: Sequence[Mapping[str, Any]], field: str = "conversation_ID") -> list[dict]:
+    """The lines of the file `path`, or of `path`/predictions.jsonl, in the order of these conversations; or of texts,
+    with the field "text_ID".
 
-    Raises FileError for what is no JSON, RunError for a line without an id, for two of one conversation, and where one
-    is missing.
+    Raises FileError for what is no JSON, RunError for a line without an id, for two of one item, and where one is
+    missing.
     """
-    path, lines = predictions_file(path), {}
+    path, lines, what = predictions_file(path), {}, field.removesuffix("_ID")
     for where, line in read_json_lines(path):
-        key = line.get("conversation_ID")
+        key = line.get(field)
         if not is_id(key):
-            raise _unreadable(where, f"{shown(key)} is no conversation_ID: it is a number or a name")
+            raise unreadable(where, f"{shown(key)} is no {field}: it is a number or a name", what)
         if same_id(key) in lines:
-            raise _unreadable(where, f"conversation {shown(key)} is there twice: keep one of the two lines")
+            raise unreadable(where, f"{what} {shown(key)} is there twice: keep one of the two lines", what)
         lines[same_id(key)] = line
     try:
-        return [lines[same_id(c["conversation_ID"])] for c in conversations]
+        return [lines[same_id(one[field])] for one in items]
     except KeyError as error:
-        raise _unreadable(path, f"conversation {error.args[0]} is missing: write a line for it") from error
+        raise unreadable(path, f"{what} {error.args[0]} is missing: write a line for it", what) from error
     except TypeError as error:
-        raise _unreadable(path, "these are no conversations") from error
+        raise unreadable(path, f"these are no {what}s", what) from error
 
 
 def read_predictions(
@@ -129,9 +132,9 @@ def read_predictions(
     try:
         return [_labelled(c, line, labels, paired) for c, line in zip(conversations, lines, strict=True)]
     except KeyError as error:
-        raise _unreadable(predictions_file(path), f"a line has no {error}: write the file again") from error
+        raise unreadable(predictions_file(path), f"a line has no {error}: write the file again") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _unreadable(predictions_file(path), error) from error
+        raise unreadable(predictions_file(path), error) from error
 
 
 def _labelled(conversation, line, labels, paired):
@@ -156,8 +159,9 @@ def predictions_file(path) -> Path:
     return Path(path) / "predictions.jsonl" if os.path.isdir(path) else Path(path)  # without an error of its own
 
 
-def _unreadable(where, reason) -> RunError:
-    return RunError(f"{where}: cannot be read as predictions for these conversations ({reason})")
+def unreadable(where, reason, what: str = "conversation") -> RunError:
+    """The error for a file that does not hold predictions for these conversations, or whatever they are."""
+    return RunError(f"{where}: cannot be read as predictions for these {what}s ({reason})")
 
 
 def scored_on(folder: Path) -> dict:
@@ -175,7 +179,7 @@ def scored_on(folder: Path) -> dict:
         )
     records = read_records(folder)
     for name, record in reversed(records.items()):
-        if name == LABELLED_BY["cause"] or "split" in record["parameters"]:
+        if name in (LABELLED_BY["cause"], LABELLED_BY["opinion"]) or "split" in record["parameters"]:
             return record
     if LABELLED_BY["emotion"] in records and (folder / "predictions.jsonl").is_file():
         return records[LABELLED_BY["emotion"]]
@@ -204,11 +208,8 @@ def labels_of_scores(folder: Path, root: Path | None = None) -> LabelSet:
     return labels_in(input_of_scores(folder, root)[0])
 
 
-def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
-    """The labelled conversations that a run or system in results_train was scored on; `root`: see open_run.
-
-    Raises RunError for a folder without scores, and where the input is missing, empty or not the run's.
-    """
+def input_there(folder: Path, root: Path | None = None) -> tuple[Path, str, dict]:
+    """`input_of_scores`, once the split is known to be here and to be the run's. Raises RunError where it is not."""
     input_dir, split, record = input_of_scores(folder, root)
     if not (input_dir / split).exists():
         raise RunError(
@@ -217,6 +218,18 @@ def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
         )
     if fingerprints(input_dir).get(split) != record["input"].get(split):
         raise RunError(f"{input_dir}/{split} is not what this run was scored on: make it again with generate_input.py")
+    return input_dir, split, record
+
+
+def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
+    """The labelled conversations that a run or system in results_train was scored on; `root`: see open_run.
+
+    Raises RunError for a folder without scores, for one of opinions, and where the input is missing, empty or not the
+    run's.
+    """
+    input_dir, split, _ = input_there(folder, root)
+    if not (input_dir / split / "conversations.json").is_file() and (input_dir / split / TEXTS_FILE).is_file():
+        raise RunError(f"{folder} labels texts with opinions, and this command reads conversations")
     gold = load_conversations(input_dir / split, labelled=True, allow_empty=True, labels=labels_in(input_dir))
     if not gold:
         raise RunError(

@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 from utils.data.labels import labels_in
+from utils.data.topics import TOPICS_FILE
 from utils.system.errors import FileError, RunError, shown
 from utils.system.files import check_set, read_object
 from utils.system.places import ROOT
@@ -50,12 +51,16 @@ def weights_of(adapter: Path) -> str:
 
 
 def fingerprints(input_dir: Path) -> dict[str, str]:
-    """The beginning of the SHA-256 of each split's file: a run is a run on these data.
+    """The beginning of the SHA-256 of each split's file, and of "topics" where it is of texts: a run is a run on these
+    data.
 
     Raises FileError for a folder of which some files may be of another split (utils.system.files.write_set)."""
     check_set(input_dir)
     files = sorted(file for name in ("conversations.json", "texts.json") for file in input_dir.glob(f"*/{name}"))
-    return {file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+    named = {file.parent.name: file for file in files}
+    if (input_dir / TOPICS_FILE).is_file():
+        named["topics"] = input_dir / TOPICS_FILE
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for name, file in named.items()}
 
 
 def read_records(folder: Path) -> dict[str, dict]:

@@ -16,18 +16,17 @@ from pathlib import Path
 
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations
-from utils.data.labels import labels_in
-from utils.data.validation import PAIRS
+from utils.data.opinions import Text
 from utils.record.adapter import other_adapter
 from utils.record.card import write_cards
-from utils.record.inputs import find_input, tell_overlap
+from utils.record.inputs import find_input, input_of_notebook, tell_overlap
 from utils.record.lock import opened, release
 from utils.record.predictions import write_predictions
 from utils.record.provenance import fingerprints, read_records, revision, versions, weights_of
 from utils.record.scores import write_scores
 from utils.record.stages import FIRST, LABELLED_BY
 from utils.record.taken import counted_records, recorded_input, recorded_quantization, refuse_another
-from utils.report.scores import emotion_rows, pair_rows, read_scores
+from utils.report.scores import emotion_rows, head, pair_rows, read_scores
 from utils.report.verdict import verdict
 from utils.system import places
 from utils.system.errors import RunError
@@ -92,9 +91,10 @@ class Run:
         if config.quantization == "auto":
             config = replace(config, quantization=recorded_quantization(before) or quantization_here(config))
         self.config = config
+        self.input = input_of_notebook(self.notebook)(self.input_dir, config)
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
         record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
-        self.labels = labels_in(self.input_dir)
+        self.labels = self.input.labels
         record |= {"labels": self.labels.as_dict(), "revision": revision(), "versions": versions()}
         for folder in self._folders:
             refuse_another(folder, before[folder], self.notebook, record, self.input_dir)
@@ -117,24 +117,17 @@ class Run:
 
     def conversations(self, split: str, labelled: bool) -> list[Conversation]:
         """The conversations of a split of `input_dir`, or [] where the split is empty or (but for train) absent."""
-        path = self.input_dir / split / "conversations.json"
-        if not path.is_file():
-            if split == "train":
-                raise RunError(f"{path} is missing: run {FIRST['train']} first")
-            return []
-        return load_conversations(path, labelled=labelled, allow_empty=split != "train", labels=self.labels)
+        return self.input.items(split, labelled)
+
+    def texts(self, split: str, labelled: bool) -> list[Text]:
+        """The same of an input of texts with opinions."""
+        return self.input.items(split, labelled)
 
     def task(self, name: str) -> Task:
-        """The task `name`, a key of TASKS, with the run's parameters and label set.
+        """The task `name`, a key of TASKS, with the run's parameters and what the input says.
 
-        Raises ConfigError for a label set that it cannot be asked of, RunError for causes where the input has none."""
-        task = self.config.task(name, self.labels)
-        if task.on_emotions and not any(PAIRS in c for c in self.conversations("train", labelled=True)):
-            raise RunError(
-                f"{self.input_dir}: the conversations have emotions and no causes, so notebooks 1 and 2 are all there "
-                "is. For causes give conversations with emotion-cause_pairs"
-            )
-        return task
+        Raises ConfigError and RunError for what the input cannot be asked (utils/record/inputs.py)."""
+        return self.input.task(name)
 
     def training_conversations(self, task: Task) -> list[Conversation]:
         """What `task` is trained on: the train split. With cause_emotions="predicted" a task on emotions reads what
@@ -225,15 +218,16 @@ class Run:
         self,
         task: str,
         history: list[dict],
-        emotions: dict[str, float],
+        counts: dict[str, float],
         decided: dict | None = None,
         of_text: Sequence[dict] = (),
         structure: bool = False,
+        counted: str = "emotions",
     ):
         """Mark the adapter as finished: its task, every parameter, the code's revision, the label set, how often
-        training saw each emotion (`emotions`), what the task decided on val (`decided`), the trainer's log, of the
-        words too where they came first (`of_text`), and whether utils/tasks/cause_structure.py has its file there,
-        stand in its training.json. Its checkpoints are removed."""
+        training saw each label (`counts`, of what is `counted`), what the task decided on val (`decided`), the
+        trainer's log, of the words too where they came first (`of_text`), and whether utils/tasks/cause_structure.py
+        has its file there, stand in its training.json. Its checkpoints are removed."""
         folder = self.adapter(task)
         record = {
             "task": task,
@@ -241,7 +235,7 @@ class Run:
             "revision": revision(),
             "labels": self.labels.as_dict(),
         }
-        record |= {"emotions": emotions, **(decided or {}), "history": history}
+        record |= {counted: counts, **(decided or {}), "history": history}
         record |= {"text_history": of_text} if of_text else {}
         if structure:
             record["structure"] = {"revision": revision(), "scikit-learn": versions()["scikit-learn"]}
@@ -282,7 +276,8 @@ class Run:
 
         try:  # to where the run was opened, also where a Drive was mounted since
             replace(places.find(), results=self.root).hand_over(self.train_dir, self.test_dir)
-            sections = {LABELLED_BY["emotion"]: ["emotions"], LABELLED_BY["cause"]: ["emotions", "pairs"]}
+            shown = {"emotion": ["emotions"], "cause": ["emotions", "pairs"], "opinion": ["opinions"]}
+            sections = {LABELLED_BY[task]: names for task, names in shown.items()}
             for line in verdict(read_scores(self.train_dir), sections.get(self.notebook, [])):
                 print(line)
             print(spent(self._started))
@@ -291,7 +286,11 @@ class Run:
 
     def score(self, gold: list[Conversation], section: str, rows: dict) -> dict:
         """Write one section of metrics.json, leaving the others as they are; returns it."""
-        return write_scores(self.train_dir, gold, self.labels, {section: rows}, self.notebook, self._started)[section]
+        return self.write_section(head(gold, self.labels), section, rows)
+
+    def write_section(self, first: dict, section: str, rows: dict) -> dict:
+        """`score`, with what metrics.json says first: about the items that were scored."""
+        return write_scores(self.train_dir, first, {section: rows}, self.notebook, self._started)[section]
 
     def score_emotions(self, gold: list[Conversation], systems: dict[str, tuple[list[Conversation], list]]) -> dict:
         """Write the section "emotions", and return it (`emotion_rows`, which says what `systems` is)."""

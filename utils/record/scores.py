@@ -4,10 +4,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from utils.data.conversations import Conversation
-from utils.data.labels import LabelSet
 from utils.record.provenance import revision
-from utils.report.scores import head, read_scores
+from utils.report.scores import read_scores
 from utils.system.files import write_json
 
 
@@ -24,18 +22,15 @@ def made(started: float) -> dict:
     }
 
 
-def write_scores(
-    folder: Path, gold: list[Conversation], labels: LabelSet, sections: dict, maker: str, started: float
-) -> dict:
+def write_scores(folder: Path, first: dict, sections: dict, maker: str, started: float) -> dict:
     """Sets sections of folder/metrics.json, leaves the others as they are, and returns those that it set.
 
-    gold      the conversations that were scored, of which the head tells
+    first     what stands first, about what was scored (utils.report.scores.head)
     sections  {"emotions" or "pairs" or what an ensemble adds: its rows (utils/report/scores.py)}
     maker     the notebook or command, for "made"; it began at `started` (time.monotonic())
     """
     before = read_scores(folder)
     makers = {**before.get("made", {}), maker: made(started)}
-    first = head(gold, labels)
     others = {name: there for name, there in before.items() if name not in first}
     write_json({**first, **others, **sections, "made": makers}, folder / "metrics.json")
     return sections

@@ -1,6 +1,7 @@
-"""The notebooks of the chain, once: their order, which task each is about, and what it leaves for later ones.
+"""The notebooks of the two chains, once: their order, which task each is about, and what it leaves for later ones.
 
-A notebook that is added to the chain gets a row in STAGES; the other names follow from it.
+A notebook that is added to a chain gets a row in CHAINS; the other names follow from it. What the input holds says
+which chain is run (utils/record/inputs.py).
 """
 
 from dataclasses import dataclass
@@ -22,14 +23,22 @@ class Stage:
     writes: str
 
 
-STAGES = (
-    Stage("1_emotion_recognition_training", "emotion", "adapter"),
-    Stage("2_emotion_inference", "emotion", "labels"),
-    Stage("3_cause_prediction_training", "cause", "adapter"),
-    Stage("4_cause_inference", "cause", "labels"),
+CHAINS = CONVERSATIONS, TEXTS = (
+    (
+        Stage("1_emotion_recognition_training", "emotion", "adapter"),
+        Stage("2_emotion_inference", "emotion", "labels"),
+        Stage("3_cause_prediction_training", "cause", "adapter"),
+        Stage("4_cause_inference", "cause", "labels"),
+    ),
+    (
+        Stage("opinion_training", "opinion", "adapter"),
+        Stage("opinion_inference", "opinion", "labels"),
+    ),
 )
+STAGES = tuple(stage for chain in CHAINS for stage in chain)
 
-NOTEBOOKS = tuple(stage.notebook for stage in STAGES)
+NOTEBOOKS = tuple(stage.notebook for stage in CONVERSATIONS)
+EMOTION_TASKS = tuple(stage.task for stage in CONVERSATIONS if stage.writes == "adapter")  # of conversations
 TRAINED_BY = {stage.task: stage.notebook for stage in STAGES if stage.writes == "adapter"}
 LABELLED_BY = {stage.task: stage.notebook for stage in STAGES if stage.writes == "labels"}
 INFERENCE = tuple(LABELLED_BY.values())
@@ -38,6 +47,11 @@ FIRST = {
     "train": "generate_input.py",
     **{f"{stage.task} {stage.writes}": f"notebook {stage.notebook}" for stage in STAGES},
 }
+
+
+def chain_with(notebook: str) -> tuple[Stage, ...]:
+    """The chain that a notebook is in. Raises KeyError for one that is in none."""
+    return {stage.notebook: chain for chain in CHAINS for stage in chain}[notebook]
 
 
 def parameter_names(notebook: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from utils.config import Config, check_names, load_config
 from utils.record.search_space import Search, read_search
-from utils.record.stages import TRAINED_BY
+from utils.record.stages import EMOTION_TASKS
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import check_known, read_mapping
 
@@ -85,7 +85,7 @@ def read_study(path: str | Path) -> Study:
     if not isinstance(seeds, list) or not seeds or len({*map(str, seeds)}) < len(seeds):
         raise ConfigError(f"{path}: seeds is {shown(seeds)}; write how many, or a list of different ones: [42, 43]")
     tasks, folds, jobs = given.get("tasks", []), given.get("folds", 1), given.get("jobs")
-    if not isinstance(tasks, list) or tasks != [*TRAINED_BY][: len(tasks)]:
+    if not isinstance(tasks, list) or tasks != [*EMOTION_TASKS[: len(tasks)]]:
         raise ConfigError(f"{path}: tasks is {shown(tasks)}; write [emotion], or [emotion, cause]")
     if not _whole(folds, 1):
         raise ConfigError(f"{path}: folds is {shown(folds)}; write a whole number, 2 or more")

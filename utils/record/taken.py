@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from utils.config import Config
-from utils.data.labels import labels_in, recorded_labels
-from utils.record.inputs import find_input
+from utils.data.labels import recorded_labels
+from utils.record.inputs import chain_on, find_input, input_of_notebook
 from utils.record.provenance import fingerprints, read_records
-from utils.record.stages import FIRST, INFERENCE, STAGES, Stage, parameter_names
+from utils.record.stages import CHAINS, CONVERSATIONS, FIRST, INFERENCE, Stage, parameter_names
 from utils.system.errors import RunError
 from utils.system.places import RESULTS
 
@@ -27,6 +27,7 @@ NO_RESULT, OF_INFERENCE = {"input_dir", "report_to", "max_row_tokens"}, {"token_
 LABELLED = {
     "emotion": ("emotion_labelled_data.json", "metrics.json", "predictions.jsonl"),
     "cause": ("Subtask_2_pred.json",),
+    "opinion": ("metrics.json", "predictions.jsonl"),
 }
 
 
@@ -34,13 +35,13 @@ def _left_something(stage: Stage, folders: list[Path]) -> bool:
     """Whether a stage left what is not to be lost: a trained adapter, a training that goes on, or labels."""
     if stage.writes == "labels":
         there = any((folder / name).is_file() for folder in folders for name in LABELLED[stage.task])
-        return there or stage == STAGES[-1] and any(map(_has_pairs, folders))
+        return there or stage == CONVERSATIONS[-1] and any(map(_has_pairs, folders))
     adapters = [folder / "adapters" / stage.task for folder in folders]
     return any((one / "training.json").is_file() or any(one.glob("**/checkpoint-*")) for one in adapters)
 
 
 def _has_pairs(folder: Path) -> bool:
-    """Whether the labels in predictions.jsonl are of the last notebook: emotions alone are there before it."""
+    """Whether the labels in predictions.jsonl are of notebook 4: emotions alone are there before it."""
     path = folder / "predictions.jsonl"
     if not path.is_file():
         return False
@@ -50,9 +51,11 @@ def _has_pairs(folder: Path) -> bool:
 
 def counted_records(folders: list[Path]) -> dict[Path, dict[str, dict]]:
     """{folder: {notebook or command: what config.json records of it}} of a run's folders, without the notebooks behind
-    the last one that left something."""
-    left = [_left_something(stage, folders) for stage in STAGES]
-    free = {stage.notebook for place, stage in enumerate(STAGES) if not any(left[place:])}
+    the last one of their chain that left something."""
+    free = set()
+    for chain in CHAINS:
+        left = [_left_something(stage, folders) for stage in chain]
+        free |= {stage.notebook for place, stage in enumerate(chain) if not any(left[place:])}
     return {
         folder: {name: record for name, record in read_records(folder).items() if name not in free}
         for folder in folders
@@ -73,7 +76,7 @@ def refuse_another(folder: Path, records: dict[str, dict], notebook: str, record
     for name, before in records.items():
         if before.get("input") and not record["input"]:
             raise RunError(
-                f"{input_dir}, whose conversations this run is on, is not here: make it again with {FIRST['train']}, "
+                f"{input_dir}, which this run is on, is not here: make it again with {FIRST['train']}, "
                 "or choose another run_name"
             )
         there = before["parameters"]
@@ -84,7 +87,8 @@ def refuse_another(folder: Path, records: dict[str, dict], notebook: str, record
         changed = [f"{n} {one!r} there, {other!r} here" for n, (one, other) in values.items() if one != other]
         inputs = before.get("input", record["input"]), record["input"]
         if splits := sorted(n for n in {*inputs[0], *inputs[1]} if inputs[0].get(n) != inputs[1].get(n)):
-            changed.append(f"other {' and '.join(splits)} conversations")
+            what = "texts" if "topics" in inputs[1] else "conversations"
+            changed.append(f"other {' and '.join(splits)} {what}")
         if (its := recorded_labels(before, folder / "config.json")) != labels:
             changed.append(f"labels {its.name!r} there, {labels.name!r} here")
         if changed:
@@ -99,6 +103,13 @@ def recorded_input(records: dict[Path, dict[str, dict]]) -> dict[str, str]:
     return next((one["input"] for those in records.values() for one in those.values() if one.get("input")), {})
 
 
+def chain_of(config: Config, root: Path) -> tuple[Stage, ...]:
+    """The notebooks for the input of a run below `root`; where a default input is missing, the sample is split into
+    it."""
+    records = counted_records([root / name / config.run_name for name in RESULTS])
+    return chain_on(find_input(config.input_dir, root, recorded_input(records)))
+
+
 def check_notebooks(config: Config, notebooks: Sequence[str], root: Path) -> Path:
     """Whether `notebooks`, which are to run with `config`, would be refused the run's folders below `root`: then raises
     RunError. Returns the folder of the input; where the default one is missing, the sample is split into it."""
@@ -107,8 +118,9 @@ def check_notebooks(config: Config, notebooks: Sequence[str], root: Path) -> Pat
     input_dir = find_input(config.input_dir, root, recorded_input(records))
     if config.quantization == "auto":
         config = replace(config, quantization=recorded_quantization(records) or "none")
-    record = {"input": fingerprints(input_dir), "labels": labels_in(input_dir).as_dict()}
+    found = fingerprints(input_dir)
     for notebook in notebooks:
+        record = {"input": found, "labels": input_of_notebook(notebook)(input_dir, config).labels.as_dict()}
         names = parameter_names(notebook)
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
         for folder in folders:

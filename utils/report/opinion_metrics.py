@@ -5,13 +5,37 @@
 Every question that gold answers counts: a text that was taken for irrelevant keeps its score, and counts with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from utils.data.opinions import Text
+from utils.report.scores import VERSION
 from utils.tasks.opinion import Opinions, expectation, label_of
+
+
+def opinion_head(task: Opinions, gold: Sequence[Text]) -> dict[str, Any]:
+    """What metrics.json says of the texts that were scored: {"version", "labels" in order, "neutral", "texts", "gold":
+    {"opinions": {label: how many}}}."""
+    labels = task.labels
+    return {
+        "version": VERSION,
+        "labels": list(labels),
+        "neutral": labels.neutral,
+        "texts": len(gold),
+        "gold": {"opinions": task.counts(list(gold))},
+    }
+
+
+def opinion_rows(task: Opinions, gold: Sequence[Text], systems: Mapping[str, tuple[list, list]]) -> dict[str, Any]:
+    """The section "opinions" of metrics.json: {system: its `opinion_figures`, and "predicted": {label: how many}}.
+
+    systems  {name: (`gold` as the system sees it, its tables)}"""
+    return {
+        name: {**opinion_figures(task, gold, predicted, tables), "predicted": task.counts(list(predicted))}
+        for name, (predicted, tables) in systems.items()
+    }
 
 
 def opinion_figures(task: Opinions, gold: Sequence[Text], predicted: Sequence[Text], tables: Sequence[dict]) -> dict:
@@ -140,3 +164,14 @@ def headline(figures: dict) -> dict[str, float | None]:
         if section in figures
     }
     return found | ({"favor, against F1": figures["favor_against_f1"]} if "favor_against_f1" in figures else {})
+
+
+def opinions_table(rows: Mapping[str, dict]) -> str:
+    """The section "opinions" of metrics.json as a Markdown table: a line a system."""
+    found = {name: headline(figures) for name, figures in rows.items()}
+    columns = list(dict.fromkeys(column for one in found.values() for column in one))
+    lines = [f"| system | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for name, one in found.items():
+        cells = ["" if one.get(column) is None else f"{one[column]:.3f}" for column in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -110,11 +110,13 @@ def token_lengths(lengths, budget: int | None = None, title="How long the rows a
     return fig
 
 
-def confusion_matrix(confusion, labels: LabelSet = ECF, about: str = "") -> Figure:
-    """Draw which emotions are taken for which: counts, and below them their share of the row, which is the colour.
+def confusion_matrix(
+    confusion, labels: LabelSet = ECF, about: str = "", what: str = "emotions", counted: str = "utterances"
+) -> Figure:
+    """Draw which emotions (`what`) are taken for which: counts, and below them their share of the row, the colour.
 
     confusion: (labels, labels) counts, rows gold and columns predicted, both in the order of `labels`. How many they
-    are and how many of them are right (the accuracy) is added to `about`.
+    are (`counted`) and how many of them are right (the accuracy) is added to `about`.
     """
     counts = np.asarray(confusion)
     if counts.shape != (len(labels), len(labels)):
@@ -122,10 +124,10 @@ def confusion_matrix(confusion, labels: LabelSet = ECF, about: str = "") -> Figu
     # A gold emotion that never occurs has an empty row, not a division by zero.
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     total = int(counts.sum())
-    facts = f"{total:,} utterances · accuracy {np.trace(counts) / max(total, 1):.1%}"
+    facts = f"{total:,} {counted} · accuracy {np.trace(counts) / max(total, 1):.1%}"
     cell = 0.68 if len(labels) <= 12 else 0.5  # inches
     size = cell * len(labels) + 1.2
-    title = "Emotions, gold against predicted"
+    title = f"{what.capitalize()}, gold against predicted"
     fig, ax = _chart(size + 1.2, size, title, "predicted", "gold", " · ".join(filter(None, [about, facts])))
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):

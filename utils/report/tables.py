@@ -7,6 +7,7 @@ from pathlib import Path
 from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
+from utils.report.opinion_metrics import opinions_table
 from utils.report.scores import RESULT, read_scores
 from utils.system.files import intact
 from utils.tasks.baselines import rule
@@ -51,10 +52,13 @@ def results_table(folder) -> str:
     run's own in bold.
 
     Emotions: accuracy, weighted F1 over seven classes, macro F1. Pairs: the official weighted F1 over six emotions,
-    and F1 over all pairs (SemEval-2024 Task 3, Subtask 2).
+    and F1 over all pairs (SemEval-2024 Task 3, Subtask 2). Of a run of opinions: `opinions_table`.
     """
     path = Path(folder) / "metrics.json"
     metrics = read_scores(folder)
+    if "opinions" in metrics:
+        with intact(path, "Restore the file, or run opinion_inference again"):
+            return opinions_table(metrics["opinions"])
     if "pairs" not in metrics:
         return "no scores: the run has no labelled conversations held out of training (input test split)"
     lines = [

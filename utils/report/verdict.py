@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from utils.report.scores import RESULT, RULE
 
 
-def verdict(scores: dict, sections: Sequence[str] = ("emotions", "pairs")) -> list[str]:
+def verdict(scores: dict, sections: Sequence[str] = ("emotions", "pairs", "opinions")) -> list[str]:
     """Lines for a person to read, about those `sections` of a run's metrics.json (utils.report.scores.read_scores) that
     show that nothing was learnt: emotions of one label alone or no better than the majority's, pairs no better than the
-    rule's. [] where something was."""
-    found = (_of_emotions(scores.get("emotions", {})), _of_pairs(scores.get("pairs", {})))
-    where = f" on {scores['conversations']:,} conversations" if "conversations" in scores else ""
+    rule's, opinions no better than the commonest answer. [] where something was."""
+    wheres = [f" on {scores[items]:,} {items}" for items in ("conversations", "texts") if items in scores]
+    found = {section: judge(scores.get(section, {})) for section, judge in _JUDGES.items()}
     return [
-        f"NOTHING LEARNT: {what}{where}. Try {advice}."
-        for section, (what, advice) in zip(("emotions", "pairs"), found)
+        f"NOTHING LEARNT: {what}{''.join(wheres)}. Try {advice}."
+        for section, (what, advice) in found.items()
         if what and section in sections
     ]
 
@@ -45,3 +45,17 @@ def _of_pairs(rows: dict) -> tuple[str, str]:
         if not any(row.get("predicted", {"": 1}).values()):
             what = "no pair of an emotion and a cause is reported"
     return what, "better emotions first, then more conversations, cause_epochs or another cause_threshold"
+
+
+def _of_opinions(rows: dict) -> tuple[str, str]:
+    row, majority, what = rows.get("fine-tuned", {}), rows.get("majority", {}), ""
+    if "scores" in row and "scores" in majority and row["scores"]["rmse"] >= majority["scores"]["rmse"]:
+        both = f"RMSE {row['scores']['rmse']:.3f} for {majority['scores']['rmse']:.3f}"
+        what = f"the scores are no better than the mean of training, {both}"
+    elif "labels" in row and "labels" in majority and row["labels"]["macro_f1"] <= majority["labels"]["macro_f1"]:
+        both = f"macro F1 {row['labels']['macro_f1']:.3f} for {majority['labels']['macro_f1']:.3f}"
+        what = f"the opinions are no better than the commonest one, {both}"
+    return what, "more texts or opinion_epochs, and see in opinion_training whether the loss fell"
+
+
+_JUDGES = {"emotions": _of_emotions, "pairs": _of_pairs, "opinions": _of_opinions}

@@ -3,16 +3,20 @@
 A new task gets an entry in TASKS; `Config.task` asks for it by its name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from utils.data.labels import LabelSet
-from utils.system.errors import ConfigError
+from utils.data.topics import Topic
+from utils.system.errors import ConfigError, ModelError, shown
+from utils.system.files import intact, read_object
 from utils.tasks.cause import Cause
 from utils.tasks.cause_list import CauseList
 from utils.tasks.emotion import Emotion
 from utils.tasks.emotion_multi import EmotionMulti
 from utils.tasks.imbalance import Balance
+from utils.tasks.opinion import ASKED, Opinions
 from utils.tasks.pool import Pool, read_pool
 from utils.tasks.task import Task
 
@@ -43,6 +47,35 @@ def _cause(config: Any, labels: LabelSet) -> Task:
     return CauseList(labels)
 
 
-# {name: the task with these parameters (utils.config.Config), of items with these labels}. Both raise ConfigError for
-# what does not go together.
-TASKS: dict[str, Callable[[Any, LabelSet], Task]] = {"emotion": _emotion, "cause": _cause}
+STRATEGIES: dict[str, Callable[..., Opinions]] = {"generation": Opinions}  # how a model says an opinion
+
+
+def opinion_task(topics: Mapping[str, Topic], task_type: str, strategy: str = "generation") -> Opinions:
+    """The opinion task of one type (a key of ASKED) on topics, {name: topic}, by one of STRATEGIES. Raises ConfigError
+    for topics with different scales."""
+    return STRATEGIES[strategy](topics, task_type, strategy)
+
+
+def recorded_opinions(adapter: str | Path) -> Opinions:
+    """The opinion task that the adapter in this folder was trained on: its topics, task type and strategy, which its
+    training.json has. Raises ModelError for an adapter of another task, FileError for a record that is damaged."""
+    path = Path(adapter) / "training.json"
+    if not path.is_file():
+        raise ModelError(f"{adapter}: no finished adapter here (training.json is missing). Give a folder of adapters/")
+    record = read_object(path)
+    if record.get("task") != Opinions.name:
+        raise ModelError(f"{adapter} is an adapter of the task {shown(record.get('task'))}, not of opinions")
+    with intact(path, "Restore the file, or train the adapter again"):
+        topics = {name: Topic.from_dict(one, f"{path}, {name}") for name, one in record["topics"].items()}
+        if record["task_type"] not in ASKED:
+            raise ValueError(f"task_type {shown(record['task_type'])}")
+        return opinion_task(topics, record["task_type"], record["strategy"])
+
+
+def _opinion(config: Any, topics: Mapping[str, Topic]) -> Task:
+    return opinion_task(topics, config.task_type, config.strategy)
+
+
+# {name: the task with these parameters (utils.config.Config), of items with these labels, or of texts on these topics}.
+# All raise ConfigError for what does not go together.
+TASKS: dict[str, Callable[[Any, Any], Task]] = {"emotion": _emotion, "cause": _cause, "opinion": _opinion}

@@ -12,7 +12,7 @@
 A text and its opinions are as utils/data/opinions.py has them; utils/tasks/opinion_head.py asks the same of a head.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,14 @@ def label_of(opinion: Mapping[str, Any], task_type: str, topic: Topic) -> str | 
     return f"{nearest(opinion['score'], topic):g}" if "score" in opinion else None
 
 
+def unanswered(task: "Opinions", texts: Sequence[Text]) -> str | None:
+    """A part that the task asks and that no opinion of these texts answers, as PARTS calls it; None where there is
+    none, and without texts."""
+    opinions = [one for text in texts for one in text["opinions"].values()]
+    parts = ASKED[task.task_type] if opinions else ()
+    return next((key for key in parts if all(PARTS[key].target(one) is None for one in opinions)), None)
+
+
 @dataclass(frozen=True)
 class Opinions(TaskDefaults):
     """The task of one type on these topics.
@@ -157,6 +165,7 @@ class Opinions(TaskDefaults):
     new_tokens = 0  # without the published recipe
     unparsed = ""
     on_emotions = False
+    counted = "opinions"
 
     def __post_init__(self):
         scales = {topic.scores: name for name, topic in self.topics.items()}

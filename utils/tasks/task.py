@@ -42,6 +42,8 @@ class Task(Protocol):
     new_tokens  how many tokens the published recipe may write for an answer
     unparsed    what a text that names no answer counts as
     on_emotions whether the items must carry emotions
+    counted     what is counted by `counts`, as a record calls it
+    outputs     the names of what a head in place of the vocabulary gives; () for a task that scores words
     """
 
     @property
@@ -54,6 +56,10 @@ class Task(Protocol):
     def unparsed(self) -> str: ...
     @property
     def on_emotions(self) -> bool: ...
+    @property
+    def counted(self) -> str: ...
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
 
     def tree(self, item: Any, train: bool = False) -> Node:
         """What the model reads, as a tree of text. With `train` the gold answers are the targets."""
@@ -101,6 +107,12 @@ class Task(Protocol):
 
 class TaskDefaults:
     """What a Task answers that only learns weights: nothing beside them."""
+
+    counted = "emotions"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ()
 
     def prompts(self, item: Any) -> list[tuple[str, str | None]]:
         return []
