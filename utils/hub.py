@@ -20,7 +20,7 @@ from utils.system.command import add_run, command
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message."""
     parser = argparse.ArgumentParser(description="Push an adapter or an exported model, with its card, to the hub.")
-    parser.add_argument("adapter", help="emotion or cause, of the run; or a folder, also one of utils.export")
+    parser.add_argument("adapter", help="a task, such as emotion, of the run; or a folder, also one of utils.export")
     parser.add_argument("name", help="OWNER/NAME")
     add_run(parser)
     parser.add_argument("--public", action="store_true", help="let everybody see it; read the card's licence first")

@@ -81,7 +81,7 @@ def test_the_name_of_a_task_is_not_taken_for_a_folder_nor_a_folder_for_one(runs,
     with pytest.raises(RunError, match="emotion is a task, and a folder here too: give ./emotion for the fold"):
         adapter_folder("emotion")
     assert adapter_folder("./emotion") == Path("emotion") and adapter_folder("emotion", "old") == both(runs / "old")[0]
-    with pytest.raises(RunError, match="x/y with --run old: give emotion or cause, or the folder alone"):
+    with pytest.raises(RunError, match="x/y with --run old: give emotion or .*, or the folder alone"):
         adapter_folder("x/y", "old")
 
 

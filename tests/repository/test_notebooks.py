@@ -178,7 +178,7 @@ def test_a_name_keeps_its_meaning(name):
     assert [name for name, times in assigned.items() if times > 1 and name != "_"] == []
 
 
-@pytest.mark.parametrize("task", TRAINED_BY)
+@pytest.mark.parametrize("task", EMOTION_TASKS)
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_row_that_is_too_long_is_named_before_the_model_is_loaded(
     tiny_model_folder, conversations, monkeypatch, task, split
