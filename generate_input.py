@@ -24,27 +24,20 @@ from utils.data.formats import opinions, tables
 from utils.data.formats.known import FORMATS
 from utils.data.label_sets import SETS
 from utils.data.labels import ECF
-from utils.data.opinion_input import SAMPLE, make_input
+from utils.data.opinion_input import SAMPLE, Made, make_input
+from utils.data.opinion_sizes import lacking, undersampled
 from utils.data.opinion_splits import count_table as opinion_table
 from utils.data.opinions import TASK_TYPES
 from utils.data.sources import OF_DATA, UNLABELLED_NAMES, overlap, write_splits
 from utils.data.splits import count_table
 from utils.data.topics import Topic, topic_names
 from utils.record.inputs import runs_on
-from utils.system.command import command
+from utils.system.command import add_columns, command, positive
 from utils.system.errors import OpinionError
 from utils.system.files import check_output, write_set
 from utils.system.places import ROOT
 
 COLUMNS = (*tables.COLUMNS, *(name for name in opinions.COLUMNS if name not in tables.COLUMNS))
-
-
-def column(text: str) -> tuple[str, str]:
-    """("text", "Tweet") for "text=Tweet". Raises argparse.ArgumentTypeError for other text."""
-    name, mark, its = text.partition("=")
-    if name not in COLUMNS or not mark or not its:
-        raise argparse.ArgumentTypeError(f"{text!r}; write one of {', '.join(COLUMNS)}, =, and a column's name")
-    return name, its
 
 
 def at_home(name: str) -> str:
@@ -100,13 +93,7 @@ def parse_arguments(argv=None):
         choices=tuple(FORMATS),
         help="how the data are written, where their content does not show it",
     )
-    parser.add_argument(
-        "--columns",
-        nargs="+",
-        type=column,
-        metavar="NAME=COLUMN",
-        help=f"the columns of a table that are called otherwise: {', '.join(COLUMNS)}",
-    )
+    add_columns(parser, COLUMNS)
     parser.add_argument(
         "--labels",
         metavar="SET",
@@ -139,6 +126,21 @@ def parse_arguments(argv=None):
     )
     of_opinions.add_argument(
         "--keep-repeated", action="store_true", help="leave texts in train that stand in a given val or test too"
+    )
+    of_opinions.add_argument(
+        "--train-only", nargs="+", metavar="FILE", default=(), help="further labelled texts, for train alone"
+    )
+    of_opinions.add_argument(
+        "--undersample",
+        type=positive,
+        metavar="N",
+        help="leave at most N texts of a label in train, drawn by --seed",
+    )
+    of_opinions.add_argument(
+        "--augment",
+        type=positive,
+        metavar="N",
+        help="add marked texts to train until each label has N: others in which the embedded model replaced words",
     )
     of_opinions.add_argument(
         "--dataset-update", action="store_true", help="write another input where one is already, unless a run is on it"
@@ -174,6 +176,29 @@ def write_conversations(arguments) -> None:
         print(f"note: {old} is from an earlier run and was left as it was")
 
 
+def sized(made: Made, most: int | None, least: int | None, seed: int) -> Made:
+    """The same with `most` texts of each label in train at most, and then `least` at least, by variants of them; None:
+    as they are."""
+    train, told = made.parts["train"], []
+    if most:
+        train = undersampled(train, most, seed)
+        left = len(made.parts["train"]) - len(train)
+        told.append(f"undersampled: {left:,} texts were left out of train; {most:,} a label at most")
+    if least:
+        from utils.models.load import load_model
+        from utils.tasks.augment import augmented
+
+        model, tokenizer = load_model(precision="float32")
+        known = [text for texts in made.parts.values() for text in texts]
+        how = known, made.topics, model, tokenizer, seed
+        variants, without = augmented(lacking(train, least, seed), *how)
+        train = [*train, *variants]
+        told.append(f"augmented: {len(variants):,} texts of train are others with words replaced; {least:,} a label")
+        if without:
+            told.append(f"augmented: {len(without):,} are lacking, because no new text could be made of their like")
+    return made.with_train(train, told)
+
+
 def write_opinions(arguments) -> None:
     """Texts with opinions, checked, split and written. Raises OpinionError for an input that would be replaced."""
     arguments.out = arguments.out or Path(at_home("input/opinions"))
@@ -181,7 +206,7 @@ def write_opinions(arguments) -> None:
         vars(arguments).update(SAMPLE, data=at_home(SAMPLE["data"]))
     if not (arguments.data and arguments.topic and arguments.task_type):
         raise OpinionError("give --data, --topic (what the opinions are on) and --task-type (what the labels are)")
-    given = ("data", "task_type", "fractions", "seed", "unlabelled", "keep_repeated")
+    given = ("data", "task_type", "fractions", "seed", "unlabelled", "keep_repeated", "train_only")
     made = make_input(
         topics=[Topic.read(name) for name in arguments.topic],
         columns=dict(arguments.columns or ()),
@@ -189,6 +214,7 @@ def write_opinions(arguments) -> None:
         rule=arguments.agreement,
         **{name: getattr(arguments, name) for name in given},
     )
+    made = sized(made, arguments.undersample, arguments.augment, arguments.seed)
     print(opinion_table(made.parts))
     for line in made.told:
         print(line)

@@ -1,14 +1,15 @@
 """A page in the browser: a conversation in, its emotions with probabilities and arrows from their causes out; a line
-edited, and what that changes.
+edited, and what that changes. On its other tab texts in, and what they think of topics.
 
     pip install gradio
-    python -m utils.demo [--run NAME] [--port 7860]
+    python -m utils.demo [--run NAME] [--opinion-adapter DIR] [--port 7860]
 
 The page is served to this machine alone and asks nobody else: no telemetry, no link to share, no font from elsewhere.
 What is labelled is what `utils.predict` labels; the JSON to download is what it writes.
 """
 
 import argparse
+import functools
 import os
 import re
 import socket
@@ -19,17 +20,26 @@ from pathlib import Path
 from utils.data.conversations import Conversation, emotions_of, load_conversations, validate_conversations
 from utils.data.given import is_json, utterance_in
 from utils.data.labels import LabelSet
+from utils.data.opinion_rows import read_asked
+from utils.data.topics import Topic, topic_names
 from utils.data.votes import several
-from utils.predict import Predictor
+from utils.predict import OpinionPredict, Predictor
 from utils.record.adapter import choose_adapters, said_of
+from utils.record.opinion_predict import opinions_asked
+from utils.report.opinion_page import CSS as OPINION_CSS
+from utils.report.opinion_page import render_opinions
 from utils.report.page import CSS, render
 from utils.system.command import add_adapters, command, positive
-from utils.system.errors import ConversationError, PlaceError, UserError
+from utils.system.errors import ConversationError, OpinionError, PlaceError, UserError
 from utils.system.files import parse_json
 from utils.system.places import ROOT
 from utils.tasks.emotion import line
+from utils.tasks.opinion import line as line_of_text
 
 SAMPLE = ROOT / "data" / "sample" / "unlabelled.json"
+TITLE = "Emotions and their causes"
+OPINION, OPINION_ON = "We should build it: half the town would come.", ("new-stadium",)
+UNTRAINED = "regression_with_relevance"  # what an untrained model is asked
 
 
 def to_lines(conversation: Conversation) -> str:
@@ -108,13 +118,16 @@ def check_port(address: str, number: int) -> None:
         raise PlaceError(f"port {number} of {address} cannot be had ({error.strerror}): give another --port") from error
 
 
-def build(predictor, about: str = ""):
-    """The page, a gradio.Blocks, around a utils.predict.Predictor. about: who labels, for the page to say."""
+def problem(error: UserError) -> str:
+    """A message as HTML."""
+    return f"<p id=problem>{escape(str(error))}</p>"
+
+
+def build(predictor, about: str = "", opinions: "Asker | None" = None):
+    """The page, a gradio.Blocks, around a utils.predict.Predictor. about: who labels, for the page to say. opinions:
+    who answers on the other tab."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
-
-    def problem(error):
-        return f"<p id=problem>{escape(str(error))}</p>"
 
     def load(path):
         try:
@@ -139,33 +152,90 @@ def build(predictor, about: str = ""):
         return render(found, before, predictor.labels, gold, about), found, number
 
     samples = load_conversations(SAMPLE)
-    with gr.Blocks(
-        title="Emotions and their causes", analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True
-    ) as page:
-        gr.Markdown(
-            "# Emotions and their causes\nWrite or paste a conversation, a line an utterance, or load a file. "
-            "Then change a line and label it again, to see what that changes. A file with labels is compared with them."
-        )
-        loaded, before = gr.State(samples), gr.State(None)
-        with gr.Row():
-            text = gr.Textbox(
-                to_lines(samples[0]),
-                lines=10,
-                max_lines=40,
-                label="Speaker: text, or JSON",
-                scale=3,
-                elem_id="conversation",
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as page:
+        with gr.Tab(TITLE):
+            gr.Markdown(
+                f"# {TITLE}\nWrite or paste a conversation, a line an utterance, or load a file. Then change a line "
+                "and label it again, to see what that changes. A file with labels is compared with them."
             )
-            with gr.Column():
-                file = gr.File(label="A file of conversations", file_types=[".json"], type="filepath", elem_id="file")
-                names = [(str(c["conversation_ID"]), k) for k, c in enumerate(samples)]
-                number = gr.Dropdown(names, value=0, label="Conversation of the file", elem_id="number")
-        button = gr.Button("Label", variant="primary", elem_id="label")
-        shown = gr.HTML(elem_id="shown")
-        file.upload(load, file, [loaded, number, text, shown], api_name=False)
-        number.input(choose, [loaded, number], text, api_name=False)
-        button.click(label, [text, loaded, number, before], [shown, before, number], api_name="label")
+            loaded, before = gr.State(samples), gr.State(None)
+            with gr.Row():
+                text = gr.Textbox(
+                    to_lines(samples[0]),
+                    lines=10,
+                    max_lines=40,
+                    label="Speaker: text, or JSON",
+                    scale=3,
+                    elem_id="conversation",
+                )
+                with gr.Column():
+                    file = gr.File(
+                        label="A file of conversations", file_types=[".json"], type="filepath", elem_id="file"
+                    )
+                    names = [(str(c["conversation_ID"]), k) for k, c in enumerate(samples)]
+                    number = gr.Dropdown(names, value=0, label="Conversation of the file", elem_id="number")
+            button = gr.Button("Label", variant="primary", elem_id="label")
+            shown = gr.HTML(elem_id="shown")
+            file.upload(load, file, [loaded, number, text, shown], api_name=False)
+            number.input(choose, [loaded, number], text, api_name=False)
+            button.click(label, [text, loaded, number, before], [shown, before, number], api_name="label")
+        with gr.Tab("Opinions"):
+            add_opinions(gr, opinions or Asker())
     return page
+
+
+class Asker:
+    """Who answers on the tab of opinions, loaded at the first question: most who open the page never ask one."""
+
+    def __init__(self, adapter: str | None = None):
+        """adapter: the folder of one that was trained on opinions; None: the embedded model answers, untrained, about
+        the topics that ship. Raises what OpinionPredict raises for an adapter that cannot be used."""
+        ready = [name for name in topic_names() if not Topic.read(name).is_for_all]
+        self.how: dict = {"model_path": adapter} if adapter else {"task_type": UNTRAINED, "topic": ready}
+        self.task = opinions_asked(self.how.get("task_type"), adapter, None, self.how.get("topic"))
+        self.about = f"labelled by {adapter or 'the embedded model, which was not trained for this'}"
+
+    @functools.cached_property
+    def predictor(self) -> OpinionPredict:
+        return OpinionPredict(**self.how)
+
+    def __call__(self, text: str, topics: list[str]) -> str:
+        """What the lines of `text` think of these topics, as HTML. Raises OpinionError for what cannot be asked."""
+        lines = [one.strip() for one in text.splitlines() if one.strip()]
+        if not lines or not topics:
+            raise OpinionError("write a text, a line each" if not lines else "tick a topic")
+        answers = self.predictor.answers(self.predictor.asked(lines, topics))
+        return render_opinions(*answers, self.task, self.about)
+
+
+def add_opinions(gr, asker: Asker) -> None:
+    """The tab of opinions: texts in a box or a file, topics to tick, a bar a topic."""
+
+    def load(path):
+        try:
+            texts = read_asked(Path(path), list(asker.task.topics.values())).texts
+        except UserError as error:
+            return gr.update(), problem(error)
+        return "\n".join(line_of_text(text) for text in texts), ""
+
+    def label(text, topics):
+        try:
+            return asker(text, topics)
+        except UserError as error:
+            return problem(error)
+
+    names = list(asker.task.topics)
+    gr.Markdown("# Opinions\nWrite texts, a line each, or load a table with a column `text`. Tick what they may be on.")
+    with gr.Row():
+        text = gr.Textbox(OPINION, lines=6, max_lines=40, label="A text a line", scale=3, elem_id="texts")
+        file = gr.File(
+            label="A table of texts", file_types=[".csv", ".tsv", ".json", ".jsonl"], type="filepath", elem_id="table"
+        )
+    ticked = gr.CheckboxGroup(names, value=[name for name in names if name in OPINION_ON] or names, label="Topics")
+    button = gr.Button("Label", variant="primary", elem_id="label-texts")
+    shown = gr.HTML(elem_id="shown-opinions")
+    file.upload(load, file, [text, shown], api_name=False)
+    button.click(label, [text, ticked], shown, api_name="opinions")
 
 
 @command("utils.demo")
@@ -173,6 +243,7 @@ def main(argv=None) -> int:
     """Exit status 0 when the page is closed with Ctrl-C, or 2 with one message for what cannot be used."""
     parser = argparse.ArgumentParser(description="A page that labels conversations with emotions and their causes.")
     add_adapters(parser)
+    parser.add_argument("--opinion-adapter", metavar="DIR", help="default: none, the embedded model answers untrained")
     parser.add_argument("--port", type=port, default=7860, help="default: %(default)s")
     arguments = parser.parse_args(argv)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -184,12 +255,13 @@ def main(argv=None) -> int:
     check_port(address := os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), arguments.port)  # a container sets another
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     about = said_of(adapters).replace(f"{ROOT}{os.sep}", "")  # short: the page shows it
+    opinions = Asker(arguments.opinion_adapter)
     print(about, flush=True)
     predictor = Predictor(*adapters, arguments.max_row_tokens)
-    page = build(predictor, f"{about}, on {Path(predictor.configs['emotion'].model).name}")
+    page = build(predictor, f"{about}, on {Path(predictor.configs['emotion'].model).name}", opinions)
     theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
     # quiet: Gradio would advise an option of `launch`, which nobody can give here.
-    how: dict = {"share": False, "css": CSS, "theme": theme, "quiet": True, "prevent_thread_lock": True}
+    how: dict = {"share": False, "css": CSS + OPINION_CSS, "theme": theme, "quiet": True, "prevent_thread_lock": True}
     page.launch(server_name=address, server_port=arguments.port, **how)
     print(f"the page is at http://{address}:{arguments.port}; Ctrl-C closes it", flush=True)
     page.block_thread()

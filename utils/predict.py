@@ -1,10 +1,12 @@
-"""Conversations in, emotions and their causes out, with adapters that are given or found.
+"""Conversations in, emotions and their causes out, with adapters that are given or found; or texts in, opinions out.
 
     python -m utils.predict CONVERSATIONS.json --out PRED.json [--emotion-adapter DIR --cause-adapter DIR]
     python -m utils.predict CONVERSATIONS.json --out PRED.json --probabilities
     python -m utils.predict CONVERSATIONS.json --out PRED.json -p cause_threshold 0.3
     python -m utils.predict - --out PRED.json < talk.txt                      # Speaker: text, a line an utterance
     python -m utils.predict CONVERSATIONS.json --out PRED.json --part 3/8     # on eight machines: 1/8 to 8/8
+    python -m utils.predict --task opinion TEXTS.csv --out PRED.csv --run NAME     # docs/opinions.md; in Python:
+    from utils.predict import OpinionPredict
 
 Conversations are JSON, JSON lines or text (utils/data/given.py). PRED.record.json says which adapters and which code
 labelled them; with --probabilities PRED.probabilities.jsonl has a line a conversation, as a run's predictions.jsonl.
@@ -16,8 +18,6 @@ Several processes share the work:
 """
 
 import argparse
-import hashlib
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,17 +26,23 @@ from typing import Any
 
 from utils.config import parse_value
 from utils.data.conversations import Conversation, names_of, pairs, without_labels
+from utils.data.formats.opinions import COLUMNS
 from utils.data.given import inputs_of, read_given
 from utils.data.labels import LabelSet
+from utils.data.opinions import TASK_TYPES
 from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
 from utils.record.adapter import DECIDES, choose_adapters, configs_of, labels_of, said_of
 from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
-from utils.record.predictions import lines_of, text_of
-from utils.system.command import add_adapters, add_parameter, command
-from utils.system.errors import ConversationError, FileError, TooLong
-from utils.system.files import check_output, read_json, read_object, to_json, write_json, write_texts
-from utils.tasks import cause_structure
+from utils.record.opinion_file import label_file
+from utils.record.opinion_predict import OpinionPredict
+from utils.record.parts import job_of, part_of, write_part
+from utils.record.predictions import lines_of, run_folder, text_of
+from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command
+from utils.system.errors import TooLong
+from utils.system.files import check_output, to_json, write_texts
+
+__all__ = ["OpinionPredict", "Predictor", "main", "predict"]  # OpinionPredict is from utils.record
 
 
 def _longest(trees, names, config):
@@ -193,76 +199,11 @@ def all_but_too_long(
             skipped |= error.tokens
 
 
-def part_of(text: str) -> tuple[int, int]:
-    """(3, 8) for "3/8". Raises argparse.ArgumentTypeError for other text."""
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    number, parts = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= number <= parts:
-        raise argparse.ArgumentTypeError(f"{text!r}; it must be like 3/8: the third of eight parts")
-    return number, parts
-
-
-def job_of(conversations: list[Conversation], adapters, parameters: Mapping[str, Any] | None = None) -> str:
-    """What all parts of one job share: a hash of the conversations, of the adapters' weights and parameters, and of
-    what else their answers are read with, `parameters` (see Predictor) among it."""
-    digest = hashlib.sha256(to_json([without_labels(c) for c in conversations]).encode("utf-8", "surrogatepass"))
-    configs = configs_of(adapters, parameters=parameters)
-    for adapter, config in zip(filter(None, adapters), configs.values()):
-        digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
-        digest.update(repr(config).encode())
-        record = read_object(Path(adapter) / "training.json")
-        kept = [record[name] for name in ("emotions", "weights", "thresholds", "prompts") if name in record]
-        digest.update(repr((kept, cause_structure.load(adapter, labels_of(adapter)))).encode())
-    return digest.hexdigest()
-
-
-def write_part(
-    paired: list[Conversation], out, number: int, parts: int, job: str, lines: list[dict] | None = None
-) -> Path:
-    """Writes the part `number` of `parts` (every so many-th conversation) of a job (`job_of`) beside `out`; where all
-    others are there, the whole file `out`, in the order of the input, in place of the parts. Returns what was written.
-    lines: those of the probabilities, which then stand beside `out` (utils/record/labelled.py).
-
-    Raises ConversationError for a part of another job, and for one without lines where they are wanted."""
-    files = [Path(f"{out}.part-{one}-of-{parts}.json") for one in range(1, parts + 1)]
-    write_json({"job": job, "conversations": paired, "lines": lines}, files[number - 1])
-    if not all(file.is_file() for file in files):
-        return files[number - 1]
-    try:
-        shares = [read_json(file) for file in files]
-    except FileError:
-        if all(file.is_file() for file in files):
-            raise
-        return Path(out)  # two parts ended at once, and the other one has written it
-    for file, share in zip(files, shares):
-        if not isinstance(share, dict) or share.get("job") != job:
-            raise ConversationError(
-                f"{file} is a part of other conversations or by other adapters than "
-                f"{files[number - 1]}: remove it, and label that part again"
-            )
-    for file, share in zip(files, shares):
-        if lines is not None and share.get("lines") is None:
-            raise ConversationError(f"{file} was labelled without --probabilities: label that part again with it")
-        for kind in ("conversations", "lines") if lines is not None else ("conversations",):
-            found = share.get(kind)
-            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-                raise FileError(f"{file}: damaged: it holds no {kind}. Remove it, and label that part again")
-
-    def whole(kind):
-        there = [share[kind] for share in shares]
-        return [one[place] for place in range(max(map(len, there))) for one in there if place < len(one)]
-
-    texts = {} if lines is None else {beside(out, PROBABILITIES): text_of(whole("lines"))}
-    write_texts({out: to_json(whole("conversations"))} | texts)
-    for file in files:
-        file.unlink(missing_ok=True)
-    return Path(out)
-
-
-@command("utils.predict")
-def main(argv=None) -> int:
-    """Exit status 0, or 2 with one message for input, adapters or models that cannot be used."""
-    parser = argparse.ArgumentParser(description="Label conversations with emotions and their causes.")
+def label_conversations(argv: list[str]) -> int:
+    """The command for conversations. argv: without --task."""
+    parser = argparse.ArgumentParser(
+        description="Label conversations with emotions and their causes.", epilog="Texts with opinions: --task opinion."
+    )
     parser.add_argument(
         "conversations",
         help="file of JSON, JSON lines or lines of Speaker: text; its folder; - for stdin",
@@ -319,6 +260,44 @@ def main(argv=None) -> int:
         print(f"skipped: {len(skipped)} of {len(share)} conversations, which are not in {written}")
     print(f"{len(paired)} conversations {said_of(adapters)}: {written}")
     return 0
+
+
+def label_texts(argv: list[str]) -> int:
+    """The command for texts with opinions. argv: without --task."""
+    parser = argparse.ArgumentParser(description="Label texts with opinions on topics: docs/opinions.md.")
+    parser.add_argument("texts", help="table: .csv, .tsv, .json or .jsonl; or the texts.json of an input")
+    parser.add_argument("--out", required=True, metavar="PRED", help="the table with labels, in one of these formats")
+    which = parser.add_mutually_exclusive_group()
+    add_run(which, "none, and the base model answers untrained")
+    which.add_argument("--adapter", type=Path, metavar="DIR", help="the folder of an adapter, in place of a run")
+    parser.add_argument("--model", help="the base model; default: the adapter's, or the embedded one")
+    parser.add_argument("--topic", nargs="+", metavar="TOPIC", help="names or YAML files; default: the adapter's")
+    parser.add_argument("--task-type", choices=TASK_TYPES, help="default: the adapter's")
+    parser.add_argument("--strategy", help="default: the adapter's; another one is refused")
+    add_columns(parser, tuple(COLUMNS))
+    parser.add_argument("--score", action="store_true", help="compare with the labels of the file: PRED.metrics.json")
+    parser.add_argument("--train", type=Path, metavar="FILE", help="labelled texts for the baselines of --score")
+    add_longest(parser)
+    arguments = parser.parse_args(argv)
+    if arguments.train and not arguments.score:
+        parser.error("--train is for the baselines of --score: give both")
+    if arguments.run:
+        arguments.adapter = run_folder(arguments.run) / "adapters" / "opinion"
+    for line in label_file(**{name: one for name, one in vars(arguments).items() if name != "run"}):
+        print(line, flush=True)
+    return 0
+
+
+LABELLERS = {"emotion": label_conversations, "opinion": label_texts}
+
+
+@command("utils.predict")
+def main(argv=None) -> int:
+    """Exit status 0, or 2 with one message for input, adapters or models that cannot be used."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--task", choices=tuple(LABELLERS), default="emotion")
+    chosen, others = parser.parse_known_args(argv)
+    return LABELLERS[chosen.task](others)
 
 
 if __name__ == "__main__":

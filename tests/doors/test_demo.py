@@ -26,12 +26,14 @@ from utils.config import Config
 from utils.data.conversations import pairs, with_emotions, with_pairs
 from utils.data.label_sets import SETS
 from utils.data.labels import ECF
+from utils.data.topics import Topic
 from utils.models.adapters import save_adapter
 from utils.models.load import load_model
 from utils.predict import Predictor, predict
-from utils.report import page, picture, plots
-from utils.system.errors import ConversationError, FileError
+from utils.report import opinion_page, page, picture, plots
+from utils.system.errors import ConversationError, FileError, OpinionError
 from utils.system.files import read_json, write_json
+from utils.tasks.opinion import Opinions
 
 EVIL = (
     '<script>document.title = "broken"</script>',
@@ -287,6 +289,62 @@ def test_adapters_loaded_side_by_side_do_not_see_each_other(adapters, conversati
     used = Predictor(emotion, cause)
     first, again = used(conversations), used(conversations)
     assert first == again == Predictor(emotion, cause)(conversations)
+
+
+# ---- the tab of opinions -------------------------------------------------------------------------------------------
+
+
+def asked(task_type, tables, text="Build it"):
+    """Texts as the task of a type reads these tables, one a text and topic of two."""
+    topics = {name: Topic.read(name) for name in ("new-stadium", "four-day-week")}
+    task = Opinions(topics, task_type)
+    items = [{"text_ID": k, "text": text, "opinions": {name: {} for name in topics}} for k in range(len(tables))]
+    read = [task.read(item, [one for _ in topics for one in table]) for item, table in zip(items, tables)]
+    return [item for item, _ in read], [table for _, table in read], task
+
+
+@pytest.mark.parametrize(
+    ("task_type", "table", "wanted", "said"),
+    [
+        ("binary", [[0.3, 0.7]], [0.3, 0.7], "relevant"),
+        ("regression", [[0.1, 0.2, 0.3, 0.4, 0.0]], [0.1, 0.2, 0.3, 0.4, 0.0], "+0.00"),
+        ("regression_with_relevance", [[0.2, 0.8], [0, 0, 0, 0.5, 0.5]], [0.2, 0, 0, 0, 0.4, 0.4], "+1.50"),
+        ("regression_with_relevance", [[0.6, 0.4], [0, 0, 0, 0.5, 0.5]], [0.6, 0, 0, 0, 0.2, 0.2], "irrelevant"),
+        ("stance", [[0.2, 0.3, 0.5]], [0.2, 0.3, 0.5], "favor"),
+        ("regression", [[1.0]], [0.25, 0.75], "+1.00"),
+        ("regression", [[-3.0]], [1.0, 0.0], "-3.00"),
+    ],
+)
+def test_a_bar_is_the_probability_of_each_answer(task_type, table, wanted, said):
+    """Of a head's number it is how far that stands on the scale."""
+    labelled, tables, task = asked(task_type, [table, table])
+    html = opinion_page.render_opinions(labelled, tables, task, "by <me>")
+    widths = [float(one) / 100 for one in re.findall(r"width:([\d.]+)%", html)]
+    assert widths == pytest.approx(wanted * 6, abs=1e-4), "two topics of all texts and of each of two"
+    assert html.count(f"</div>{said}</td>") == 4 and "by &lt;me&gt;" in html
+    colours = re.findall(r"background:(#\w+)", html)[: len(wanted)]
+    assert len({*colours}) == len(wanted), "every answer has its own colour"
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_no_text_breaks_out_of_the_tab(evil):
+    plain, odd = (opinion_page.render_opinions(*asked("stance", [[[0.2, 0.3, 0.5]]], text)) for text in ("a", evil))
+    shown = Elements(odd)
+    assert shown.names <= Elements(plain).names and any(evil in text for text in shown.text)
+
+
+def test_the_tab_asks_only_what_is_ticked(adapters, tiny_model_folder, tmp_path):
+    task = asked("stance", [])[2]
+    shutil.copytree(adapters[0], tmp_path / "opinion")
+    record = read_json(tmp_path / "opinion" / "training.json")
+    write_json({**record, "task": "opinion", **task.decided([], list)}, tmp_path / "opinion" / "training.json")
+    asker = demo.Asker(tmp_path / "opinion")
+    html = asker("Build it.\n\n  Four days!", ["four-day-week"])
+    assert "all 2 texts" in html and "four-day-week" in html and "new-stadium" not in html
+    for text, topics, message in ((" \n", ["four-day-week"], "write a text"), ("a", [], "tick a topic")):
+        with pytest.raises(OpinionError, match=message):
+            asker(text, topics)
+    assert "was not trained for this" in demo.Asker().about and "any" not in demo.Asker().task.topics
 
 
 def test_without_gradio_its_package_is_named(monkeypatch, capsys):

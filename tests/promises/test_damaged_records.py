@@ -17,8 +17,8 @@ from utils import card, runs, score
 from utils.config import Config
 from utils.data.labels import ECF
 from utils.engine.inference import Journal
-from utils.predict import write_part
 from utils.record.adapter import trained_with
+from utils.record.parts import write_part
 from utils.record.predictions import lines_of, write_predictions
 from utils.record.run import Run
 from utils.report.tables import results_table

@@ -24,8 +24,10 @@ from helpers import ROOT, beginning, copy_code, randomize, run_in
 from utils.config import Config, check_names, load_config, parse_value
 from utils.data.conversations import without_labels
 from utils.data.labels import ECF, labels_in
+from utils.data.topics import Topic
 from utils.report.scores import read_scores
 from utils.system.files import read_json, write_json
+from utils.tasks.opinion import Opinions
 
 PATTERNS = (
     "README.md", "CONTRIBUTING.md", "docs/*.md", "notebooks/README.md", "benchmarks/README.md", "results_*/README.md",
@@ -284,7 +286,7 @@ FILLED = {
     "PATH/TO/ecf": "ecf", "PATH/TO/MELD": "MELD", "PATH/TO/IEMOCAP": "IEMOCAP",
     "results_train/RUN/adapters/emotion": "results_train/tiny/adapters/emotion",
     "results_train/RUN": "results_train/smollm2-135m-ecf",
-    "RUN": "tiny", "NAME": "tiny",
+    "RUN": "tiny", "NAME": "tiny", "TEXTS.csv": "texts.csv",
     "FOLDER": "results_train/smollm2-135m-ecf",
 }  # fmt: skip
 QUICK = ("generate_input.py", "utils.score", "utils.runs", "utils.card", "utils.predict", "utils.export")
@@ -320,6 +322,11 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
         parameters = Config(run_name="tiny", model=tiny_model_folder, precision="float32").as_dict()
         record = {"parameters": parameters, "revision": "abc", "emotions": dict.fromkeys(ECF, 1), "history": []}
         write_json({**record, "ended": "2999-01-01T00:00:00"}, adapter / "training.json")
+    topics = {name: Topic.read(name) for name in ("car-free-centre", "four-day-week", "new-stadium")}
+    opinions = Opinions(topics, "regression_with_relevance")
+    shutil.copytree(adapter, adapter.with_name("opinion"))
+    record |= {"task": opinions.name, "labels": opinions.labels.as_dict(), **opinions.decided([], list)}
+    write_json(record, adapter.with_name("opinion") / "training.json")
     notebooks = ("1_emotion_recognition_training", "3_cause_prediction_training")
     record = {"parameters": parameters, "input": {}, "revision": "abc", "versions": {}}
     write_json(dict.fromkeys(notebooks, record), folder / "results_train" / "tiny" / "config.json")
@@ -333,10 +340,12 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
         write_session(folder / "IEMOCAP", number)
     moods = "".join(f"so {mood} {k},{mood}\n" for k in range(5) for mood in ("glad", "low"))
     (folder / "tweets.csv").write_text("Tweet,Mood\n" + moods)
+    (folder / "texts.csv").write_text("id,text\n1,We need it.\n2,Never!\n")
     (folder / "stances.csv").write_text(
         "text,label\n" + "".join(f"so {k},{'for' if k % 2 else 'none'}\n" for k in range(10))
     )
     assert run_in(folder, "generate_input.py").returncode == 0
+    assert run_in(folder, "generate_input.py", "--task", "opinion").returncode == 0
     if (shared := ROOT.parent / "shared" / "ecf").is_dir():
         shutil.copytree(shared, folder / "ecf")
         done = run_in(folder, "generate_input.py", *"--data ecf --splits data/ecf1_splits.json --out input/ecf".split())
@@ -406,6 +415,15 @@ def check_cards(folder, arguments, printed):
 
 def check_predicted(folder, arguments, printed):
     given = dict(zip(arguments, arguments[1:]))
+    if given.get("--task") == "opinion":
+        out = folder / given["--out"]
+        if "--score" in arguments:
+            assert len(read_json(out)) == 23 and "| fine-tuned |" in printed and "| majority |" in printed
+        else:
+            assert re.match("id,text,predicted_label.*\n1,We need it.,", out.read_text())
+        assert "texts labelled by" in printed
+        out.unlink()
+        return
     if part := given.get("--part"):
         number, count = map(int, part.split("/"))
         out = folder / f"{given['--out']}.part-{number}-of-{count}.json"

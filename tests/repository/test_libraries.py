@@ -70,3 +70,30 @@ def test_inference_loads_no_trainer():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.split("\n")[-2] == "[]"
+
+
+# What requirements.txt has beside requirements-predict.txt, and what these bring.
+NOT_FOR_LABELLING = (
+    "trl", "bitsandbytes", "datasets", "pandas", "matplotlib", "sklearn", "scipy", "papermill", "IPython", "ipywidgets"
+)  # fmt: skip
+
+
+def test_labelling_loads_no_package_that_only_others_need():
+    """requirements-predict.txt is enough: without the other packages conversations and texts are labelled."""
+    code = f"""
+import sys
+for name in {NOT_FOR_LABELLING}:
+    sys.modules[name] = None  # importing it fails
+from utils.predict import OpinionPredict, Predictor
+import utils.engine.inference, utils.models.adapters, utils.models.load, utils.models.fits, utils.tasks.ask
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_packages_that_label_are_some_of_those_that_train():
+    def lines(file):
+        return {line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")}
+
+    assert lines("requirements-predict.txt") < lines("requirements.txt")
+    assert "-r requirements-predict.txt" in (ROOT / "predict.yaml").read_text()

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from utils.data.agreement import RULES, agreement, agreement_table
 from utils.data.formats.opinions import Given, find_files, read_rows
 from utils.data.opinion_labels import opinion_of, read_label
-from utils.data.opinion_splits import as_given, repeats, split_texts
+from utils.data.opinion_rows import Named
+from utils.data.opinion_splits import as_given, normal, repeats, split_texts
 from utils.data.opinions import TEXTS_FILE, Text, check_text, check_texts
 from utils.data.splits import SPLITS
 from utils.data.topics import TOPICS_FILE, Topic
@@ -45,6 +46,11 @@ class Made(NamedTuple):
     read: list[Path]
     told: list[str]
 
+    def with_train(self, train: list[Text], told: list[str]) -> "Made":
+        """The same with other texts in train, of which `told` says more."""
+        files = {**self.files, f"train/{TEXTS_FILE}": to_json(train)}
+        return self._replace(files=files, parts={**self.parts, "train": train}, told=[*self.told, *told])
+
 
 def make_input(
     data: str | Path,
@@ -57,6 +63,7 @@ def make_input(
     seed: int = 42,
     unlabelled: str | Path | None = None,
     keep_repeated: bool = False,
+    train_only: Sequence[str | Path] = (),
 ) -> Made:
     """Reads and checks everything; nothing is written.
 
@@ -68,6 +75,7 @@ def make_input(
     fractions      shares of train, val and test; default: the splits that the data come in, else FRACTIONS
     unlabelled     a file of texts for inference
     keep_repeated  leave texts in train that stand in val or test too, where the data come split
+    train_only     further labelled files, whose texts go into train, but for those that stand in val or test
 
     Raises FileError and OpinionError for data that cannot be used."""
     files, told, columns = find_files(Path(data)), Counter(), dict(columns or {})
@@ -84,11 +92,17 @@ def make_input(
     else:
         parts, said = as_given({name: read.get(name, []) for name in SPLITS}, keep_repeated)
         lines += said
+    held_out = {normal(text["text"]) for name in ("val", "test") for text in parts.get(name, ())}
+    for file in map(Path, train_only):
+        more = reader.texts(read_rows(file, columns, annotators))
+        new = [text for text in more if normal(text["text"]) not in held_out]
+        parts["train"] = [*parts["train"], *new]
+        lines.append(f"{file}: {len(new):,} texts for train alone; {len(more) - len(new):,} stand in val or test")
     if unlabelled:
         parts["unlabelled"] = reader.questions(read_rows(Path(unlabelled), columns))
     for name, texts in parts.items():
         _number(texts, name)
-    found = {topic.name: topic for topic in reader.used.values()}
+    found = {topic.name: topic for topic in reader.named.used.values()}
     for name, texts in parts.items():
         check_texts(texts, name, found, labelled=name != "unlabelled")
     written = {f"{name}/{TEXTS_FILE}": to_json(texts) for name, texts in parts.items()}
@@ -98,7 +112,7 @@ def make_input(
         pairs = agreement(reader.given, scale)
         written[AGREEMENT_FILE] = to_json({"rule": rule, "pairs": pairs})
         lines.append(agreement_table(pairs))
-    inputs = [*files.values(), *([Path(unlabelled)] if unlabelled else [])]
+    inputs = [*files.values(), *map(Path, train_only), *([Path(unlabelled)] if unlabelled else [])]
     return Made(written, parts, list(found.values()), inputs, lines)
 
 
@@ -113,27 +127,8 @@ class _Reader:
 
     def __init__(self, topics, task_type, annotators, rule, told):
         self.task_type, self.rule, self.told = task_type, RULES[rule], told
-        self.topics, self.used = topics, {}
+        self.named = Named(topics)
         self.given = {name: [] for name in annotators}
-        self.known = {name.lower(): topic for topic in topics for name in (topic.name, *topic.called)}
-
-    def topic_of(self, row: Given) -> Topic | None:
-        """The topic of a row; None where it is on another one."""
-        first = self.topics[0]
-        if len(self.topics) == 1 and not first.is_for_all and row.topic is None:
-            found = first
-        elif row.topic is None:
-            raise OpinionError(
-                f"{row.where}: it names no topic, and there are several ({', '.join(t.name for t in self.topics)}). "
-                "Name the topic column (--columns topic=COLUMN), or give one topic"
-            )
-        else:
-            found = self.known.get(row.topic.lower())
-            if found is None and first.is_for_all:
-                found = self.used.get(row.topic) or first.of(row.topic)
-        if found is not None:
-            self.used[found.name] = found
-        return found
 
     def texts(self, rows: Sequence[Given]) -> list[Text]:
         """Texts with their opinions; a text that stands in several rows, each on another topic, is one."""
@@ -141,7 +136,7 @@ class _Reader:
         at: dict[str, Text] = {}
         for row in rows:
             check_text(row.text, row.where)
-            topic = self.topic_of(row)
+            topic = self.named(row)
             if topic is None:
                 self.told["left out, on another topic"] += 1
                 continue
@@ -162,11 +157,8 @@ class _Reader:
         found = []
         for row in rows:
             check_text(row.text, row.where)
-            topic = self.topic_of(row) if row.topic is not None or len(self.topics) == 1 else None
-            names = [topic.name] if topic else [] if row.topic is not None else [t.name for t in self.topics]
-            self.used |= {t.name: t for t in self.topics if t.name in names}
-            if names:
-                found.append({"text_ID": row.key, "text": row.text, "opinions": {name: {} for name in names}})
+            if topics := self.named.asked(row):
+                found.append({"text_ID": row.key, "text": row.text, "opinions": {one.name: {} for one in topics}})
         return found
 
     def _opinion(self, row, topic):

@@ -31,7 +31,7 @@ def repeats(texts: Sequence[Text]) -> int:
     return len(texts) - len({normal(text["text"]) for text in texts})
 
 
-def _stratum(text: Text) -> str:
+def label_key(text: Text) -> str:
     """What a split is stratified by: the opinions as they are."""
     opinions = sorted(text["opinions"].items())
     return repr([(topic, one.get("relevant"), one.get("score"), one.get("stance")) for topic, one in opinions])
@@ -55,7 +55,7 @@ def split_texts(texts: Sequence[Text], fractions: Sequence[float], seed: int) ->
     if len(keys) < sum(share > 0 for share in shares):
         raise OpinionError(f"fractions {shares}: {len(keys)} different texts are too few. Give more texts")
     random.Random(seed).shuffle(keys)
-    keys.sort(key=lambda key: _stratum(groups[key][0]))
+    keys.sort(key=lambda key: label_key(groups[key][0]))
     sizes, done, chosen = [0, 0, 0], 0, {}
     for key in keys:
         done += len(groups[key])
@@ -81,7 +81,7 @@ def as_given(parts: dict[str, list[Text]], keep: bool) -> tuple[dict[str, list[T
             both = [text for text in parts[later] if normal(text["text"]) in other]
             if not both:
                 continue
-            alike = sum(any(_stratum(text) == _stratum(one) for one in other[normal(text["text"])]) for text in both)
+            alike = sum(any(label_key(text) == label_key(one) for one in other[normal(text["text"])]) for text in both)
             known = {normal(text["text"]) for text in both}
             became = "they stay in both" if keep else f"they were left out of {name}"
             lines.append(

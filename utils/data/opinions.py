@@ -12,7 +12,7 @@ A text has of them what its data say. An opinion without any is a question: nobo
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from utils.data.topics import TOPICS_FILE, Topic
 from utils.data.validation import is_blank, is_id, same_id
@@ -37,6 +37,7 @@ class Text(TypedDict):
     text_ID: int | str
     text: str
     opinions: dict[str, Opinion]
+    augmented: NotRequired[dict[str, Any]]  # of a text that was made of another one (utils/tasks/augment.py)
 
 
 def stance_of(opinion: Opinion) -> str | None:

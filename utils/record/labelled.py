@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from utils.record.adapter import configs_of, labels_of
+from utils.record.adapter import configs_of, labels_of, trained_with
 from utils.record.provenance import revision, versions, weights_of
 from utils.system.files import read_object
 
@@ -22,6 +22,17 @@ def beside(out: str | Path, suffix: str) -> Path:
     return Path(out).with_suffix(suffix)
 
 
+def made_by(adapter: str | Path) -> dict:
+    """Which adapter that is: {"folder", "weights": the beginning of their SHA-256, "revision": of its training,
+    "model"}."""
+    return {
+        "folder": Path(adapter).as_posix(),
+        "weights": weights_of(Path(adapter)),
+        "revision": read_object(Path(adapter) / "training.json").get("revision"),
+        "model": trained_with(adapter).model,
+    }
+
+
 def labelling(adapters: tuple, conversations: int, parameters: Mapping[str, Any] | None = None) -> dict:
     """Who labelled so many conversations, and how.
 
@@ -29,30 +40,21 @@ def labelling(adapters: tuple, conversations: int, parameters: Mapping[str, Any]
     parameters  those in place of what the adapters' runs used (utils.record.adapter.configs_of)
 
     Returns {"labels" in order, "neutral", "cause_threshold" (not without a cause adapter), "logit_adjustment",
-    "thresholds" (only with targets multi), "adapters": {task: {"folder", "weights": the beginning of their SHA-256,
-    "revision": of their training, "model"}}, "conversations", "revision": of the code that labelled, "versions",
-    "ended": UTC}.
+    "thresholds" (only with targets multi), "adapters": {task: `made_by`}, "conversations", "revision": of the code that
+    labelled, "versions", "ended": UTC}.
     """
     labels, tasks = labels_of(adapters[0]), ("emotion", "cause")
     used = {task: Path(adapter) for task, adapter in zip(tasks, adapters) if adapter is not None}
     configs = configs_of(adapters, parameters=parameters)
-    records = {task: read_object(adapter / "training.json") for task, adapter in used.items()}
+    record = read_object(used["emotion"] / "training.json")
     found = {
         "labels": list(labels),
         "neutral": labels.neutral,
         **({"cause_threshold": configs["cause"].cause_threshold} if "cause" in configs else {}),
         "logit_adjustment": configs["emotion"].logit_adjustment,
     }
-    if "thresholds" in records["emotion"]:
-        found["thresholds"] = records["emotion"]["thresholds"]
-    found["adapters"] = {
-        task: {
-            "folder": adapter.as_posix(),
-            "weights": weights_of(adapter),
-            "revision": records[task].get("revision"),
-            "model": configs[task].model,
-        }
-        for task, adapter in used.items()
-    }
+    if "thresholds" in record:
+        found["thresholds"] = record["thresholds"]
+    found["adapters"] = {task: made_by(adapter) for task, adapter in used.items()}
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     return found | {"conversations": conversations, "revision": revision(), "versions": versions(), "ended": ended}

@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from utils.system import start
 from utils.system.errors import UserError, without_credentials
@@ -113,11 +113,24 @@ def add_parameter(parser: argparse.ArgumentParser, help: str) -> None:
     parser.error = with_hint
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """The argument of a command about a run's adapters: `--run NAME`, None where the run that ships is meant."""
-    parser.add_argument(
-        "--run", metavar="NAME", help="a run in results_train/, or its folder; default: the one that ships"
-    )
+def add_columns(parser: argparse.ArgumentParser, names: tuple[str, ...]) -> None:
+    """The argument `--columns NAME=COLUMN ...`, a list of pairs: what is read of a table, one of `names`, and its
+    column; None where nothing is given."""
+
+    def column(text: str) -> tuple[str, str]:
+        name, mark, its = text.partition("=")
+        if name not in names or not mark or not its:
+            raise argparse.ArgumentTypeError(f"{text!r}; write one of {', '.join(names)}, =, and a column's name")
+        return name, its
+
+    help = f"the columns of a table that are called otherwise: {', '.join(names)}"
+    parser.add_argument("--columns", nargs="+", type=column, metavar="NAME=COLUMN", help=help)
+
+
+def add_run(parser: Any, otherwise: str = "the one that ships") -> None:
+    """The argument of a command about a run's adapters, in a parser or a group of one: `--run NAME`, None where none is
+    given. otherwise: what is meant then, for the help."""
+    parser.add_argument("--run", metavar="NAME", help=f"a run in results_train/, or its folder; default: {otherwise}")
 
 
 def add_adapters(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +138,10 @@ def add_adapters(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     for task in ("emotion", "cause"):
         parser.add_argument(f"--{task}-adapter", metavar="DIR", help="default: the run's, or the one beside the other")
-    parser.add_argument(
-        "--max-row-tokens", type=positive, metavar="N", help="for long conversations; default: the adapters'"
-    )
+    add_longest(parser)
+
+
+def add_longest(parser: argparse.ArgumentParser) -> None:
+    """The argument `--max-row-tokens N`, None where the adapters' own is meant."""
+    help = "for what is longer than the adapters' parameters say"
+    parser.add_argument("--max-row-tokens", type=positive, metavar="N", help=help)

@@ -12,13 +12,19 @@ from utils.tasks.task import Task
 
 
 def predict(
-    task: Task, model, tokenizer, items: list, settings: InferenceSettings, journal: Journal | None = None
+    task: Task,
+    model,
+    tokenizer,
+    items: list,
+    settings: InferenceSettings,
+    journal: Journal | None = None,
+    progress: bool = True,
 ) -> tuple[list, list]:
     """(labelled items, for each item its table of probabilities), as the task's searches read them.
 
     Every round of questions about all items is scored together, packed into rows. In the published recipe the model
     writes its answers, and the probability of an answer that was parsed is one. With a `journal`, inference that was
-    interrupted continues where it stopped.
+    interrupted continues where it stopped. progress: whether a bar shows how far it is.
 
     Raises TrainingError for an item that is too long, DoesNotFit for one that memory does not suffice for, ModelError
     for a model that cannot read trees.
@@ -27,9 +33,9 @@ def predict(
     if settings.recipe == "published":
         return _generate(task, model, tokenizer, items, settings, journal)
 
-    def score(trees, names, progress):
+    def score(trees, names, title):
         limits = settings.token_budget, settings.max_row_tokens
-        return score_trees(model, tokenizer, trees, names, *limits, progress, journal)
+        return score_trees(model, tokenizer, trees, names, *limits, title if progress else None, journal)
 
     return search_all(task, items, score)
 

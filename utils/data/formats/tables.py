@@ -12,13 +12,14 @@ that is not in its format.
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from utils.data.formats.talks import lines_of, talk, text_of, unfit
 from utils.data.label_sets import SETS
 from utils.system.errors import FileError, shown
-from utils.system.files import parse_json, read_json_lines
+from utils.system.files import parse_json, read_json_lines, to_json
 
 ALONE = "A"  # who speaks where nobody is named
 # What is read of your own tables: {what it is: the names that its column may have}
@@ -102,6 +103,26 @@ def cells(path: Path) -> list[dict]:
     if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
         raise unfit(path, "a table of JSON", "an object a line, or a list of objects")
     return given
+
+
+def written(rows: list[dict], path: Path) -> str:
+    """The text of a table that `cells` reads, by the suffix of `path`: .csv, .tsv, .json, or .jsonl. Its columns are
+    those of the rows, which are alike; in a cell of text None is nothing, and lists and objects are JSON. Raises
+    FileError for another suffix."""
+    if path.suffix == ".json":
+        return to_json(rows)
+    if path.suffix == ".jsonl":
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if path.suffix not in (".csv", ".tsv"):
+        raise FileError(f"{path}: a table ends with .csv, .tsv, .json or .jsonl. Give such a name")
+    text = io.StringIO(newline="")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = csv.DictWriter(text, columns, delimiter="," if path.suffix == ".csv" else "\t", lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        deep = {name: json.dumps(one, ensure_ascii=False) for name, one in row.items() if isinstance(one, list | dict)}
+        table.writerow(row | deep)
+    return text.getvalue()
 
 
 def own_rows(path: Path, columns: dict[str, str] | None = None) -> list[dict]:
