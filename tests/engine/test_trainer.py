@@ -12,10 +12,11 @@ from transformers import get_cosine_schedule_with_warmup
 
 from utils.data.conversations import names_of
 from utils.engine import trainer
+from utils.engine.checkpoints import last_checkpoint
 from utils.engine.prefix_tree import pack
 from utils.engine.rows import encode_trees
 from utils.engine.settings import TrainingSettings
-from utils.engine.trainer import last_checkpoint, train
+from utils.engine.trainer import train
 from utils.models.adapters import add_lora
 from utils.models.load import load_model
 from utils.system import progress

@@ -6,7 +6,14 @@ study_plot(record)      plot.png
 
 from typing import Any
 
-NAMES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "pairs": "pairs F1"}
+NAMES = {
+    "accuracy": "accuracy",
+    "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
+    "pairs": "pairs F1",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
 
 
 def study_table(record: dict[str, Any]) -> str:
