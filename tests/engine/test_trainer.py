@@ -150,6 +150,17 @@ def test_an_interrupted_training_has_the_same_points(taught, tmp_path, saves):
     assert points(history) == points(whole) and all(torch.equal(weights[name], wanted[name]) for name in wanted)
 
 
+def test_a_training_that_was_stopped_behind_its_last_step_takes_no_other(taught, tmp_path):
+    """That step is in the middle of an epoch, where Trainer would go on."""
+    with stopped_training(saves=5):
+        taught(tmp_path / "stopped", epochs=1.5)
+    history, weights = taught(tmp_path / "stopped", epochs=1.5)
+    whole, wanted = taught(tmp_path / "whole", epochs=1.5)
+    assert [one["step"] for one in history if "loss" in one] == [1, 2, 3, 4, 5]
+    assert [one["loss"] for one in history if "loss" in one] == [one["loss"] for one in whole if "loss" in one]
+    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+
+
 # ---- the published recipe -------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ from utils.record.stages import (
 from utils.report.analysis import ceilings, fates, pair_table
 from utils.report.scores import read_scores
 from utils.report.tables import results_table
+from utils.system.errors import TooLong
 from utils.system.files import read_json
 from utils.tasks.forms import recorded_opinions
 
@@ -175,6 +176,19 @@ def test_a_name_keeps_its_meaning(name):
             if isinstance(node, ast.Assign) and "setup" not in cell.metadata.get("tags", []):
                 assigned.update(n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name))
     assert [name for name, times in assigned.items() if times > 1 and name != "_"] == []
+
+
+@pytest.mark.parametrize("task", EMOTION_TASKS)
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_row_that_is_too_long_is_named_before_the_model_is_loaded(
+    tiny_model_folder, conversations, monkeypatch, task, split
+):
+    cell = only(cell for cell in code_cells(TRAINED_BY[task]) if "load_model(" in cell.source)
+    monkeypatch.setattr("utils.models.load.load_model", lambda *anything: pytest.fail("the model was loaded"))
+    config = Config(model=tiny_model_folder, quantization="none", precision="float32", max_row_tokens=20)
+    names = {"config": config, "task": config.task(task), "train": [], "val": [], split: conversations}
+    with pytest.raises(TooLong, match="a row holds at most 20"):
+        exec(cell.source, names)
 
 
 # ---- parameters and the set-up cell -------------------------------------------------------------------------------
