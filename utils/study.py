@@ -25,7 +25,7 @@ from utils.record.study_file import Study, read_study
 from utils.report.study import study_plot, study_table
 from utils.system import places
 from utils.system.command import command, positive
-from utils.system.errors import ConfigError
+from utils.system.errors import ConfigError, shown
 from utils.system.files import intact, read_object, write_json, write_text
 from utils.system.progress import duration
 from utils.system.side_by_side import side_by_side
@@ -99,8 +99,8 @@ def _check_same(folder, run, here, there):
     for name in [*here, *there]:
         if here.get(name) != there.get(name):
             raise ConfigError(
-                f"{folder} holds finished runs of another study: {name} was {there.get(name)!r} in {run}, and is "
-                f"{here.get(name)!r} now. Give the study another name, or remove {folder} and {folder}-*"
+                f"{folder} holds finished runs of another study: {name} was {shown(there.get(name))} in {run}, and is "
+                f"{shown(here.get(name))} now. Give the study another name, or remove {folder} and {folder}-*"
             )
 
 
@@ -128,7 +128,7 @@ def _run(study: Study, cells: list[Cell], folder: Path, tasks: tuple[str, ...]) 
 @command("utils.study")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for a study that cannot be run and for a run that failed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m utils.study", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("study", help="study file, such as configs/studies/example.yaml")
     parser.add_argument(
         "--jobs", type=positive, metavar="N", help="runs at a time (default: the file's, or one a card)"
