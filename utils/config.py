@@ -18,6 +18,7 @@ from utils.system.errors import ConfigError, shown
 from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
 from utils.tasks.forms import STRATEGIES, TASKS
 from utils.tasks.imbalance import SAMPLING, WEIGHTS
+from utils.tasks.opinion import OPENING
 from utils.tasks.pool import DRAWN
 from utils.tasks.task import Task
 
@@ -108,7 +109,9 @@ class Config:
     strategy: str = parameter(
         TASK,
         "generation",
-        "of opinions: how the model says them. generation: phrases, of which each has a probability",
+        "of opinions: how the model says them. generation: phrases, of which each has a probability; sequence: a head "
+        "on the last hidden state, classes or a number; prompt: phrases, and only virtual tokens in front are learnt "
+        "(Lester et al. 2021)",
         choices=tuple(STRATEGIES),
     )
 
@@ -158,7 +161,7 @@ class Config:
     class_weights: str = parameter(
         LEARNING,
         "none",
-        "how much an utterance counts in training, by its emotion. inverse: one over the number of utterances with it; "
+        "how much an utterance, or a text's opinion, counts in training, by its label. inverse: one over their number; "
         "effective: one over their effective number (Cui et al. 2019), which weighs rare ones less; with targets multi "
         "yes and no are weighed for each label. The logit adjustment then takes off what is left of the frequencies",
         choices=WEIGHTS,
@@ -173,10 +176,12 @@ class Config:
     sampling: str = parameter(
         LEARNING,
         "natural",
-        "the conversations of an epoch of the emotion task. natural: each once; balanced: as many, drawn so that every "
-        "emotion leads to one equally often (Kang et al. 2020); a conversation is asked about all its utterances",
+        "the conversations of an epoch of the emotion task, or the texts with opinions. natural: each once; balanced: "
+        "as many, drawn so that every label leads to one equally often (Kang et al. 2020); an item is asked about all "
+        "that is in it",
         choices=SAMPLING,
     )
+    virtual_tokens: int = parameter(LEARNING, 30, "of strategy prompt: how many; they begin as a sentence", above=0)
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
     lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = parameter(
@@ -277,6 +282,13 @@ class Config:
 
     def adapter(self) -> dict[str, Any]:
         """The adapter's method and its settings, as utils.models.adapters.add_adapter takes them."""
+        if self.strategy == "prompt":
+            return {
+                "method": "prompt_tuning",
+                "tokens": self.virtual_tokens,
+                "text": OPENING,
+                "tokenizer": self.model,
+            }
         return {
             "method": "lora",
             "r": self.lora_r,

@@ -22,6 +22,7 @@ from utils.data.given import is_json, utterance_in
 from utils.data.labels import LabelSet
 from utils.data.opinion_rows import read_asked
 from utils.data.topics import Topic, topic_names
+from utils.data.votes import several
 from utils.predict import OpinionPredict, Predictor
 from utils.record.adapter import choose_adapters, said_of
 from utils.record.opinion_predict import opinions_asked
@@ -92,7 +93,7 @@ def gold_of(text: str, loaded: Conversation | None, labels: LabelSet) -> Convers
     the result is compared with."""
     if loaded is None or text.strip() != to_lines(loaded).strip():
         return None
-    named = [label for u in loaded["conversation"] for label in emotions_of(u)]
+    named = [label for u in loaded["conversation"] for label in (*emotions_of(u), *several(u, labels))]
     return loaded if named and {*named} <= {*labels} else None
 
 

@@ -15,12 +15,13 @@ import sys
 from pathlib import Path
 
 from utils.models.gguf import GGUF_TYPES, write_gguf
-from utils.record.adapter import adapter_folder, trained_with
-from utils.record.card import card
+from utils.record.adapter import adapter_folder, task_of, trained_with
+from utils.record.card import TASK_CARDS, card
 from utils.system.command import add_run, command
 from utils.system.errors import ExportError
 from utils.system.files import check_new, new_folder
 from utils.tasks import cause_structure
+from utils.tasks.forms import recorded_outputs
 
 FORMATS = ("safetensors", "state_dict", "gguf")
 TYPES = ("float32", "bfloat16", "float16")
@@ -30,20 +31,27 @@ def merge(adapter):
     """(model, tokenizer): the base model of the adapter in this folder, with the adapter added to its weights, all in
     float32. A 4-bit base is first unpacked, so that what the adapter was trained on stays.
 
-    Raises ModelError for a folder without a finished adapter.
+    Raises ModelError for a folder without a finished adapter, ExportError for one that cannot be merged.
     """
     import torch
 
     from utils.models.adapters import load_adapter
     from utils.models.load import load_model
+    from utils.models.virtual import virtual_tokens
 
     config = trained_with(adapter)
     # On the CPU, where there is room for float32; 4 bits come from weights of the precision that training had.
     precision = "float32" if config.quantization == "none" else config.precision
-    model, tokenizer = load_model(config.model, config.quantization, precision, place=torch.device("cpu"))
+    outputs, place = recorded_outputs(adapter), torch.device("cpu")
+    model, tokenizer = load_model(config.model, config.quantization, precision, place=place, outputs=outputs)
     if config.quantization != "none":
         model = model.dequantize(dtype=torch.float32)
-    model = load_adapter(model.float(), adapter, config.model).merge_and_unload()
+    model = load_adapter(model.float(), adapter, config.model)
+    if virtual_tokens(model):
+        raise ExportError(
+            f"{adapter}: virtual tokens are no part of a model's weights. Use the folder itself, with PEFT"
+        )
+    model = model.merge_and_unload()
     model.config.name_or_path = config.model
     return model, tokenizer
 
@@ -52,7 +60,7 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
     """Write the adapter, merged into its base model, as `form` (one of FORMATS) with weights of the type `weights`
     (TYPES, for GGUF one of GGUF_TYPES) to a new `folder`, whole or not at all; its path.
 
-        safetensors  what transformers' from_pretrained reads
+        safetensors  what transformers' from_pretrained reads; of an adapter with a head a sequence classifier
         state_dict   {name: tensor}, read by torch.load(weights_only=True)
         gguf         one file for llama.cpp
 
@@ -66,7 +74,12 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
     if form not in FORMATS or weights not in allowed:
         raise ExportError(f"{form} with weights {weights}: choose one of {FORMATS}, and of {allowed} for its weights")
     check_new(folder)
-    card(adapter)  # a folder that is no adapter of a run is refused before the work
+    if form == "gguf" and recorded_outputs(adapter):
+        raise ExportError(f"{adapter}: llama.cpp has no place for its head. Give safetensors or state_dict")
+    trained = (Path(adapter) / "training.json").is_file()
+    carded = not trained or task_of(adapter) in TASK_CARDS
+    if carded:
+        card(adapter)  # a folder that is no adapter of a run is refused before the work
     model, tokenizer = merge(adapter)
     with new_folder(folder) as partial:
         tokenizer.save_pretrained(partial)
@@ -82,7 +95,8 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
         for name in ("training.json", cause_structure.FILE):
             if (Path(adapter) / name).is_file():
                 shutil.copy(Path(adapter) / name, partial)
-        (partial / "README.md").write_text(card(adapter, merged=form), encoding="utf-8")
+        if carded:
+            (partial / "README.md").write_text(card(adapter, merged=form), encoding="utf-8")
     return folder
 
 

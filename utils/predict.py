@@ -2,6 +2,7 @@
 
     python -m utils.predict CONVERSATIONS.json --out PRED.json [--emotion-adapter DIR --cause-adapter DIR]
     python -m utils.predict CONVERSATIONS.json --out PRED.json --probabilities
+    python -m utils.predict CONVERSATIONS.json --out PRED.json -p cause_threshold 0.3
     python -m utils.predict - --out PRED.json < talk.txt                      # Speaker: text, a line an utterance
     python -m utils.predict CONVERSATIONS.json --out PRED.json --part 3/8     # on eight machines: 1/8 to 8/8
     python -m utils.predict --task opinion TEXTS.csv --out PRED.csv --run NAME     # docs/opinions.md; in Python:
@@ -18,11 +19,12 @@ Several processes share the work:
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from utils.config import parse_value
 from utils.data.conversations import Conversation, names_of, pairs, without_labels
 from utils.data.formats.opinions import COLUMNS
 from utils.data.given import inputs_of, read_given
@@ -30,13 +32,13 @@ from utils.data.labels import LabelSet
 from utils.data.opinions import TASK_TYPES
 from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
-from utils.record.adapter import choose_adapters, labels_of, said_of, trained_with
+from utils.record.adapter import DECIDES, choose_adapters, configs_of, labels_of, said_of
 from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
 from utils.record.opinion_file import label_file
 from utils.record.opinion_predict import OpinionPredict
 from utils.record.parts import job_of, part_of, write_part
 from utils.record.predictions import lines_of, run_folder, text_of
-from utils.system.command import add_adapters, add_columns, add_longest, add_run, command
+from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command
 from utils.system.errors import TooLong
 from utils.system.files import check_output, to_json, write_texts
 
@@ -60,25 +62,26 @@ class Predictor:
         cause_adapter=None,
         max_row_tokens: int | None = None,
         conversations: Sequence[Conversation] = (),
+        parameters: Mapping[str, Any] | None = None,
     ):
         """The folders are ones that notebooks 1 and 3 wrote. Where one is missing, it is the other one's sibling; where
         both are, those that ship (utils.record.adapter.choose_adapters). An emotion adapter without a
         sibling names emotions, and no causes. max_row_tokens: instead of the adapters' own, for longer conversations.
-        conversations: what the line about memory counts the longest row of.
+        conversations: what the line about memory counts the longest row of. parameters: cause_threshold or
+        logit_adjustment, {name: value}, in place of what the adapters' runs used.
 
-        Raises RunError or ModelError for adapters and models that cannot be used, NotEnoughMemory for too large ones.
+        Raises RunError or ModelError for adapters and models that cannot be used, NotEnoughMemory for too large ones,
+        ConfigError for parameters that these adapters do not read.
         """
         from utils.models.adapters import load_adapter
         from utils.models.fits import check_memory
         from utils.models.load import load_model
 
-        emotion_adapter, cause_adapter = choose_adapters(emotion_adapter, cause_adapter)
-        self.configs, self.tasks, self.models, bases = {}, {}, {}, {}
-        labels = labels_of(emotion_adapter)
-        for name, adapter in (("emotion", emotion_adapter), ("cause", cause_adapter)):
-            if adapter is None:
-                continue
-            config = self.configs[name] = trained_with(adapter, max_row_tokens)
+        adapters = choose_adapters(emotion_adapter, cause_adapter)
+        self.configs = configs_of(adapters, max_row_tokens, parameters)
+        self.tasks, self.models, bases = {}, {}, {}
+        labels = labels_of(adapters[0])
+        for (name, config), adapter in zip(self.configs.items(), filter(None, adapters)):
             self.tasks[name] = config.task(name, labels).trained(adapter)
             base = config.model, config.quantization, config.precision, config.offload
             if base not in bases:
@@ -171,17 +174,24 @@ def predict(
 
 
 def all_but_too_long(
-    adapters, max_row_tokens: int | None, conversations: list[Conversation], journal, skip: bool
+    adapters,
+    max_row_tokens: int | None,
+    conversations: list[Conversation],
+    journal,
+    skip: bool,
+    parameters: Mapping[str, Any] | None = None,
 ) -> tuple[Predictor, tuple, dict[str, int]]:
     """(the Predictor, what it returns, {name: tokens} of the conversations that are too long and were left out).
 
-    skip  False: they are refused (TooLong) before the model is loaded, or where emotions must be known first, after it
+    skip        False: they are refused (TooLong) before the model is loaded, or where emotions must be known first,
+                after it
+    parameters  see Predictor
     """
     predictor, skipped = None, {}
     while True:
         given = [c for c, name in zip(conversations, names_of(conversations)) if name not in skipped]
         try:
-            predictor = predictor or Predictor(*adapters, max_row_tokens, given)
+            predictor = predictor or Predictor(*adapters, max_row_tokens, given, parameters)
             return predictor, predictor(given, journal), skipped
         except TooLong as error:
             if not skip:
@@ -208,6 +218,7 @@ def label_conversations(argv: list[str]) -> int:
     )
     parser.add_argument("--probabilities", action="store_true", help="also write PRED.probabilities.jsonl")
     parser.add_argument("--skip-too-long", action="store_true", help="leave out what a row cannot hold, and say so")
+    add_parameter(parser, f"another value of {' or '.join(DECIDES)} than the run's")
     add_adapters(parser)
     arguments = parser.parse_args(argv)
     number, parts = arguments.part
@@ -216,6 +227,8 @@ def label_conversations(argv: list[str]) -> int:
         check_output(out, *inputs_of(arguments.conversations))
     conversations = read_given(arguments.conversations)
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
+    parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
+    configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
     from utils.engine.processes import processes
 
@@ -225,13 +238,16 @@ def label_conversations(argv: list[str]) -> int:
         print(said_of(adapters), flush=True)
     share = conversations[number - 1 :: parts]
     limit, skip = arguments.max_row_tokens, arguments.skip_too_long
-    predictor, (paired, emotions, causes), skipped = all_but_too_long(adapters, limit, share, journal, skip)
+    found = all_but_too_long(adapters, limit, share, journal, skip, parameters)
+    predictor, (paired, emotions, causes), skipped = found
     if not processes().is_main_process:
         return 0
-    lines = lines_of(paired, emotions, causes, predictor.labels) if arguments.probabilities else None
-    record = {beside(arguments.out, RECORD): to_json(labelling(adapters, len(conversations) - len(skipped)))}
+    asked = causes if "cause" in predictor.tasks else None
+    lines = lines_of(paired, emotions, asked, predictor.labels) if arguments.probabilities else None
+    labelled_by = labelling(adapters, len(conversations) - len(skipped), parameters)
+    record = {beside(arguments.out, RECORD): to_json(labelled_by)}
     if parts > 1:
-        written = write_part(paired, arguments.out, number, parts, job_of(conversations, adapters), lines)
+        written = write_part(paired, arguments.out, number, parts, job_of(conversations, adapters, parameters), lines)
         write_texts(record)
     else:
         written = Path(arguments.out)

@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 from utils.config import parse_value
-from utils.record.decide import PARAMETERS, decide
+from utils.record.adapter import DECIDES
+from utils.record.decide import decide
 from utils.record.overview import overview, overview_table
 from utils.record.predictions import gold_of, labels_of_scores, read_predictions, run_folder
 from utils.record.provenance import revision
@@ -59,7 +60,7 @@ def compare(one: str, other: str | None = None) -> dict:
 
 def _verify(arguments) -> int:
     folder = run_folder(arguments.name or arguments.run)
-    figures, not_compared, threshold = verify(folder)
+    figures, not_compared, threshold, thresholds = verify(folder)
     wrong = {name: (there, computed) for name, (there, computed) in figures.items() if not is_equal(there, computed)}
     for name, (there, computed) in wrong.items():
         print(f"{name}: {shown(there)} in metrics.json, {computed} from the predictions")
@@ -69,6 +70,8 @@ def _verify(arguments) -> int:
         print(f"{sum(not_compared.values())} figures were not compared, whose predictions are not here: {rows}")
     if threshold is None and any(name.startswith("pairs") for name in figures):
         print("pairs were not compared with their probabilities: no record here names a threshold")
+    if thresholds is None:
+        print("labels were not compared with their probabilities: no record here names their thresholds")
     return 1 if wrong else 0
 
 
@@ -122,7 +125,7 @@ def main(argv=None) -> int:
     one.set_defaults(do=_list)
     one = commands.add_parser("decide", help="a run's labels with other inference parameters, from its probabilities")
     one.add_argument("name", metavar="RUN", help="a name in results_train/, or a folder")
-    add_parameter(one, f"one of {', '.join(PARAMETERS)}")
+    add_parameter(one, f"one of {', '.join(DECIDES)}")
     one.add_argument("--out", metavar="NAME", help="what the system is called; default: the run and the parameters")
     one.set_defaults(do=_decide)
     arguments = parser.parse_args(argv)

@@ -1,8 +1,9 @@
 """Scores a file of predicted pairs by the official SemEval-2024 Task 3 metrics.
 
     python -m utils.score --subtask {1,2} --gold GOLD.json --pred PRED.json [--json]
-    python -m utils.score --subtask 2 --gold GOLD.json --pred results_train/smollm2-135m-ecf/predictions.jsonl
+    python -m utils.score --subtask 2 --gold input/ecf/test --pred results_train/smollm2-135m-ecf
 
+A folder stands for the obvious file in it, a run's folder for its predictions.jsonl.
 Where every utterance of both files carries an emotion, their scores follow (not part of the task's metric). With --json
 one object has all of it: the official figures under their official names, and in Subtask 2 "per_emotion" and
 "emotions".
@@ -14,10 +15,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from utils.data.conversations import file_in
 from utils.data.label_sets import find_labels
 from utils.data.labels import LABELS_FILE, LabelSet, labels_in
 from utils.data.validation import same_id
-from utils.record.predictions import read_predictions
+from utils.record.predictions import predictions_file, read_predictions
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores, spans_not_said
 from utils.report.scores import labelled_counts
 from utils.system.command import command
@@ -36,22 +38,25 @@ def main(argv=None):
         required=True,
         help="1: causes are spans of text; 2: causes are utterances",
     )
-    parser.add_argument("--gold", required=True, metavar="GOLD.json", help="conversations, true pairs")
+    parser.add_argument(
+        "--gold", required=True, metavar="GOLD.json", help="conversations, true pairs; or the folder of a split"
+    )
     parser.add_argument(
         "--pred",
         required=True,
         metavar="PRED.json",
-        help="conversations, predicted pairs; or a run's predictions.jsonl",
+        help="conversations, predicted pairs; or a run's predictions.jsonl, or its folder",
     )
     parser.add_argument(
         "--labels", metavar="NAME|FILE", help="label set; default: the gold input's labels.json, else ECF's"
     )
     parser.add_argument("--json", action="store_true", help="print all figures as one JSON object")
     args = parser.parse_args(argv)
-    labels = find_labels(args.labels) if args.labels else labels_beside(Path(args.gold))
+    args.gold, args.pred = file_in(args.gold), _predicted(Path(args.pred))
+    labels = find_labels(args.labels) if args.labels else labels_beside(args.gold)
     try:
         gold = read_json(args.gold)
-        pred = read_predictions(args.pred, gold, labels) if args.pred.endswith(".jsonl") else read_json(args.pred)
+        pred = read_predictions(args.pred, gold, labels) if args.pred.suffix == ".jsonl" else read_json(args.pred)
         scores = pair_scores(gold, pred, args.subtask, labels)
         scored = {same_id(c["conversation_ID"]) for c in gold}
         for path, conversations in ((args.gold, gold), (args.pred, pred)):
@@ -75,6 +80,11 @@ def main(argv=None):
         found = (f"{name} {more['emotions'][key]:.4f}" for key, name in names.items())
         print("\nUtterances' emotions: " + ", ".join(found))
     return 0
+
+
+def _predicted(path: Path) -> Path:
+    """The file of predictions that `path` is, or that is obvious in it: a run's predictions.jsonl comes first."""
+    return found if (found := predictions_file(path)).is_file() else file_in(path)
 
 
 def labels_beside(gold: Path) -> LabelSet:

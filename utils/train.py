@@ -68,7 +68,7 @@ def train_adapter(name: str, parameters: dict) -> None:
             training=True,
             longest=lambda: longest_row(trees, names_of(everyone), load_tokenizer(config.model), limit, train=True),
         )
-    model, tokenizer = load_model(config.model, config.quantization, config.precision)
+    model, tokenizer = load_model(config.model, config.quantization, config.precision, outputs=task.outputs)
     fit(run, task, model, tokenizer, train, val, run.unlabelled_words())
     print(f"{name} adapter: {run.adapter(name)}")
 

@@ -178,6 +178,11 @@ def test_folder_leads_to_the_obvious_file(tmp_path):
 
     with pytest.raises(ConversationError, match="found no JSON file"):
         load()
+    given = tmp_path / "input"
+    files.write_json({"name": "moods", "labels": ["calm", "glad"]}, given / "labels.json")
+    files.write_json([conversation(9)], given / "test" / "conversations.json")
+    with pytest.raises(ConversationError, match=r"found no JSON file\). Name one of .*test/conversations.json"):
+        conversations.load_conversations(given)
     files.write_json([conversation(1)], tmp_path / "a.json")
     assert load() == 1
     files.write_json([conversation(2)], tmp_path / "b.json")

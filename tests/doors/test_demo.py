@@ -260,6 +260,29 @@ def test_the_page_has_any_label_set_and_several_labels():
     assert all(f'data-label="{label}"' in html for label in labels)
 
 
+def test_votes_and_several_labels_of_a_file_stand_beside_those_named():
+    found = made(["a", "b", "c"], ["joy", "fear", "neutral"])
+    gold = json.loads(json.dumps(found["conversation"]))
+    for u, votes in zip(gold["conversation"], ({"surprise": 2, "joy": 3}, {"fear": 4, "anger": 1})):
+        u["votes"] = votes
+
+    def cells(html):
+        return re.findall(r'<td class=gold data-label="gold:">(.*?)</td>', html)
+
+    html = page.render(found, gold=gold)
+    one, other = "joy (votes: joy 3, surprise 2)", "fear (votes: fear 4, anger 1)"
+    assert cells(html) == [one, other, "neutral"] and "3 of 3 emotions are as in the file" in html
+    for u in found["conversation"]["conversation"]:
+        u["emotion"] = [u["emotion"]]  # as with targets multi: two votes make a label one of several
+    found["causes"], found["emotions"][0][ECF.index("joy")] = None, 0.7
+    html = page.render(found, gold=gold)
+    assert cells(html) == ["✗ joy, surprise (votes: joy 3, surprise 2)", other, "neutral"]
+    assert "2 of 3 emotions are as in the file" in html and "gold: joy +1" in html and "✗ joy 70%" in html
+    for u in gold["conversation"]:
+        u["emotion"] = None
+    assert demo.gold_of(demo.to_lines(gold), gold, ECF) is gold, "its votes are compared"
+
+
 def test_adapters_loaded_side_by_side_do_not_see_each_other(adapters, conversations):
     """Labels of a predictor that has been used stay those of a fresh one, in either order of the adapters."""
     emotion, cause = adapters

@@ -9,21 +9,32 @@ import sys
 import gguf
 import pytest
 import torch
-from helpers import beginning, with_lora
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from helpers import beginning, randomize, with_lora
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
 
 from utils.config import Config
 from utils.data.conversations import names_of
+from utils.data.topics import Topic
 from utils.engine.inference import score_trees
 from utils.engine.llama_cpp import gguf_scores, load_gguf
+from utils.engine.prefix_tree import encode
 from utils.engine.rows import encode_trees
+from utils.engine.settings import InferenceSettings
 from utils.export import export, main, merge
-from utils.models.adapters import load_adapter, save_adapter
+from utils.models.adapters import add_adapter, load_adapter, save_adapter
 from utils.models.gguf import CUTS, write_gguf
 from utils.models.load import load_model
 from utils.system.errors import ExportError, FileError
 from utils.system.files import write_json
 from utils.tasks import cause, emotion
+from utils.tasks.ask import predict
+from utils.tasks.forms import opinion_task
 
 
 def make_adapter(root, base, quantization="none"):
@@ -156,6 +167,45 @@ def test_an_adapter_of_a_4_bit_model_is_merged_into_what_it_was_trained_on(tiny_
     bare = make_adapter(tmp_path / "full", tiny_model_folder)  # the same adapter, on weights that were not rounded
     full = scores(*merge(bare), twenty)
     assert (full - wanted).abs().max() > 0.1
+
+
+# ---- opinions ----------------------------------------------------------------------------------------------
+
+
+def opinion_adapter(folder, base, strategy):
+    """(the adapter of a strategy, its task, the model that has it, its tokenizer), with random weights."""
+    topic = Topic.read("new-stadium")
+    task = opinion_task({topic.name: topic}, "regression_with_relevance", strategy)
+    config = Config(model=base, quantization="none", precision="float32", strategy=strategy, virtual_tokens=4)
+    model, tokenizer = load_model(base, precision="float32", outputs=task.outputs)
+    torch.manual_seed(0)
+    model = randomize(add_adapter(model, **config.adapter())).eval()
+    save_adapter(model, folder, base)
+    record = {"task": "opinion", "parameters": config.as_dict(), **task.decided([], list)}
+    write_json(record, folder / "training.json")
+    return folder, task, model, tokenizer
+
+
+def test_an_adapter_with_a_head_becomes_a_sequence_classifier(tiny_model_folder, tmp_path):
+    adapter, task, model, tokenizer = opinion_adapter(tmp_path / "opinion", tiny_model_folder, "sequence")
+    text = {"text_ID": 1, "text": "Build it.", "opinions": {"new-stadium": {}}}
+    _, (table,) = predict(task, model, tokenizer, [text], InferenceSettings())
+    alone = AutoModelForSequenceClassification.from_pretrained(export(adapter, tmp_path / "out")).eval()
+    question = encode(tokenizer, "\nWhat does the writer think of building a new stadium?")
+    with torch.no_grad():
+        logits = alone(torch.tensor([tokenizer("Text: Build it.").input_ids + question])).logits[0]
+    assert [*alone.config.id2label.values()] == ["relevance: no opinion", "relevance: opinion", "score"]
+    assert logits[:2].softmax(0).tolist() == pytest.approx(table["new-stadium"]["relevance"], abs=1e-4)
+    assert logits[2].item() == pytest.approx(table["new-stadium"]["score"][0], abs=1e-3)
+    with pytest.raises(ExportError, match="llama.cpp has no place for its head"):
+        export(adapter, tmp_path / "gguf", "gguf")
+
+
+def test_virtual_tokens_are_not_merged(tiny_model_folder, tmp_path):
+    adapter, *_ = opinion_adapter(tmp_path / "opinion", tiny_model_folder, "prompt")
+    with pytest.raises(ExportError, match="virtual tokens are no part of a model's weights"):
+        export(adapter, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 # ---- refusals ----------------------------------------------------------------------------------------------

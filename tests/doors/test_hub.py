@@ -165,6 +165,16 @@ def test_an_adapter_goes_to_the_hub_with_its_card_and_comes_back(hub, call, adap
     assert not hub.repositories["owner/open"].private
 
 
+def test_the_adapter_of_a_run_is_pushed_by_the_runs_name(hub, call, adapter, tmp_path):
+    hub.writers.add(TOKEN)
+    run = tmp_path / "mine"
+    (run / "adapters").mkdir(parents=True)
+    adapter.rename(run / "adapters" / "emotion")
+    done = call("-m", "utils.hub", "emotion", "owner/emotion", "--run", run, token=TOKEN)
+    assert done.returncode == 0, done.stderr
+    assert hub.repositories["owner/emotion"].files["README.md"] == CARD.encode()
+
+
 @pytest.mark.slow
 def test_what_cannot_be_pushed_is_said_with_what_to_do(hub, call, adapter, tmp_path):
     def message(*arguments, **how):

@@ -124,6 +124,30 @@ def test_the_record_and_the_probabilities_stand_beside_the_labels(adapters, pred
     assert (tmp_path / "in.probabilities.jsonl").read_bytes() == (tmp_path / "pred.probabilities.jsonl").read_bytes()
 
 
+def test_another_threshold_and_adjustment_decide_and_are_recorded(adapters, predictor, sample, tmp_path):
+    given = sample[:3]
+    write_json(given, tmp_path / "given.json")
+    products = sorted(pair["probability"] for one in predictor.named(given) for pair in one["pairs"])
+    middle = products[len(products) // 2]
+    options = ["--emotion-adapter", adapters[0], "--cause-adapter", adapters[1], "--out", tmp_path / "pred.json"]
+    changed = ["-p", "cause_threshold", middle, "-p", "logit_adjustment", 0.9]
+    assert called(predict.main, tmp_path / "given.json", *options, *changed[:3])[0] == 0
+    wanted = [[pair for pair in one["pairs"] if pair["probability"] >= middle] for one in predictor.named(given)]
+    found = read_json(tmp_path / "pred.json")
+    assert [len(c["emotion-cause_pairs"]) for c in found] == [*map(len, wanted)] and 0 < sum(map(len, wanted))
+    assert sum(map(len, wanted)) < len(products)
+    assert called(predict.main, tmp_path / "given.json", *options, *changed)[0] == 0
+    parameters = {"cause_threshold": middle, "logit_adjustment": 0.9}
+    again = Predictor(*adapters, parameters=parameters)(given)
+    assert read_json(tmp_path / "pred.json") == again[0] and again[1] != predictor(given)[1]
+    record = read_json(tmp_path / "pred.record.json")
+    assert {name: record[name] for name in parameters} == parameters
+    jobs = {predict.job_of(given, adapters), predict.job_of(given, adapters, parameters)}
+    assert len(jobs) == 2, "parts by other values are of another job"
+    code, said_ = called(predict.main, tmp_path / "given.json", *options, "-p", "seed", 1)
+    assert code == 2 and "seed is none that labelling can change" in said_
+
+
 def test_named_results_are_those_of_the_tables(predictor, conversations):
     found = predictor.named(conversations)
     labelled, emotions, causes = predictor(conversations)

@@ -12,6 +12,7 @@ import pytest
 from helpers import ROOT
 
 from utils.data.conversations import without_labels
+from utils.data.labels import ECF
 from utils.record.predictions import write_predictions
 from utils.report.metrics import pair_scores
 from utils.score import main
@@ -123,6 +124,31 @@ def test_a_runs_predictions_are_scored_as_its_pairs_are(arguments, capsys, tmp_p
     for name, reason in (("predictions.jsonl", "8 is missing"), ("absent.jsonl", "No such file")):
         assert main([*command[:-1], str(tmp_path / name)]) == 2
         assert reason in capsys.readouterr().err
+
+
+def test_a_folder_stands_for_its_split_and_for_its_predictions(arguments, capsys, tmp_path):
+    command = arguments(2, GOLD, PRED)
+    assert main([*command, "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)
+
+    def scored(gold, pred):
+        status = main(["--subtask", "2", "--gold", str(tmp_path / gold), "--pred", str(tmp_path / pred), "--json"])
+        captured = capsys.readouterr()
+        return captured.err if status else json.loads(captured.out)
+
+    write_json(GOLD, tmp_path / "input" / "test" / "conversations.json")
+    write_json(PRED, tmp_path / "mine" / "theirs.json")
+    assert scored("input/test", "mine") == expected
+    write_json({"name": "ecf7", "labels": [*ECF], "neutral": "neutral"}, tmp_path / "input" / "labels.json")
+    said = scored("input", "mine")
+    assert said.count("\n") == 1 and f"Name one of {tmp_path}/input/test/conversations.json" in said
+    # of a run's folder the predictions count, and no other file
+    spoken = [{**GOLD[0], "conversation": [{**GOLD[0]["conversation"][0], "speaker": "Ana", "emotion": "joy"}]}]
+    spoken[0]["emotion-cause_pairs"] = [["1_joy", "1"]]
+    write_json(spoken, tmp_path / "gold.json")
+    write_predictions(tmp_path / "mine", spoken, [[[0.5] * 7]], [{}])
+    write_json([], tmp_path / "mine" / "conversations.json")
+    assert scored("gold.json", "mine")["weighted_f1"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,14 @@ def test_a_changed_file_over_finished_runs_is_refused_and_nothing_is_lost(root, 
     assert before == {path: path.read_bytes() for path in (root / "results_train").rglob("*.json*")}
 
 
+def test_all_rows_learn_from_a_sample_of_train(root):
+    record = run_study(read_study(write(root, parameters={"samples": 12}, vary={"lora_r": [8, 16]}, seeds=[1, 2])))
+    folders = [root / one["parameters"]["input_dir"] for one in record["runs"]]
+    trains = [[c["conversation_ID"] for c in read_json(f / "train" / "conversations.json")] for f in folders]
+    assert [len(one) for one in trains] == [12] * 4
+    assert trains[:2] == trains[2:] and trains[0] != trains[1], "the seed draws the sample, the row does not"
+
+
 def test_another_input_is_another_study(root, capsys, sample):
     assert main([str(write(root, rows={"a": {}}))]) == 0
     write_json(sample[44:48], root / "input" / "test" / "conversations.json")

@@ -17,7 +17,7 @@ from utils.record.adapter import trained_with
 from utils.record.run import open_run
 from utils.record.stages import EMOTION_TASKS, NOTEBOOKS, TRAINED_BY, parameter_names
 from utils.system.files import read_json, write_json
-from utils.tasks.forms import recorded_opinions
+from utils.tasks.forms import STRATEGIES, recorded_opinions
 
 
 def test_the_command_trains_as_the_notebook_does(tiny_model_folder, conversations, tmp_path, monkeypatch, capsys):
@@ -57,7 +57,8 @@ def test_the_command_trains_as_the_notebook_does(tiny_model_folder, conversation
     assert open_run(values, NOTEBOOKS[1])[1].finished_adapter("cause") == adapter
 
 
-def test_opinions_are_trained_as_the_notebook_does(tiny_model_folder, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_opinions_are_trained_as_the_notebook_does(tiny_model_folder, tmp_path, monkeypatch, capsys, strategy):
     monkeypatch.setattr("utils.system.places.ROOT", tmp_path)
     texts = [
         {"text_ID": k, "text": f"Stadium {k}.", "opinions": {"new-stadium": {"relevant": True, "score": float(k - 2)}}}
@@ -68,18 +69,24 @@ def test_opinions_are_trained_as_the_notebook_does(tiny_model_folder, tmp_path, 
     topic = Topic.read("new-stadium").as_dict()
     write_json({"new-stadium": topic}, tmp_path / "input" / "opinions" / "topics.json")
     settings = ["-p", "model", tiny_model_folder, "-p", "precision", "float32", "-p", "task_type", "regression"]
+    settings += ["-p", "strategy", strategy]
     assert train.main(["opinion", str(ROOT / "configs/opinion.yaml"), *settings]) == 0, capsys.readouterr().err
     adapter = tmp_path / "results_train" / "opinions" / "adapters" / "opinion"
     record = read_json(adapter / "training.json")
     assert {name: record[name] for name in ("task", "task_type", "strategy", "topics", "opinions")} == {
         "task": "opinion",
         "task_type": "regression",
-        "strategy": "generation",
+        "strategy": strategy,
         "topics": {"new-stadium": topic},
         "opinions": {"-2": 1, "-1": 1, "0": 1, "1": 1, "2": 1},
     }
     assert trained_with(adapter).opinion_epochs == 2 and (adapter / "adapter_model.safetensors").is_file()
-    assert recorded_opinions(adapter).trained(adapter).task_type == "regression"
+    task = recorded_opinions(adapter)
+    assert task.trained(adapter).task_type == "regression"
+    losses = [one["eval_loss"] for one in record["history"] if "eval_loss" in one]
+    assert losses[-1] < losses[0]
+    assert train.main(["opinion", str(ROOT / "configs/opinion.yaml"), *settings]) == 0
+    assert "holds the finished adapter of this run" in capsys.readouterr().out
 
 
 def test_the_command_refuses_in_one_message(tmp_path, capsys, monkeypatch):

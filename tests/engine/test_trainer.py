@@ -12,10 +12,11 @@ from transformers import get_cosine_schedule_with_warmup
 
 from utils.data.conversations import names_of
 from utils.engine import trainer
+from utils.engine.checkpoints import last_checkpoint
 from utils.engine.prefix_tree import pack
 from utils.engine.rows import encode_trees
 from utils.engine.settings import TrainingSettings
-from utils.engine.trainer import last_checkpoint, train
+from utils.engine.trainer import train
 from utils.models.adapters import add_lora
 from utils.models.load import load_model
 from utils.system import progress
@@ -147,6 +148,17 @@ def test_an_interrupted_training_has_the_same_points(taught, tmp_path, saves):
     history, weights = taught(tmp_path / "resumed", validation=True)
     whole, wanted = taught(tmp_path / "whole", validation=True)
     assert points(history) == points(whole) and all(torch.equal(weights[name], wanted[name]) for name in wanted)
+
+
+def test_a_training_that_was_stopped_behind_its_last_step_takes_no_other(taught, tmp_path):
+    """That step is in the middle of an epoch, where Trainer would go on."""
+    with stopped_training(saves=5):
+        taught(tmp_path / "stopped", epochs=1.5)
+    history, weights = taught(tmp_path / "stopped", epochs=1.5)
+    whole, wanted = taught(tmp_path / "whole", epochs=1.5)
+    assert [one["step"] for one in history if "loss" in one] == [1, 2, 3, 4, 5]
+    assert [one["loss"] for one in history if "loss" in one] == [one["loss"] for one in whole if "loss" in one]
+    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
 
 
 # ---- the published recipe -------------------------------------------------------------------------------------------

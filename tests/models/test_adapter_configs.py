@@ -34,7 +34,7 @@ def test_what_is_written_is_allowed(saved):
     "change",
     [
         {"peft_type": "FOO"},
-        {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3},
+        {"peft_type": "P_TUNING", "num_virtual_tokens": 3},
         {"peft_type": "XLORA"},
         {"peft_type": 7},
         {"rank_pattern": "x"},

@@ -8,6 +8,7 @@ rounding, as in test_parity.py.
 
 import functools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from one_sequence import INSTRUCTIONS, gradient_difference, gradients, plain_sco
 from utils.data.labels import ECF
 from utils.engine.inference import score_row
 from utils.engine.prefix_tree import Node, Question, TreeEncoder, encode, model_inputs, pack
+from utils.engine.rows import text_rows
 from utils.engine.settings import TrainingSettings
 from utils.engine.trainer import split_batch, train
 from utils.engine.weights import separated, weighted_inputs, weighted_loss
@@ -165,9 +167,12 @@ def test_the_evaluation_has_the_cross_entropy_and_no_focus(tiny_model_folder, to
 
 def test_the_trees_of_a_packed_row_come_apart_again(tokenizer, voted):
     rows = [TreeEncoder(tokenizer)(trees("votes", c)[0], train=True) for c in voted]
-    for row, part in zip(rows, split_batch(weighted_inputs(pack(rows))), strict=True):
-        alone = weighted_inputs(row)
-        assert alone.keys() == part.keys() and all(torch.equal(alone[name], part[name]) for name in alone)
+    words = text_rows(["one two", "three four"], ["a", "b"], tokenizer, 100)  # a tree's first token has a target too
+    words = [replace(row, weights=[0.5] * len(row.targets)) for row in words]
+    for some in (rows, words, [words[0], *rows, words[1]]):
+        for row, part in zip(some, split_batch(weighted_inputs(pack(some))), strict=True):
+            alone = weighted_inputs(row)
+            assert alone.keys() == part.keys() and all(torch.equal(alone[name], part[name]) for name in alone)
 
 
 def test_weights_that_cannot_be_are_refused(tokenizer):

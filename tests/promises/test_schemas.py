@@ -7,10 +7,13 @@ import functools
 
 import jsonschema
 import pytest
-from helpers import ROOT, tables_of, with_votes
+from helpers import ROOT, called, tables_of, with_lora, with_votes
 
+from utils import predict
 from utils.config import Config
 from utils.data.labels import ECF
+from utils.models.adapters import save_adapter
+from utils.models.load import load_model
 from utils.record.predictions import write_predictions
 from utils.record.run import Run
 from utils.report.metrics import (
@@ -66,6 +69,38 @@ def test_files_are_as_the_schemas_say(run):
         checked("predictions", {**lines[0], "emotion-cause_pairs": [["joy", "1"]]})
 
 
+@pytest.mark.parametrize("kind", ["causes", "emotions", "votes", "multi"])
+def test_a_prediction_of_each_kind_is_as_the_schema_says(tiny_model_folder, sample, tmp_path, kind):
+    parameters = {"model": tiny_model_folder, "precision": "float32", "cause_threshold": 1e-6}
+    parameters |= {"targets": kind} if kind in ("votes", "multi") else {}
+    seen = {**dict.fromkeys(ECF, 1), "neutral": 10**6}  # whose log frequency is subtracted: emotions are named
+    record = {"parameters": parameters, "emotions": seen, "thresholds": dict.fromkeys(ECF, 0.5)}
+    for task in ("emotion", "cause") if kind == "causes" else ("emotion",):
+        folder = tmp_path / "adapters" / task
+        save_adapter(with_lora(load_model(tiny_model_folder, precision="float32")[0]), folder, tiny_model_folder)
+        write_json(record, folder / "training.json")
+    write_json(sample[:3], tmp_path / "given.json")
+    arguments = [tmp_path / "given.json", "--out", tmp_path / "pred.json", "--probabilities"]
+    assert called(predict.main, *arguments, "--emotion-adapter", tmp_path / "adapters" / "emotion")[0] == 0
+    lines = [line for _, line in read_json_lines(tmp_path / "pred.probabilities.jsonl")]
+    for line in lines:
+        checked("predictions", line)
+        assert all(isinstance(one, list if kind == "multi" else str) for one in line["emotions"])
+        assert ("emotion-cause_pairs" in line) == (kind == "causes")
+    for wrong in (
+        {"emotions": [[]]},
+        {"emotions": [["joy", "joy"]]},
+        {"emotions": [None]},
+        {"emotion_probabilities": 1},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            checked("predictions", {**lines[0], **wrong})
+    if kind == "causes":
+        del lines[0]["cause_probabilities"]
+        with pytest.raises(jsonschema.ValidationError):
+            checked("predictions", lines[0])
+
+
 def test_what_ships_is_as_the_schema_says():
     for path in ROOT.glob("results_t*/*/predictions.jsonl"):
         for _, line in read_json_lines(path)[::10]:  # all of them take seconds
@@ -83,6 +118,9 @@ def test_scores_say_what_was_scored_by_what_and_how_sure_they_are(run):
         assert sum(row.values()) == metrics["gold"]["emotions"][label] == found["per_emotion"][label]["support"]
     assert found["predicted"]["neutral"] == metrics["utterances"]
     assert sum(metrics["gold"]["pairs"].values()) == sum(len(c["emotion-cause_pairs"]) for c in gold)
+    for part, name in (("multi", "jaccard"), ("votes", "js")):
+        low, high = found[part]["interval_95"][name]
+        assert low < found[part][name] < high
     low, high = found["interval_95"]["accuracy"]
     assert low < found["accuracy"] < high
     assert metrics["emotions"]["fine-tuned"]["interval_95"]["accuracy"] == [1, 1]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from utils.record.adapter import adapter_folder, choose_adapters, said_of, trained_with
+from utils.record.adapter import adapter_folder, choose_adapters, configs_of, said_of, trained_with
 from utils.record.predictions import SHIPPED
 from utils.system import places
-from utils.system.errors import ModelError, RunError
+from utils.system.errors import ConfigError, ModelError, RunError
 from utils.system.files import write_json
 
 
@@ -74,6 +74,17 @@ def test_a_runs_folder_is_no_adapter(runs):
     assert adapter_folder("cause", "old") == both(runs / "old")[1] and adapter_folder("x/y") == Path("x/y")
 
 
+def test_the_name_of_a_task_is_not_taken_for_a_folder_nor_a_folder_for_one(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert adapter_folder("emotion") == both(runs / SHIPPED)[0]
+    (tmp_path / "emotion").mkdir()  # such as --out of utils.export
+    with pytest.raises(RunError, match="emotion is a task, and a folder here too: give ./emotion for the fold"):
+        adapter_folder("emotion")
+    assert adapter_folder("./emotion") == Path("emotion") and adapter_folder("emotion", "old") == both(runs / "old")[0]
+    with pytest.raises(RunError, match="x/y with --run old: give emotion or .*, or the folder alone"):
+        adapter_folder("x/y", "old")
+
+
 def test_predict_takes_what_the_runs_inference_used(tmp_path):
     adapter = tmp_path / "adapters" / "cause"
     write_json({"parameters": {"cause_threshold": 0.25, "logit_adjustment": 0.4, "seed": 7}}, adapter / "training.json")
@@ -86,3 +97,34 @@ def test_predict_takes_what_the_runs_inference_used(tmp_path):
     )
     config = trained_with(adapter)
     assert (config.cause_threshold, config.logit_adjustment, config.seed) == (0.6, 0.9, 7)
+
+
+def test_labels_may_be_decided_by_another_value_where_they_depend_on_it(tmp_path):
+    emotion, cause = both(tmp_path)
+    for folder in (emotion, cause):
+        write_json({"parameters": {"cause_threshold": 0.25, "seed": 7}}, folder / "training.json")
+    configs = configs_of((emotion, cause), 500, {"cause_threshold": 0.5, "logit_adjustment": 0.0})
+    assert (configs["cause"].cause_threshold, configs["emotion"].logit_adjustment) == (0.5, 0.0)
+    assert {(one.seed, one.max_row_tokens) for one in configs.values()} == {(7, 500)}
+    assert configs_of((emotion, cause))["cause"].cause_threshold == 0.25
+    with pytest.raises(ConfigError, match="seed is none that labelling can change: give one of cause_threshold, logit"):
+        configs_of((emotion, cause), parameters={"seed": 1})
+    with pytest.raises(ConfigError, match="cause_threshold is 2.0; a probability must lie"):
+        configs_of((emotion, cause), parameters={"cause_threshold": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "of_run"),
+    [
+        ("cause_threshold", None),  # without a cause adapter
+        ("cause_threshold", {"cause_form": "list"}),
+        ("logit_adjustment", {"targets": "multi"}),
+        ("logit_adjustment", {"recipe": "published"}),
+    ],
+)
+def test_a_value_that_no_label_depends_on_is_refused(tmp_path, name, of_run):
+    adapters = emotion, cause = both(tmp_path)
+    for folder in adapters:
+        write_json({"parameters": of_run or {}}, folder / "training.json")
+    with pytest.raises(ConfigError, match=f"parameter {name}: the labels of these adapters do not depend on it. Leave"):
+        configs_of((emotion, cause if of_run else None), parameters={name: 0.5})

@@ -141,6 +141,33 @@ def test_the_cards_that_ship_are_those_that_are_written_now(tmp_path):
         assert (SHIPPED / task / "README.md").read_text(encoding="utf-8") == card(SHIPPED / task)
 
 
+def test_the_example_of_llama_cpp_in_the_docs_sends_the_cards_request(run, tmp_path):
+    """Its lines behind the export are run as they stand, with programs in place of llama-server and curl that write
+    down what they are given."""
+    text = (ROOT / "docs" / "doors.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```bash\n(python -m utils.export \S+[^\n]+\nllama-server.*?)^```", text, re.S | re.M)
+    exported, *others = block.splitlines()
+    assert "emotion --out exported/emotion --to gguf --weights q8_0" in exported
+    written = card(run / "adapters" / "emotion", merged="gguf")
+    (tmp_path / "exported" / "emotion").mkdir(parents=True)
+    (tmp_path / "exported" / "emotion" / "README.md").write_text(written, encoding="utf-8")
+    for name in ("llama-server", "curl"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(
+            f'#!/bin/sh\nfor one; do printf "%s\\n" "$one"; done > {tmp_path}/{name}.txt\n', encoding="utf-8"
+        )
+        program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    script = "set -e\n" + "\n".join(others) + "\nwait"
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=True, timeout=60)
+    served, asked = ((tmp_path / f"{name}.txt").read_text("utf-8").splitlines() for name in ("llama-server", "curl"))
+    (request,) = re.findall(r"--data '(.+)'$", written, re.M)
+    address = next(word for word in asked if word.startswith("http"))
+    assert json.loads(asked[-1]) == json.loads(request) and address in written
+    assert served == ["--model", "exported/emotion/model-q8_0.gguf", "--port", address.split(":")[-1].split("/")[0]]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("llama-server") and shutil.which("curl")), reason="needs llama.cpp and curl")
 @pytest.mark.parametrize("task", ["emotion", "cause"])

@@ -6,11 +6,13 @@ python -m pytest tests/record/test_verify.py
 import json
 import re
 
+import numpy as np
 import pytest
-from helpers import ROOT, tables_of
+from helpers import ROOT, beginning, tables_of, with_votes
 
 import generate_input
 from utils.config import Config
+from utils.data.labels import ECF
 from utils.record import verify as module
 from utils.record.predictions import write_predictions
 from utils.record.run import Run
@@ -20,6 +22,7 @@ from utils.runs import main
 from utils.system.errors import UserError
 from utils.system.files import read_json, write_json
 from utils.tasks.baselines import rule, shares, with_majority
+from utils.tasks.emotion_multi import EmotionMulti
 
 WHOLE = {
     "majority emotion + rule": "majority",
@@ -68,6 +71,8 @@ def of_first_version(folder):
     for row in (row for rows in old.values() for row in rows.values()):
         for key in ("interval_95", "predicted", "less rule"):
             row.pop(key, None)
+        for part in ("multi", "votes"):
+            row.get(part, {}).pop("interval_95", None)
     write_json(old, folder / "metrics.json")
     return folder
 
@@ -88,7 +93,9 @@ def test_what_is_compared_and_what_is_not(folder, capsys):
     found = verify(folder)
     assert all(is_equal(*both) for both in found.figures.values()) and found.threshold == Config.cause_threshold
     rows = {" / ".join(name.split(" / ")[:2]) for name in found.figures if not name.endswith("emotions")}
-    assert {"emotions / fine-tuned / votes / kl", "emotions / majority / multi / jaccard"} <= {*found.figures}
+    parts = {"votes / kl", "votes / interval_95 / js / 0", "multi / jaccard", "multi / interval_95 / lrap / 1"}
+    assert {f"emotions / {name} / {one}" for name in ("majority", "fine-tuned") for one in parts} <= {*found.figures}
+    assert found.thresholds == {}, "one label an utterance"
     assert {"emotions / majority", "pairs / majority emotion + rule", "pairs / fine-tuned emotions + rule"} <= rows
     status, text = told(folder, capsys)
     counts = re.findall(r"(base model, zero-shot|emotions / zero-shot|fine-tuned causes) \((\d+)\)", text)
@@ -126,6 +133,69 @@ def test_emotions_alone_are_verified(folder, sample, capsys):
     alone[0]["emotion-cause_pairs"] = []
     (folder / "predictions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in alone))
     assert told(folder, capsys)[0] == 2, "pairs of some conversations alone"
+
+
+# ---- several labels an utterance -------------------------------------------------------------------------------------
+
+THRESHOLDS = dict.fromkeys(ECF, 0.5) | {"fear": 0.2}
+
+
+@pytest.fixture
+def several(tmp_path, sample):
+    """A run of notebooks 1 and 2 with targets multi."""
+    gold, random = [with_votes(beginning(c, 5)) for c in sample[:12]], np.random.default_rng(0)
+    write_json(gold, tmp_path / "input" / "test" / "conversations.json")
+    config = Config(run_name="mine", input_dir=str(tmp_path / "input"), targets="multi")
+    run = Run(config, "2_emotion_inference", ["input_dir", "targets"], root=tmp_path)
+    write_json({"thresholds": THRESHOLDS}, run.adapter("emotion") / "training.json")
+    (run.adapter("emotion") / "adapter_model.safetensors").write_bytes(b"weights")
+    run.finished_adapter("emotion")
+    task, found = EmotionMulti(ECF, [*THRESHOLDS.values()]), []
+    for c in gold:
+        search, p = task.ask(c), 0.6 * random.random(7 * len(c["conversation"]))
+        search.update(np.log(np.column_stack([1 - p, p])).tolist())
+        found.append(search.read())
+    labelled, tables = map(list, zip(*found))
+    run.save_emotions(run.train_dir, labelled, tables)
+    run.score_emotions(gold, {"fine-tuned": (labelled, tables)})
+    return run.train_dir
+
+
+def test_several_labels_are_those_of_their_thresholds(several, capsys):
+    found = verify(several)
+    assert all(is_equal(*both) for both in found.figures.values()) and found.thresholds == THRESHOLDS
+    status, text = told(several, capsys)
+    assert status == 0 and text.count("\n") == 1, "nothing is left out"
+    rewrite(several / "config.json", lambda m: m["2_emotion_inference"].pop("thresholds"))
+    status, text = told(several, capsys)
+    assert status == 0 and "labels were not compared with their probabilities: no record here names their" in text
+    rewrite(several / "config.json", lambda m: m["2_emotion_inference"].update(thresholds=[0.5]))
+    status, text = told(several, capsys)
+    assert status == 2 and "config.json: damaged" in text
+
+
+def test_a_label_that_does_not_follow_from_its_threshold_is_told(several, capsys):
+    path = several / "predictions.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    utterances = [(k, i) for k, line in enumerate(lines) for i in range(len(line["emotions"]))]
+
+    def reached(k, i):
+        return [e for e, p in zip(ECF, lines[k]["emotion_probabilities"][i]) if p > THRESHOLDS[e] + 0.001]
+
+    without = [at for at in utterances if "neutral" not in lines[at[0]]["emotions"][at[1]]]
+    two = next(at for at in without if len(reached(*at)) == 2)
+    none = next(at for at in without if not reached(*at))
+    for (k, i), change, says in (
+        (two, lambda named: named[:1], "is not named at"),
+        (two, lambda named: [e for e in ECF if e in named or e == "neutral"], "neutral is named at"),
+        (none, lambda named: ["neutral"], "neutral is named at"),
+        (none, lambda named: [e for e in ECF if e in named or e == "neutral"], "is named at"),
+    ):
+        changed = json.loads(json.dumps(lines))
+        changed[k]["emotions"][i] = change(changed[k]["emotions"][i])
+        path.write_text("".join(json.dumps(line) + "\n" for line in changed))
+        status, text = told(several, capsys)
+        assert status == 2 and says in text and f"conversation {lines[k]['conversation_ID']}, utterance" in text
 
 
 @pytest.mark.slow

@@ -40,3 +40,20 @@ def test_the_bootstrap_scores_a_draw_as_the_official_metric_scores_its_copies(co
     assert found["difference"] == pytest.approx(scores[0] - scores[1]) and found["draws"] == 500
     assert found["interval_95"][0] < found["difference"] < found["interval_95"][1]
     assert bootstrap.compared(conversations, [[systems[0]] * 2])["interval_95"] == [0, 0]
+
+
+def test_intervals_of_figures_of_several_shapes_are_of_the_same_draws(monkeypatch):
+    monkeypatch.setattr(bootstrap, "DRAWS", 600)
+    counts, wide = np.arange(10).reshape(5, 2), np.arange(60).reshape(5, 3, 4)
+    seen = []
+
+    def measured(drawn):
+        seen.append(drawn)
+        return {"sum": drawn.reshape(len(drawn), -1).sum(1)}
+
+    found = bootstrap.intervals({"a": (counts, measured), ("b", 1): (wide, measured), "c": (counts * 2.0, measured)})
+    assert found["c"] == {"sum": pytest.approx([2 * end for end in found["a"]["sum"]])}
+    assert found["a"] == bootstrap.intervals({"alone": (counts, measured)})["alone"], "beside others as alone"
+    assert {one.shape[1:] for one in seen} == {(2,), (3, 4)}
+    low, high = found["b", 1]["sum"]
+    assert low < wide.sum() < high and bootstrap.intervals({}) == {}

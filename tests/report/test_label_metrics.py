@@ -14,7 +14,15 @@ from scipy.stats import entropy
 from sklearn import metrics
 
 from utils.data.labels import LabelSet
-from utils.report.label_metrics import LEAST, emotion_figures, set_scores, vote_scores
+from utils.report.label_metrics import (
+    LEAST,
+    emotion_figures,
+    label_sums,
+    set_measures,
+    set_parts,
+    vote_measures,
+    vote_parts,
+)
 from utils.report.metrics import emotion_scores
 from utils.system.errors import ScoringError
 
@@ -30,7 +38,7 @@ def drawn(seed, rows=60, labels=7):
 @pytest.mark.parametrize("seed", range(5))
 def test_scores_of_sets_are_those_of_scikit_learn(seed):
     gold, chosen, p = drawn(seed)
-    found = set_scores(gold, chosen, p)
+    found = set_measures(set_parts(gold, chosen, p).sum(0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a label that never occurs
         assert found == {
@@ -41,12 +49,12 @@ def test_scores_of_sets_are_those_of_scikit_learn(seed):
                 for how in ("micro", "macro", "weighted")
             },
             "lrap": pytest.approx(metrics.label_ranking_average_precision_score(gold, p)),
-            "labels_an_utterance": {
-                "gold": pytest.approx(gold.sum() / 60),
-                "predicted": pytest.approx(chosen.sum() / 60),
-            },
         }
-    assert "lrap" not in set_scores(gold, chosen)
+    assert set_measures(set_parts(gold, chosen).sum(0)) == {**found, "lrap": 0}
+
+
+def vote_scores(votes, p):
+    return vote_measures(vote_parts(votes, p).sum(0))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -93,6 +101,7 @@ def test_several_labels_and_votes():
     assert found["accuracy"] == pytest.approx(2 / 3), "the likeliest of the second utterance is low, of the third too"
     assert found["confusion"] == [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
     multi = found["multi"]
+    assert multi["labels_an_utterance"] == {"gold": pytest.approx(4 / 3), "predicted": pytest.approx(5 / 3)}
     assert multi["subset_accuracy"] == pytest.approx(2 / 3) and multi["jaccard"] == pytest.approx(2.5 / 3)
     assert multi["utterances"] == 3 and [*multi["confusion"]["glad"].values()] == [1, 1, 0, 1]
     assert multi["per_emotion"]["glad"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "support": 1}
@@ -109,3 +118,29 @@ def test_a_set_of_several_labels_is_compared_on_the_utterances_with_one():
     figures = emotion_figures(gold, found, [[[0.1, 0.2, 0.9], [0.6, 0.1, 0.5]]], several)
     assert figures["confusion"] == [[1, 0, 0], [0, 0, 0], [0, 0, 0]] and "votes" not in figures
     assert figures["multi"]["jaccard"] == 0.5 and figures["multi"]["utterances"] == 2
+
+
+def test_sums_over_drawn_conversations_have_the_scores_of_their_copies():
+    """What the bootstrap measures of a draw is the score of the conversations drawn, as often as they were drawn."""
+    rng, gold, found, tables = np.random.default_rng(3), [], [], []
+    for number in range(6):
+        chosen = [[label for label in SMALL if rng.random() < 0.5] or ["low"] for _ in range(3)]
+        votes = [{"glad": 3, "low": 2}, {}, {"calm": int(rng.integers(1, 4)), "low": 1}]
+        gold.append({**labelled("calm", "glad", "low", votes=votes), "conversation_ID": number})
+        found.append({**labelled(*chosen), "conversation_ID": number})
+        tables.append(rng.random((3, 3)).round(4).tolist())
+    times = [2, 0, 1, 3, 0, 1]
+    drawn = [k for k, count in enumerate(times) for _ in range(count)]
+
+    def copies(some):
+        return [{**some[k], "conversation_ID": number} for number, k in enumerate(drawn)]
+
+    wanted = emotion_figures(copies(gold), copies(found), [tables[k] for k in drawn], SMALL)
+    sums = label_sums(gold, found, tables, SMALL)
+    assert {*sums} == {"multi", "votes"}
+    for part, measures in (("multi", set_measures), ("votes", vote_measures)):
+        for name, one in measures(np.array([times]) @ sums[part]).items():
+            assert one.tolist() == pytest.approx([wanted[part][name]]), name
+    for part in ("multi", "votes"):
+        assert sums[part][:, 0].sum() == emotion_figures(gold, found, tables, SMALL)[part]["utterances"]
+    assert label_sums(gold, found, None, SMALL).keys() == {"multi"}, "without probabilities no divergence"

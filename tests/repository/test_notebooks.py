@@ -33,6 +33,7 @@ from utils.record.stages import (
 from utils.report.analysis import ceilings, fates, pair_table
 from utils.report.scores import read_scores
 from utils.report.tables import results_table
+from utils.system.errors import TooLong
 from utils.system.files import read_json
 from utils.tasks.forms import recorded_opinions
 
@@ -175,6 +176,19 @@ def test_a_name_keeps_its_meaning(name):
             if isinstance(node, ast.Assign) and "setup" not in cell.metadata.get("tags", []):
                 assigned.update(n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name))
     assert [name for name, times in assigned.items() if times > 1 and name != "_"] == []
+
+
+@pytest.mark.parametrize("task", EMOTION_TASKS)
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_row_that_is_too_long_is_named_before_the_model_is_loaded(
+    tiny_model_folder, conversations, monkeypatch, task, split
+):
+    cell = only(cell for cell in code_cells(TRAINED_BY[task]) if "load_model(" in cell.source)
+    monkeypatch.setattr("utils.models.load.load_model", lambda *anything: pytest.fail("the model was loaded"))
+    config = Config(model=tiny_model_folder, quantization="none", precision="float32", max_row_tokens=20)
+    names = {"config": config, "task": config.task(task), "train": [], "val": [], split: conversations}
+    with pytest.raises(TooLong, match="a row holds at most 20"):
+        exec(cell.source, names)
 
 
 # ---- parameters and the set-up cell -------------------------------------------------------------------------------
@@ -334,26 +348,36 @@ def test_chain_runs_all_four_and_fills_both_results_folders(copy, tiny_model_fol
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task_type", ["regression_with_relevance", "stance"])
-def test_the_chain_of_opinions_trains_scores_and_is_verified(copy, tiny_model_folder, task_type):
+@pytest.mark.parametrize(
+    "strategy,task_type",
+    [
+        ("generation", "regression_with_relevance"),
+        ("generation", "stance"),
+        ("sequence", "regression"),
+        ("prompt", "binary"),
+    ],
+)
+def test_the_chain_of_opinions_trains_scores_and_is_verified(copy, tiny_model_folder, strategy, task_type):
     """On the sample that ships, which is split where no input is there."""
+    name = f"{strategy}-{task_type}"
     done = run_in(
         copy,
-        *("-m", "utils.chain", "configs/opinion.yaml", "-p", "model", tiny_model_folder, "-p", "run_name", task_type),
-        *("-p", "task_type", task_type, "-p", "opinion_epochs", "0.5"),
+        *("-m", "utils.chain", "configs/opinion.yaml", "-p", "model", tiny_model_folder, "-p", "run_name", name),
+        *("-p", "task_type", task_type, "-p", "strategy", strategy, "-p", "opinion_epochs", "0.5"),
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    train, test = copy / "results_train" / task_type, copy / "results_test" / task_type
+    train, test = copy / "results_train" / name, copy / "results_test" / name
     rows = read_scores(train)["opinions"]
-    assert {*rows} == {"majority", "TF-IDF", "nearest neighbours", "zero-shot", "fine-tuned"}
+    without = {"majority", "TF-IDF", "nearest neighbours", "fine-tuned"}
+    assert {*rows} == without | ({"zero-shot"} if strategy != "sequence" else set()), "an untrained head says nothing"
     assert "| fine-tuned | " in done.stdout and len(list((train / "notebooks").glob("*.ipynb"))) == 2
-    assert len((train / "predictions.jsonl").read_text().splitlines()) == read_scores(train)["texts"] == 23
+    assert len((train / "predictions.jsonl").read_text().splitlines()) == read_scores(train)["texts"] > 10
     assert (test / "predictions.jsonl").read_text() == "", "the sample has no unlabelled texts"
     adapter = train / "adapters" / "opinion"
     assert recorded_opinions(adapter).task_type == read_json(adapter / "training.json")["task_type"] == task_type
-    verified = run_in(copy, "-m", "utils.runs", "verify", f"results_train/{task_type}")
-    assert verified.returncode == 0 and "were not compared" in verified.stdout, verified.stdout + verified.stderr
-    listed = run_in(copy, "-m", "utils.runs", "list", task_type)
+    verified = run_in(copy, "-m", "utils.runs", "verify", f"results_train/{name}")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    listed = run_in(copy, "-m", "utils.runs", "list", name)
     assert f"{rows['fine-tuned']['labels']['macro_f1']:.3f}" in listed.stdout
 
 

@@ -13,7 +13,7 @@ from helpers import ROOT
 
 from benchmarks.accuracy import untrained
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import equal_data
+from benchmarks.speed import equal_data, threads, wordings
 from utils.report.tables import members_table, results_table, systems_table
 
 PAGES = {
@@ -28,6 +28,8 @@ RECORDS = {
     "ensemble": members_table,
     "encoder": systems_table,
     "untrained_test": untrained.table,
+    "threads": threads.table,
+    "wordings": wordings.table,
 }
 
 

@@ -4,6 +4,7 @@ python -m pytest tests/tasks/test_opinion.py
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 from helpers import nodes, questions, with_adapter
@@ -19,6 +20,7 @@ from utils.system.errors import ConfigError, FileError, ModelError
 from utils.system.files import write_json
 from utils.tasks.ask import predict
 from utils.tasks.forms import opinion_task, recorded_opinions
+from utils.tasks.imbalance import Balance
 from utils.tasks.opinion import (
     ASKED,
     Opinions,
@@ -279,3 +281,40 @@ def test_what_no_text_answers_is_known():
     assert unanswered(Opinions(TOPICS, "regression"), scored) is None
     assert unanswered(Opinions(TOPICS, "regression_with_relevance"), scored) == "relevance"
     assert unanswered(Opinions(TOPICS, "stance"), scored) is None, "it follows from the score"
+
+
+# ---- rare labels ---------------------------------------------------------------------------------------------------
+
+
+def test_rare_labels_count_more_in_training_alone():
+    texts = [{"text_ID": k, "text": "a", "opinions": {WEEK.name: {"relevant": k > 0, "score": 1.5}}} for k in range(4)]
+    del texts[0]["opinions"][WEEK.name]["score"]
+    task = opinion_task(TOPICS, "regression_with_relevance", balance=Balance("inverse"))
+    taught, drawn = task.taught(texts, seed=1)
+    assert drawn == texts and taught.weights == pytest.approx({"irrelevant": 2.0, "1": 2 / 3})
+    rare, other = (questions(taught.tree(text, train=True)) for text in texts[:2])
+    assert rare[0].gold == pytest.approx({" no opinion on a four-day week": 2.0})
+    assert other[0].gold == pytest.approx({" an opinion on a four-day week": 2 / 3})
+    both = {" slightly for a four-day week": 1 / 3, " strongly for a four-day week": 1 / 3}
+    assert other[1].gold == pytest.approx(both)
+    assert questions(task.tree(texts[0], train=True))[0].gold == " no opinion on a four-day week", "val is not weighed"
+    assert taught.decided([], list)["weights"] == taught.weights and "weights" not in task.decided([], list)
+
+
+def test_rare_labels_are_drawn_more_often():
+    stances = ["favor", *["none"] * 59]
+    texts = [{"text_ID": k, "text": "a", "opinions": {WEEK.name: {"stance": one}}} for k, one in enumerate(stances)]
+    task = opinion_task(TOPICS, "stance", balance=Balance(sampling="balanced"))
+    taught, drawn = task.taught(texts, seed=3)
+    assert len(drawn) == 60 and 20 <= task.counts(drawn)["favor"] <= 40 and taught.weights == {}
+
+
+def test_a_number_has_no_class_weights():
+    with pytest.raises(ConfigError, match="class_weights is effective; the number that strategy sequence learns"):
+        opinion_task(TOPICS, "regression", "sequence", Balance("effective"))
+    (branch,) = (
+        replace(opinion_task(TOPICS, "stance", "sequence"), weights={"none": 3.0})
+        .tree({"text_ID": 1, "text": "a", "opinions": {WEEK.name: {"stance": "none"}}}, train=True)
+        .children
+    )
+    assert branch.question.gold == {1: 3.0}

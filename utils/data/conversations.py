@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from utils.data.labels import ECF, LabelSet
+from utils.data.labels import ECF, LABELS_FILE, LabelSet
 from utils.data.validation import PAIRS, emotion_problem, fault, parse_pair, validate_conversations
 from utils.system.errors import ConversationError
 from utils.system.files import read_json
@@ -53,7 +53,7 @@ def load_conversations(
 ) -> list[Conversation]:
     """The validated conversations of a file, or of the one obvious file of a folder.
 
-    Obvious is `conversations.json`, else the only JSON file, else ECF's `Subtask_2_train.json`.
+    Obvious is `conversations.json`, else the only JSON file beside the label set, else ECF's `Subtask_2_train.json`.
     `labelled`, `allow_empty`, `faults` and `labels` are those of `validate_conversations`.
 
     Raises ConversationError where no file is obvious, and for what `validate_conversations` refuses.
@@ -69,7 +69,7 @@ def file_in(path: str | Path) -> Path:
     folder = Path(path)
     if not folder.is_dir():
         return folder
-    names = sorted(file.name for file in folder.glob("*.json") if not file.name.startswith("."))
+    names = sorted(f.name for f in folder.glob("*.json") if not f.name.startswith(".") and f.name != LABELS_FILE)
     if "conversations.json" in names:
         return folder / "conversations.json"
     if len(names) == 1:
@@ -77,7 +77,9 @@ def file_in(path: str | Path) -> Path:
     if "Subtask_2_train.json" in names:
         return folder / "Subtask_2_train.json"
     found = ", ".join(names) if names else "no JSON file"
-    raise ConversationError(f"{folder}: cannot tell which file to read (found {found}). Name the file.")
+    splits = sorted(map(str, folder.glob("*/conversations.json")))
+    name = f"Name one of {', '.join(splits[:10])}." if splits else "Name the file."
+    raise ConversationError(f"{folder}: cannot tell which file to read (found {found}). {name}")
 
 
 def emotions_of(utterance: Utterance) -> list[str]:

@@ -23,7 +23,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
-from utils.engine.trainer import last_checkpoint
+from utils.engine.checkpoints import last_checkpoint
 from utils.system.errors import ModelError
 from utils.system.files import let_others_read
 

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import torch
 
+from utils.engine.head import head_row
 from utils.engine.memory import InParts
-from utils.engine.prefix_tree import Node, Row, model_inputs, pack, plan_rows
+from utils.engine.prefix_tree import Node, Row, model_inputs, pack, plan_rows, rooted
 from utils.engine.processes import divided
 from utils.engine.rows import check_positions, encode_trees
 from utils.models.adapters import adapter_weights
 from utils.models.attention import check_tree_mask, float32_head, positions_of
+from utils.models.head import outputs_of
+from utils.models.virtual import virtual_tokens
 from utils.system.errors import ModelError
 from utils.system.files import naming
 
@@ -84,10 +87,14 @@ def input_device(model) -> torch.device:
 
 @torch.no_grad()
 def score_row(model, row: Row) -> list[list[float]]:
-    """Log-probability of every allowed answer of every question in `row`: questions x answers. One forward pass.
+    """Log-probability of every allowed answer of every question in `row`: questions x answers; of a model with a head
+    what that gives. One forward pass.
 
     Raises ModelError where the model gives no numbers.
     """
+    if outputs_of(model):
+        return head_row(model, row, input_device(model))
+    row = rooted(row, virtual_tokens(model))
     targets = sorted({target for question in row.answers for answer in question for target in answer})
     if not targets:
         return []
@@ -126,7 +133,7 @@ def score_trees(
     check_positions(rows, names, positions_of(model))
     results: list = [None] * len(rows)
     in_parts = InParts()
-    origin = fingerprint(model) if journal else ""
+    origin, width = fingerprint(model) if journal else "", len(outputs_of(model))
 
     def score(group):
         trees, lengths = [rows[i] for i in group], [len(rows[i]) for i in group]
@@ -134,7 +141,7 @@ def score_trees(
         return [question for scores in found for question in scores]
 
     def known(group):
-        counts = [len(answers) for i in group for answers in rows[i].answers]
+        counts = [width or len(answers) for i in group for answers in rows[i].answers]
         packed = pack([rows[i] for i in group])
         return _remembered(journal, (origin, packed), lambda: score(group), lambda found: _answers(found, counts))
 

@@ -24,10 +24,12 @@ class Question:
 
     gold  an answer; or {answer: weight}, several of them or one that counts more: the loss is the sum of weight times
           -log P(answer)
+
+    Without answers it is a head's (utils/engine/head.py), and gold is {output: value}.
     """
 
     answers: tuple[str, ...]
-    gold: str | dict[str, float] | None = None
+    gold: str | dict[str, float] | dict[int, float] | None = None
 
 
 @dataclass
@@ -114,7 +116,9 @@ class TreeEncoder:
             if not tokens:
                 raise ValueError("a node of a prefix tree needs at least one token of text")
             end = _append(row, parents, tokens, parent)
-            if node.question is not None:
+            if node.question is not None and not node.question.answers:
+                _append_head(row, node.question, end, train)
+            elif node.question is not None:
                 encoded = self._tokens(node.question.answers)
                 if train:
                     _append_gold(row, parents, encoded, node.question, end)
@@ -174,6 +178,15 @@ def _append_gold(row, parents, encoded, question, end):
     row.weights += weights.values()
 
 
+def _append_head(row, question, end, train):
+    """Note token `end` as the place of a head's question, and in training its targets."""
+    if train:
+        row.targets += [(end, output) for output in question.gold]
+        row.weights += question.gold.values()
+    else:
+        row.answers.append([[(end, 0)]])
+
+
 def render(root: Node) -> str:
     """A tree as text, in the order of its row, the gold answers in guillemets, with their weights where they have some:
     what training reads."""
@@ -203,6 +216,22 @@ def pack(rows: list[Row]) -> Row:
             [[(index + shift, token) for index, token in answer] for answer in question] for question in row.answers
         ]
     return packed
+
+
+def rooted(row: Row, count: int) -> Row:
+    """The row behind `count` virtual tokens, the root of all its trees (utils.models.adapters.virtual_tokens). Token 0
+    stands in their places."""
+    if not count:
+        return row
+    end = len(row) + count - 1
+    return Row(
+        [0] * count + row.input_ids,
+        [*range(count), *(position + count for position in row.positions)],
+        [end] * count + [index + count for index in row.last],
+        [(index + count, token) for index, token in row.targets],
+        list(row.weights),
+        [[[(index + count, token) for index, token in answer] for answer in question] for question in row.answers],
+    )
 
 
 def plan_rows(lengths: list[int], token_budget: int) -> list[list[int]]:

@@ -3,38 +3,39 @@
 history = train(model, tokenizer, rows, settings, folder)
 """
 
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from safetensors import SafetensorError
 from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] (trl exports when asked)
 
+from utils.engine.checkpoints import Resumed, last_checkpoint
+from utils.engine.head import HeadCollator, HeadTrainer
 from utils.engine.memory import InParts
-from utils.engine.prefix_tree import Row, model_inputs, pack
+from utils.engine.prefix_tree import Row, model_inputs, pack, rooted
 from utils.engine.settings import TrainingSettings
 from utils.engine.tracking import tracking
 from utils.engine.weights import TARGETS, separated, weighted_inputs, weighted_loss
 from utils.models.adapters import make_trainable_float32
+from utils.models.head import outputs_of
 from utils.models.load import compile_layers
-from utils.system.errors import TrainingError
-from utils.system.files import let_others_read
+from utils.models.virtual import virtual_tokens
 from utils.system.progress import Pace
 
 
 class TreeCollator:
     """Rows (as the trainer's dataset holds them) to what the model takes, packed into one row; `weighted`: with the
-    targets' weights (utils/engine/weights.py)."""
+    targets' weights (utils/engine/weights.py); `virtual`: behind so many virtual tokens."""
 
-    def __init__(self, weighted: bool = False):
-        self.weighted = weighted
+    def __init__(self, weighted: bool = False, virtual: int = 0):
+        self.weighted, self.virtual = weighted, virtual
 
     def __call__(self, examples: list[dict]) -> dict:
         row = pack([Row(**{**e, "targets": [tuple(target) for target in e["targets"]]}) for e in examples])
+        row = rooted(row, self.virtual)
         return weighted_inputs(row) if self.weighted else model_inputs(row, row.targets)
 
 
@@ -86,7 +87,7 @@ class AtEpochs(TrainerCallback):
             control.should_evaluate = True
 
 
-class PatientTrainer(SFTTrainer):
+class PatientTrainer(Resumed, SFTTrainer):
     """SFTTrainer that does a batch in parts where memory does not suffice: the same loss and gradients, to rounding,
     because every part's loss is divided by the number of targets in the whole step (or the sum of their weights)."""
 
@@ -117,22 +118,6 @@ class PatientTrainer(SFTTrainer):
                 parameter.grad = gradient
 
         return sum(self._results(lambda part: step(model, part, num_items_in_batch), inputs, parts, undo))
-
-    def evaluate(self, *args, **kwargs):
-        """Evaluate without drawing from the random numbers of the training: a loader draws a seed when it begins. So
-        the weights are those of a training without evaluations."""
-        with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
-            return super().evaluate(*args, **kwargs)
-
-    def _run_epoch(self, *args, **kwargs):
-        """Resumed after its final step in mid-epoch, Trainer would run one step too many; skip it."""
-        if self.state.global_step < self.state.max_steps:
-            super()._run_epoch(*args, **kwargs)
-
-    def _save_checkpoint(self, model, trial):
-        with named_write_errors(self.args.output_dir):
-            super()._save_checkpoint(model, trial)
-            let_others_read(self.args.output_dir)
 
     def prediction_step(self, model, inputs, *how, **more):
         parts, step = self._parts(inputs), super().prediction_step
@@ -222,13 +207,20 @@ def train(
     )
     rows = [*examples, *(validation or ())] if one_pass else []
     weighted = settings.focal_gamma > 0 or any(weight != 1 for row in rows for weight in row.weights)
-    trainer = (partial(TreeTrainer, focal_gamma=settings.focal_gamma) if one_pass else PatientTrainer)(
+    if outputs_of(model):
+        kind, collator = HeadTrainer, HeadCollator()
+    elif one_pass:
+        kind = partial(TreeTrainer, focal_gamma=settings.focal_gamma)
+        collator = TreeCollator(weighted, virtual_tokens(model))
+    else:
+        kind, collator = PatientTrainer, None
+    trainer: Any = kind(
         model=model,
         args=arguments,
         processing_class=tokenizer,
         train_dataset=_dataset(examples, tokenizer, one_pass),
         eval_dataset=_dataset(validation, tokenizer, one_pass) if validation else None,
-        data_collator=TreeCollator(weighted) if one_pass else None,
+        data_collator=collator,
         callbacks=[*callbacks, *([AtEpochs()] if validation else []), Told(f"{Path(folder).name} training")],
     )
     make_trainable_float32(model)
@@ -236,28 +228,6 @@ def train(
         compile_layers(model)
     trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
     return trainer.state.log_history
-
-
-@contextmanager
-def named_write_errors(folder):
-    """Raises TrainingError, which names `folder` and the fix, for weights that cannot be written there. The libraries'
-    own errors say neither."""
-    try:
-        yield
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise TrainingError(
-            f"{folder} cannot be written ({str(error).splitlines()[0]}). Make room there; the same command goes on"
-        ) from error
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint that was written whole: trainer_state.json is its last file, and ends with a brace."""
-    whole = [
-        path.parent
-        for path in folder.glob("checkpoint-*/trainer_state.json")
-        if path.read_text(encoding="utf-8").endswith("}\n")
-    ]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
 def _dataset(examples, tokenizer, one_pass):

@@ -17,7 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
+from utils.models.head import fresh_head, outputs_of
 from utils.models.hub import hub_id
+from utils.models.virtual import prompt_tuning, put_in_front
 from utils.system.errors import FileError, ModelError, shown
 from utils.system.files import let_others_read, read_object
 from utils.system.hardware import device, out_of_memory
@@ -32,17 +34,22 @@ class Method:
     is_empty   whether these weights, {name: tensor}, are as before any training
     keys       {key of adapter_config.json: whether it may have this value}. Of other keys that PEFT writes the default
                alone is allowed: some of them import modules, open files or change the base model
+    stored     what PEFT's file calls the parameter of this name
+    prepare    makes a model that has the adapter ready for rows of trees
     """
 
     config: Callable[..., PeftConfig]
     is_weight: Callable[[str], bool]
     is_empty: Callable[[dict[str, torch.Tensor]], bool]
     keys: dict[str, Callable[[Any], bool]]
+    stored: Callable[[str], str] = lambda name: name
+    prepare: Callable[[Any], None] = lambda model: None
 
 
-def _lora(r: int, alpha: int, dropout: float, targets) -> LoraConfig:
-    """Hu et al. 2021: rank `r`, scale alpha / r, on the modules `targets` ("all-linear" or a list of names)."""
-    return LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type="CAUSAL_LM")
+def _lora(r: int, alpha: int, dropout: float, targets, kind: str = "CAUSAL_LM") -> LoraConfig:
+    """Hu et al. 2021: rank `r`, scale alpha / r, on the modules `targets` ("all-linear" or a list of names). Of a model
+    with a head (kind SEQ_CLS) the head is trained too."""
+    return LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, task_type=kind)
 
 
 def _names(value) -> bool:
@@ -77,7 +84,7 @@ _OF_ALL: dict[str, Callable[[Any], bool]] = {  # whatever the method
     "base_model_name_or_path": lambda value: isinstance(value, str),
     "peft_type": lambda value: isinstance(value, str),
     "peft_version": lambda value: isinstance(value, str),
-    "task_type": lambda value: value in (None, "CAUSAL_LM"),
+    "task_type": lambda value: value in (None, "CAUSAL_LM", "SEQ_CLS"),
     "inference_mode": _boolean,
     "revision": lambda value: value is None or isinstance(value, str),
 }
@@ -85,7 +92,7 @@ _OF_ALL: dict[str, Callable[[Any], bool]] = {  # whatever the method
 METHODS = {  # by the name of PEFT's PeftType, in small letters
     "lora": Method(
         config=_lora,
-        is_weight=lambda name: "lora_" in name,
+        is_weight=lambda name: "lora_" in name or "modules_to_save" in name,
         # Its second factor is zero at the start.
         is_empty=lambda weights: not any(w.abs().max() > 0 for name, w in weights.items() if "lora_B" in name),
         keys={
@@ -94,6 +101,7 @@ METHODS = {  # by the name of PEFT's PeftType, in small letters
             "lora_alpha": _number,
             "lora_dropout": lambda value: _number(value) and value < 1,
             "target_modules": _names,
+            "modules_to_save": lambda value: value is None or _names(value) and {*value} <= {"score", "classifier"},
             "exclude_modules": _optional_names,
             "layers_to_transform": _layers,
             "layers_pattern": _optional_names,
@@ -104,7 +112,26 @@ METHODS = {  # by the name of PEFT's PeftType, in small letters
             "use_dora": _boolean,
             "init_lora_weights": lambda value: isinstance(value, bool) or value == "gaussian",
         },
-    )
+        stored=lambda name: name.replace("modules_to_save.", ""),
+    ),
+    "prompt_tuning": Method(
+        config=prompt_tuning,
+        is_weight=lambda name: "prompt_encoder" in name,
+        is_empty=lambda weights: not any(w.abs().max() > 0 for w in weights.values()),
+        keys={
+            **_OF_ALL,
+            "num_virtual_tokens": _rank,
+            "token_dim": _rank,
+            "num_transformer_submodules": lambda value: value == 1,
+            "num_attention_heads": _rank,
+            "num_layers": _rank,
+            "prompt_tuning_init": lambda value: value in ("TEXT", "RANDOM"),
+            "prompt_tuning_init_text": lambda value: value is None or isinstance(value, str),
+            "tokenizer_name_or_path": lambda value: value is None or isinstance(value, str),
+        },
+        stored=lambda name: "prompt_embeddings",
+        prepare=put_in_front,
+    ),
 }
 
 
@@ -165,12 +192,16 @@ def add_adapter(model, method: str = "lora", gradient_checkpointing: bool = Fals
     Raises ModelError where the model has no such modules."""
     if getattr(model, "is_loaded_in_4bit", False):
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=gradient_checkpointing)
+    if outputs_of(model):
+        fresh_head(model)
+        settings["kind"] = "SEQ_CLS"
     try:
         model = get_peft_model(model, METHODS[method].config(**settings))
     except ValueError as error:
         targets = shown(settings.get("targets"))
         raise ModelError(f"parameter {method}_targets is {targets}: {str(error)[:300]}") from error
     make_trainable_float32(model)
+    METHODS[method].prepare(model)
     return model
 
 
@@ -209,8 +240,11 @@ def save_adapter(model, folder, base: str):
         )
     for config in model.peft_config.values():
         config.base_model_name_or_path = hub_id(base)
-        if isinstance(config.target_modules, set):  # a set's order changes from process to process
-            config.target_modules = sorted(config.target_modules)
+        if getattr(config, "tokenizer_name_or_path", None):  # it was a folder of this machine
+            config.tokenizer_name_or_path = hub_id(base)
+        for name in ("target_modules", "modules_to_save"):
+            if isinstance(getattr(config, name, None), set):  # a set's order changes from process to process
+                setattr(config, name, sorted(getattr(config, name)))
     # Training holds the weights in float32; in bfloat16 they are half as large.
     weights = {name: weight.to(model.dtype) for name, weight in learnt.items()}
     model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)  # "auto" asks the hub about `base`
@@ -240,7 +274,11 @@ def load_adapter(model, folder, base: str, name: str = "default"):
         )
     if weights.stat().st_size < 1024:
         raise ModelError(f"{weights}: holds no weights ({weights.stat().st_size} bytes). Train the adapter again")
-    made_for = adapter_record(folder)["base_model_name_or_path"]
+    record = adapter_record(folder)
+    made_for = record["base_model_name_or_path"]
+    if (record.get("task_type") == "SEQ_CLS") != bool(outputs_of(model)):
+        made = "without" if outputs_of(model) else "with"
+        raise ModelError(f"{config}: task_type {shown(record.get('task_type'))}: it is made for a model {made} a head")
     if hub_id(made_for) != hub_id(base):  # an older file names the embedded model as we do
         raise ModelError(
             f"{folder}: made for base model {made_for!r}, not {base!r}. Give the base model it was made for"
@@ -256,7 +294,9 @@ def load_adapter(model, folder, base: str, name: str = "default"):
         with safe_open(weights, "pt") as file:
             inside = set(file.keys())
         named = (key for key, _ in adapter_weights(model) if name in key.split("."))
-        missing = [key for key in named if ".".join(part for part in key.split(".") if part != name) not in inside]
+        method = method_of(model.peft_config[name])
+        named = (".".join(part for part in key.split(".") if part != name) for key in named)
+        missing = [key for key in named if method.stored(key) not in inside]
         if missing:  # they would be as before any training
             raise ValueError(f"{weights.name} lacks {len(missing)} tensors, {missing[0]} first")
         if offloaded:
@@ -264,6 +304,7 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             given = load_file(weights, device=str(device()))
             given = {key.replace(".weight", f".{name}.weight"): weight for key, weight in given.items()}
             model.load_state_dict(given, strict=False, assign=True)
+        method.prepare(model)
         return adapter_in_compute_type(model).eval()
     except Exception as error:  # PEFT has no kinds of its own
         if isinstance(error, ModelError) or out_of_memory(error):

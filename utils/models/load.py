@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +18,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch.utils._triton import has_triton
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from utils.models.attention import attention_of
@@ -127,13 +134,15 @@ def load_tokenizer(model: str):
     return tokenizer
 
 
-def nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
-    """4-bit NormalFloat with double quantization (QLoRA, Dettmers et al. 2023), computing in `dtype`."""
+def nf4(dtype: torch.dtype, whole: list[str] | None = None) -> BitsAndBytesConfig:
+    """4-bit NormalFloat with double quantization (QLoRA, Dettmers et al. 2023), computing in `dtype`; modules `whole`
+    stay as they are, by default the vocabulary's."""
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=whole,
         bnb_4bit_quant_storage=dtype if sharded() else torch.uint8,  # FSDP2 divides no integers
     )
 
@@ -144,6 +153,7 @@ def load_model(
     precision: str = "auto",
     offload: bool = False,
     place: torch.device | None = None,
+    outputs: Sequence[str] = (),
 ):
     """(model, tokenizer) in evaluation mode on this machine's device.
 
@@ -153,6 +163,7 @@ def load_model(
     offload       for inference: layers that the device has no room for stay in the CPU's memory, then on the disk, and
                   come when they are needed; prints which are where
     place         another device than this machine's
+    outputs       names of what a fresh head gives in place of the vocabulary (utils/models/head.py)
 
     Raises ModelError for an unknown choice, or a model that cannot be found or lacks weights.
     """
@@ -174,15 +185,20 @@ def load_model(
     options = {"dtype": dtype, "device_map": "auto" if offload else {"": place}}
     options |= {"use_safetensors": True, "trust_remote_code": False}
     if quantization == "nf4":
-        options["quantization_config"] = nf4(dtype)
+        options["quantization_config"] = nf4(dtype, ["score"] if outputs else None)
     with load_errors(model):
         tokenizer = load_tokenizer(model)
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
         # GPUs have fast fused kernels.
         options["attn_implementation"] = attention_of(config, "plain" if place.type == "cpu" else "sdpa")
-        both: Any = AutoModelForCausalLM.from_pretrained(source(model), output_loading_info=True, **options)
-        loaded, found = both
-        if missing := sorted(found["missing_keys"]):  # they would be random numbers
+        kind: Any = AutoModelForCausalLM
+        if outputs:
+            kind, names = AutoModelForSequenceClassification, dict(enumerate(outputs))
+            options |= {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
+            options["pad_token_id"] = tokenizer.pad_token_id  # transformers finds the last token by it
+        loaded, found = kind.from_pretrained(source(model), output_loading_info=True, **options)
+        absent = {*found["missing_keys"]} - ({"score.weight"} if outputs else set())
+        if missing := sorted(absent):  # they would be random numbers
             raise ModelError(
                 f"model {model!r} lacks {len(missing)} tensors, {missing[0]} first: its files are not complete. Fetch "
                 "it again"

@@ -1,5 +1,6 @@
 """A run's adapters on disk: choose them, and read what they were trained with."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from utils.record.provenance import read_records, weights_of
 from utils.record.stages import INFERENCE, TRAINED_BY
 from utils.system.errors import ConfigError, ModelError, RunError
 from utils.system.files import read_object
+from utils.tasks.cause import Cause
+from utils.tasks.emotion import Emotion
+
+# What a person may change for adapters that are trained: {parameter: (its task, the form of the task that reads it)}.
+DECIDES = {"cause_threshold": ("cause", Cause), "logit_adjustment": ("emotion", Emotion)}
 
 
 def other_adapter(records: dict, notebook: str, adapter: Path) -> bool:
@@ -60,8 +66,15 @@ def said_of(adapters: tuple[Path, Path | None]) -> str:
 
 def adapter_folder(adapter, run: str | Path | None = None) -> Path:
     """The folder of one adapter: `adapter` itself or, where it is the name of a task, that task's in `run` (as in
-    choose_adapters). Raises RunError for a run that is not there."""
-    return run_folder(run) / "adapters" / adapter if str(adapter) in TRAINED_BY else Path(adapter)
+    choose_adapters). Raises RunError for a run that is not there, and where it is not clear what is
+    meant."""
+    if str(adapter) not in TRAINED_BY:
+        if run is not None:
+            raise RunError(f"{adapter} with --run {run}: give {' or '.join(TRAINED_BY)}, or the folder alone")
+        return Path(adapter)
+    if run is None and Path(adapter).is_dir():
+        raise RunError(f"{adapter} is a task, and a folder here too: give ./{adapter} for the folder, or --run NAME")
+    return run_folder(run) / "adapters" / adapter
 
 
 def task_of(adapter) -> str | None:
@@ -114,3 +127,31 @@ def trained_with(adapter, max_row_tokens: int | None = None) -> Config:
         raise ModelError(
             f"{adapter}: the parameters in {path.name} or {run} cannot be used ({error}). Train it again"
         ) from error
+
+
+def configs_of(
+    adapters: Sequence, max_row_tokens: int | None = None, parameters: Mapping[str, Any] | None = None
+) -> dict[str, Config]:
+    """{task: what its adapter labels with}.
+
+    adapters    the folders of the emotion and of the cause adapter, or None in place of the latter
+    parameters  {name: value} of DECIDES, in place of what the adapters' runs used
+
+    Raises ConfigError for parameters that no label of these adapters depends on; what `trained_with` raises.
+    """
+    folders = {task: adapter for task, adapter in zip(("emotion", "cause"), adapters) if adapter is not None}
+    configs = {task: trained_with(adapter, max_row_tokens) for task, adapter in folders.items()}
+    for name, value in (parameters or {}).items():
+        if name not in DECIDES:
+            raise ConfigError(f"parameter {name} is none that labelling can change: give one of {', '.join(DECIDES)}")
+        task, form = DECIDES[name]
+        config = configs.get(task)
+        if (
+            config is None
+            or config.recipe != "one_pass"
+            or not isinstance(config.task(task, labels_of(folders[task])), form)
+        ):
+            raise ConfigError(f"parameter {name}: the labels of these adapters do not depend on it. Leave it out")
+        configs[task] = replace(config, **{name: value})
+        configs[task].check()
+    return configs

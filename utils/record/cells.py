@@ -12,10 +12,10 @@ from utils.data.conversations import Conversation, load_conversations
 from utils.data.folds import absent, folds
 from utils.data.labels import LABELS_FILE, LabelSet, labels_in
 from utils.data.validation import PAIRS
-from utils.record.inputs import find_input
+from utils.record.inputs import Texts, find_input
 from utils.record.provenance import fingerprints
 from utils.record.samples import equal_steps, nested
-from utils.record.stages import EMOTION_TASKS, STAGES
+from utils.record.stages import EMOTION_TASKS, STAGES, TEXT_TASKS
 from utils.record.study_file import SAMPLES, Study, slug
 from utils.system.errors import ConfigError, RunError
 from utils.system.files import to_json, write_set
@@ -50,12 +50,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Source:
-    """An input of a study: its folder, fingerprints, label set and splits."""
+    """An input of a study: its folder, fingerprints, label set and splits, and whether it is of texts with opinions."""
 
     folder: Path
     prints: dict[str, str]
     labels: LabelSet
-    splits: dict[str, list[Conversation]]
+    splits: dict[str, list[Any]]
+    of_texts: bool = False
 
 
 class Inputs:
@@ -73,6 +74,8 @@ class Inputs:
     def source(self, parameters: dict) -> Source:
         """The input that these parameters name. Raises RunError where it has no train split."""
         name = parameters.get("input_dir", Config.input_dir)
+        if self.study.tasks == TEXT_TASKS:
+            return self._texts(name, Config.of(parameters))
         if name not in self.sources:
             folder = find_input(name, self.root, {})
             labels, splits = labels_in(folder), {}
@@ -90,6 +93,18 @@ class Inputs:
                 )
             self.sources[name] = Source(folder, fingerprints(folder), labels, splits)
         return self.sources[name]
+
+    def _texts(self, name: str, config: Config) -> Source:
+        """`source` of texts with opinions, whose labels follow from the parameters too."""
+        key = f"{name}, {config.task_type}, {config.topic}"
+        if key not in self.sources:
+            given = Texts(find_input(name, self.root, {}), config)
+            given.task(TEXT_TASKS[0])  # it can be asked
+            splits = {split: given.items(split, labelled=True) for split in ("train", "val", "test")}
+            if not splits["test"]:
+                raise RunError(f"{given.folder}/test holds no text, so nothing is scored; give another input")
+            self.sources[key] = Source(given.folder, fingerprints(given.folder), given.labels, splits, of_texts=True)
+        return self.sources[key]
 
     def prints(self, parameters: dict) -> dict[str, str]:
         """The fingerprints of the input that these parameters name, without what is to be labelled: it changes no

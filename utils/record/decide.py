@@ -17,6 +17,7 @@ from typing import Any
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations, with_emotions, with_pairs
 from utils.data.labels import LabelSet, labels_in
+from utils.record.adapter import DECIDES
 from utils.record.predictions import System, gold_of, read_lines, run_folder, write_predictions
 from utils.record.provenance import fingerprints, read_records, record_of
 from utils.record.scores import write_scores
@@ -31,11 +32,10 @@ from utils.tasks.cause import Cause
 from utils.tasks.combine import moved
 
 SECTION = "utils.runs decide"  # what config.json calls the record of this command
-PARAMETERS = ("cause_threshold", "logit_adjustment")
 
 
 def decide(run: str, parameters: dict[str, Any], name: str | None = None, root: Path | None = None) -> Path:
-    """Decides the labels of `run` again with `parameters` (of PARAMETERS), for the conversations that it was scored on
+    """Decides the labels of `run` again with `parameters` (of DECIDES), for the conversations that it was scored on
     and its unlabelled ones, and writes them as a system of its own.
 
     name  of the system; default: the run's, and the parameters
@@ -45,9 +45,9 @@ def decide(run: str, parameters: dict[str, Any], name: str | None = None, root: 
     probabilities, for input that is not here, and for a folder that holds something else.
     """
     started, root = time.monotonic(), root or places.find().results
-    if not parameters or (others := [one for one in parameters if one not in PARAMETERS]):
+    if not parameters or (others := [one for one in parameters if one not in DECIDES]):
         given = f"{', '.join(others)} cannot be" if parameters else "nothing is"
-        raise ConfigError(f"{given} decided again from probabilities: give -p and one of {', '.join(PARAMETERS)}")
+        raise ConfigError(f"{given} decided again from probabilities: give -p and one of {', '.join(DECIDES)}")
     source = run_folder(run, root)
     config = _config_of(source)
     name = name or "-".join([source.name, *(f"{one}-{value}" for one, value in parameters.items())])

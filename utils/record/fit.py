@@ -12,10 +12,11 @@ from transformers import set_seed
 
 from utils.config import Config
 from utils.data.conversations import Conversation, names_of
+from utils.engine.checkpoints import last_checkpoint, named_write_errors
 from utils.engine.prefix_tree import Row, render
 from utils.engine.processes import processes
 from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
-from utils.engine.trainer import last_checkpoint, named_write_errors, train
+from utils.engine.trainer import train
 from utils.models.adapters import add_adapter, gather_adapter, load_adapter, save_adapter
 from utils.models.attention import check_tree_mask, positions_of
 from utils.record.card import write_cards

@@ -85,9 +85,8 @@ class Texts:
             if name not in self._known:
                 known = ", ".join(self._known)
                 raise ConfigError(f"parameter topic: {folder} has no texts on {shown(name)}, but on {known}")
-        self.asked: Any = config.task(
-            TEXTS[0].task, {name: self._known[name] for name in names}
-        )  # whether train answers it, `task` says
+        topics = {name: self._known[name] for name in names}
+        self.asked: Any = config.task(TEXTS[0].task, topics)  # whether train answers it, `task` says
         self.labels: LabelSet = self.asked.labels
 
     def items(self, split: str, labelled: bool) -> list[Any]:

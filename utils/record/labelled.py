@@ -5,10 +5,12 @@ probabilities are read.
     labelling(adapters, 10)             # what it holds
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from utils.record.adapter import labels_of, trained_with
+from utils.record.adapter import configs_of, labels_of, trained_with
 from utils.record.provenance import revision, versions, weights_of
 from utils.system.files import read_object
 
@@ -31,10 +33,11 @@ def made_by(adapter: str | Path) -> dict:
     }
 
 
-def labelling(adapters: tuple, conversations: int) -> dict:
+def labelling(adapters: tuple, conversations: int, parameters: Mapping[str, Any] | None = None) -> dict:
     """Who labelled so many conversations, and how.
 
-    adapters  the folders of the emotion and of the cause adapter, or None in place of the latter
+    adapters    the folders of the emotion and of the cause adapter, or None in place of the latter
+    parameters  those in place of what the adapters' runs used (utils.record.adapter.configs_of)
 
     Returns {"labels" in order, "neutral", "cause_threshold" (not without a cause adapter), "logit_adjustment",
     "thresholds" (only with targets multi), "adapters": {task: `made_by`}, "conversations", "revision": of the code that
@@ -42,7 +45,7 @@ def labelling(adapters: tuple, conversations: int) -> dict:
     """
     labels, tasks = labels_of(adapters[0]), ("emotion", "cause")
     used = {task: Path(adapter) for task, adapter in zip(tasks, adapters) if adapter is not None}
-    configs = {task: trained_with(adapter) for task, adapter in used.items()}
+    configs = configs_of(adapters, parameters=parameters)
     record = read_object(used["emotion"] / "training.json")
     found = {
         "labels": list(labels),

@@ -7,10 +7,12 @@ write_part(paired, "pred.json", number, parts, job_of(conversations, adapters))
 import argparse
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from utils.data.conversations import Conversation, without_labels
-from utils.record.adapter import labels_of, trained_with
+from utils.record.adapter import configs_of, labels_of
 from utils.record.labelled import PROBABILITIES, beside
 from utils.record.predictions import text_of
 from utils.system.errors import ConversationError, FileError
@@ -27,13 +29,14 @@ def part_of(text: str) -> tuple[int, int]:
     return number, parts
 
 
-def job_of(conversations: list[Conversation], adapters) -> str:
+def job_of(conversations: list[Conversation], adapters, parameters: Mapping[str, Any] | None = None) -> str:
     """What all parts of one job share: a hash of the conversations, of the adapters' weights and parameters, and of
-    what else their answers are read with."""
+    what else their answers are read with, `parameters` (utils.record.adapter.configs_of) among it."""
     digest = hashlib.sha256(to_json([without_labels(c) for c in conversations]).encode("utf-8", "surrogatepass"))
-    for adapter in filter(None, adapters):
+    configs = configs_of(adapters, parameters=parameters)
+    for adapter, config in zip(filter(None, adapters), configs.values()):
         digest.update((Path(adapter) / "adapter_model.safetensors").read_bytes())
-        digest.update(repr(trained_with(adapter)).encode())
+        digest.update(repr(config).encode())
         record = read_object(Path(adapter) / "training.json")
         kept = [record[name] for name in ("emotions", "weights", "thresholds", "prompts") if name in record]
         digest.update(repr((kept, cause_structure.load(adapter, labels_of(adapter)))).encode())

@@ -82,7 +82,7 @@ class Run:
         self.train_dir = self.root / "results_train" / config.run_name
         self.test_dir = self.root / "results_test" / config.run_name
         self.input_dir = places.find().find_input(config.input_dir, self.root)
-        self._adapter_used, self._started = None, time.monotonic()
+        self._adapter_used, self._started = {}, time.monotonic()
         with opened(self.train_dir):  # first: what is checked must not change before it is written
             self._open(config, names)
 
@@ -99,8 +99,8 @@ class Run:
         for folder in self._folders:
             refuse_another(folder, before[folder], self.notebook, record, self.input_dir)
         for folder in self._folders:
-            made_by = before[folder].get(self.notebook, {}).get("adapter")  # whose outputs are there, until `finish`
-            made_by = {"adapter": made_by} if made_by else {}
+            made_by = before[folder].get(self.notebook, {})  # whose outputs are there, until `finish`
+            made_by = {name: made_by[name] for name in ("adapter", "thresholds") if name in made_by}
             write_json({**before[folder], self.notebook: record | made_by}, folder / "config.json")
 
     @property
@@ -199,17 +199,19 @@ class Run:
                 f"{folder} holds no finished adapter: run {FIRST[f'{task} adapter']} first{places.find().bring_hint}"
             )
         if (folder / "adapter_model.safetensors").is_file():
-            self._adapter_used = weights_of(folder)
+            recorded = read_object(folder / "training.json")
+            self._adapter_used = {"adapter": weights_of(folder)}
+            self._adapter_used |= {"thresholds": recorded["thresholds"]} if "thresholds" in recorded else {}
             self._record_adapter(only_first=True)
         return folder
 
     def _record_adapter(self, only_first=False):
-        """Record whose outputs this notebook writes; `only_first`: not in place of another's, whose outputs may still
-        be there."""
+        """Record whose outputs this notebook writes, and from which thresholds on several labels are named;
+        `only_first`: not in place of another's, whose outputs may still be there."""
         for folder in self._folders if self._adapter_used else []:
             records = read_records(folder)
             if not (only_first and "adapter" in records[self.notebook]):
-                records[self.notebook]["adapter"] = self._adapter_used
+                records[self.notebook] |= self._adapter_used
                 write_json(records, folder / "config.json")
 
     def finish_adapter(

@@ -38,7 +38,7 @@ CHAINS = CONVERSATIONS, TEXTS = (
 STAGES = tuple(stage for chain in CHAINS for stage in chain)
 
 NOTEBOOKS = tuple(stage.notebook for stage in CONVERSATIONS)
-EMOTION_TASKS = tuple(stage.task for stage in CONVERSATIONS if stage.writes == "adapter")  # of conversations
+EMOTION_TASKS, TEXT_TASKS = (tuple(stage.task for stage in chain if stage.writes == "adapter") for chain in CHAINS)
 TRAINED_BY = {stage.task: stage.notebook for stage in STAGES if stage.writes == "adapter"}
 LABELLED_BY = {stage.task: stage.notebook for stage in STAGES if stage.writes == "labels"}
 INFERENCE = tuple(LABELLED_BY.values())

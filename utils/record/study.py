@@ -17,7 +17,9 @@ from utils.data.validation import PAIRS, same_id
 from utils.record.cells import AVERAGED, HELD_OUT, TEST, Cell, Inputs
 from utils.record.predictions import gold_of, read_lines, read_predictions
 from utils.record.provenance import revision, versions
+from utils.record.stages import EMOTION_TASKS, TEXT_TASKS
 from utils.record.study_baselines import baseline
+from utils.record.study_texts import scored_texts
 from utils.report.bootstrap import paired
 from utils.report.label_metrics import emotion_figures, headline, label_counts
 from utils.report.metrics import pair_counts, pair_scores, weighted_f1
@@ -37,6 +39,24 @@ class Scored(NamedTuple):
     def tables(self) -> list:
         """For each conversation utterances x labels, probabilities."""
         return [line["emotion_probabilities"] for line in self.lines]
+
+    def figures(self, labels: LabelSet) -> dict[str, Any]:
+        """`figures` of these conversations."""
+        return figures(self.gold, self.predicted, self.tables, labels)
+
+    def lacks(self, measure: str) -> bool:
+        """Whether this figure cannot be computed."""
+        return measure == "pairs" and not all(PAIRS in c for c in self.predicted)
+
+    def counts(self, measure: str, labels: LabelSet) -> np.ndarray:
+        """(conversations, 3, labels): what `figure` computes `measure` from."""
+        if measure == "pairs":
+            return pair_counts(self.gold, self.predicted, labels)
+        return label_counts(self.gold, self.predicted, self.tables, labels)
+
+    def figure(self, counts: np.ndarray, measure: str) -> np.ndarray:
+        """`of_counts`."""
+        return of_counts(counts, measure)
 
 
 def scored(folder: Path, root: Path, labels: LabelSet, test: set) -> dict[str, Scored]:
@@ -109,27 +129,20 @@ def folds_averaged(by_seed: list[list[Scored]], threshold: float, labels: LabelS
     return summary(found)
 
 
-def less(ones: list[list[Scored]], others: list[list[Scored]], measure: str, labels: LabelSet) -> dict | None:
-    """The figure `measure` of a row less that of another, by a paired bootstrap over conversations
+def less(ones: list[list[Any]], others: list[list[Any]], measure: str, labels: LabelSet) -> dict | None:
+    """The figure `measure` of a row less that of another, by a paired bootstrap over conversations or texts
     (utils.report.bootstrap.paired), the mean over seeds; None where gold differs, or one has no such figure.
 
-    ones, others  for each seed the runs of its folds, whose conversations are pooled
+    ones, others  for each seed the runs of its folds (`Scored`, or ScoredTexts), whose items are pooled
     """
     gold = [[[one.gold for one in folds] for folds in row] for row in (ones, others)]
     runs = [one for row in (ones, others) for folds in row for one in folds]
-    if gold[0] != gold[1] or (measure == "pairs" and not all(PAIRS in c for one in runs for c in one.predicted)):
+    if gold[0] != gold[1] or any(one.lacks(measure) for one in runs):
         return None
     pooled = [
-        [np.concatenate([_counts(one, measure, labels) for one in folds]) for folds in row] for row in (ones, others)
+        [np.concatenate([one.counts(measure, labels) for one in folds]) for folds in row] for row in (ones, others)
     ]
-    return paired(list(zip(*pooled)), lambda counts: of_counts(counts, measure))
-
-
-def _counts(one: Scored, measure: str, labels: LabelSet) -> np.ndarray:
-    """(conversations, 3, labels): what `measure` is computed from."""
-    if measure == "pairs":
-        return pair_counts(one.gold, one.predicted, labels)
-    return label_counts(one.gold, one.predicted, one.tables, labels)
+    return paired(list(zip(*pooled)), lambda counts: runs[0].figure(counts, measure))
 
 
 # ---- study.json --------------------------------------------------------------------------------------------------
@@ -137,7 +150,7 @@ def _counts(one: Scored, measure: str, labels: LabelSet) -> np.ndarray:
 
 def measure_of(tasks: tuple[str, ...]) -> str:
     """What is compared where the study does not say it."""
-    return "pairs" if len(tasks) > 1 else "weighted_f1"
+    return {EMOTION_TASKS: "pairs", TEXT_TASKS: "macro_f1"}.get(tasks, "weighted_f1")
 
 
 def outcome(
@@ -149,10 +162,9 @@ def outcome(
     seconds  {run: how long it took}
     """
     study, runs, rows = inputs.study, [], {}
-    found: dict[str, list[tuple[Cell, dict[str, Scored]]]] = {}  # {row: its runs}
+    found: dict[str, list[tuple[Cell, dict[str, Any]]]] = {}  # {row: its runs}
     for cell in cells:
-        labels, test, folder = _of(inputs, cell)
-        parts = scored(folder, inputs.root, labels, test)
+        parts, labels = _scored(inputs, cell), inputs.source(study.rows[cell.row]).labels
         runs.append({**cell.as_dict(), "seconds": round(seconds[cell.run], 1), "figures": _figures(parts, labels)})
         found.setdefault(cell.row, []).append((cell, parts))
     first = next(iter(found))
@@ -163,14 +175,14 @@ def outcome(
             lines = [{"emotion_probabilities": table} for table in tables]
             found.setdefault(name, []).append((cell, parted(gold, predicted, lines, test)))
     for row, its in found.items():
-        labels = _of(inputs, its[0][0])[0]
+        labels = inputs.source(study.rows[its[0][0].row]).labels
         by_part = {part: _by_seed(its, part) for part in its[0][1]}
         of_parts = {part: summary([_figures(parts, labels)[part] for _, parts in its]) for part in by_part}
         if study.folds > 1 and TEST in by_part and row in study.rows:
             threshold = study.rows[row].get("cause_threshold", Config.cause_threshold)
             of_parts[AVERAGED] = folds_averaged(by_part[TEST], threshold, labels)
         rows[row] = {"labels": labels.as_dict(), "runs": len(its), "figures": of_parts}
-        if row != first and labels == _of(inputs, found[first][0][0])[0]:
+        if row != first and labels == inputs.source(study.rows[first]).labels:
             rows[row]["less the first"] = {
                 part: less(one, _by_seed(found[first], part), measure, labels) for part, one in by_part.items()
             }
@@ -190,6 +202,14 @@ def outcome(
     }
 
 
+def _scored(inputs: Inputs, cell: Cell) -> dict[str, Any]:
+    """{part: what a run predicts for it}."""
+    if inputs.source(inputs.study.rows[cell.row]).of_texts:
+        return scored_texts(inputs.root / "results_train" / cell.run, inputs.root)
+    labels, test, folder = _of(inputs, cell)
+    return scored(folder, inputs.root, labels, test)
+
+
 def _of(inputs: Inputs, cell: Cell) -> tuple[LabelSet, set, Path]:
     """(the label set of a run, the ids of its input's test, its folder)."""
     source = inputs.source(inputs.study.rows[cell.row])
@@ -197,13 +217,13 @@ def _of(inputs: Inputs, cell: Cell) -> tuple[LabelSet, set, Path]:
     return source.labels, test, inputs.root / "results_train" / cell.run
 
 
-def _figures(parts: dict[str, Scored], labels: LabelSet) -> dict[str, dict]:
-    return {part: figures(one.gold, one.predicted, one.tables, labels) for part, one in parts.items()}
+def _figures(parts: dict[str, Any], labels: LabelSet) -> dict[str, dict]:
+    return {part: one.figures(labels) for part, one in parts.items()}
 
 
-def _by_seed(its: list[tuple[Cell, dict[str, Scored]]], part: str) -> list[list[Scored]]:
+def _by_seed(its: list[tuple[Cell, dict[str, Any]]], part: str) -> list[list[Any]]:
     """For each seed of a row, what the runs of its folds predict for a part."""
-    found: dict[int, list[Scored]] = {}
+    found: dict[int, list[Any]] = {}
     for cell, parts in its:
         if part in parts:
             found.setdefault(cell.seed, []).append(parts[part])

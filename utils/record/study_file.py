@@ -13,7 +13,8 @@ from typing import Any
 
 from utils.config import Config, check_names, load_config
 from utils.record.search_space import Search, read_search
-from utils.record.stages import EMOTION_TASKS
+from utils.record.stages import EMOTION_TASKS, TEXT_TASKS
+from utils.report.study import BASELINES
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import check_known, read_mapping
 
@@ -32,9 +33,8 @@ KEYS = (
     "measure",
     "jobs",
 )
-SAMPLES = "samples"  # varied as a parameter: how many conversations of train a row learns from
-BASELINES = ("majority", "neighbours", "zero-shot")
-MEASURES = ("accuracy", "weighted_f1", "macro_f1", "pairs")
+SAMPLES = "samples"  # set or varied as a parameter: how many conversations of train a row learns from
+MEASURES, OF_TEXTS = ("accuracy", "weighted_f1", "macro_f1", "pairs"), ("accuracy", "macro_f1", "rmse")
 BY_THE_STUDY = ("run_name", "seed")  # it gives these to each run
 
 
@@ -85,17 +85,23 @@ def read_study(path: str | Path) -> Study:
     if not isinstance(seeds, list) or not seeds or len({*map(str, seeds)}) < len(seeds):
         raise ConfigError(f"{path}: seeds is {shown(seeds)}; write how many, or a list of different ones: [42, 43]")
     tasks, folds, jobs = given.get("tasks", []), given.get("folds", 1), given.get("jobs")
-    if not isinstance(tasks, list) or tasks != [*EMOTION_TASKS[: len(tasks)]]:
-        raise ConfigError(f"{path}: tasks is {shown(tasks)}; write [emotion], or [emotion, cause]")
+    if not isinstance(tasks, list) or tasks not in ([*EMOTION_TASKS[: len(tasks)]], [*TEXT_TASKS]):
+        raise ConfigError(f"{path}: tasks is {shown(tasks)}; write [emotion], [emotion, cause] or [opinion]")
+    of_texts = tasks == [*TEXT_TASKS]
+    for field in ("folds", "group", "search", "baselines") if of_texts else ():
+        if field in given:
+            raise ConfigError(f"{path}: {field} is for conversations; a study of opinions has rows, seeds and measure")
+    if of_texts and any(SAMPLES in row for row in rows.values()):
+        raise ConfigError(f"{path}: samples are of conversations; a study of opinions has none")
     if not _whole(folds, 1):
         raise ConfigError(f"{path}: folds is {shown(folds)}; write a whole number, 2 or more")
     if "group" in given and folds < 2:
         raise ConfigError(f"{path}: group says what stays together in a fold; add folds, such as folds: 5")
     if jobs is not None and not _whole(jobs, 1):
         raise ConfigError(f"{path}: jobs is {shown(jobs)}; write how many runs may work at a time")
-    measure = given.get("measure", "")
-    if measure and measure not in MEASURES:
-        raise ConfigError(f"{path}: measure is {shown(measure)}; choose one of {', '.join(MEASURES)}")
+    measure, measures = given.get("measure", ""), OF_TEXTS if of_texts else MEASURES
+    if measure and measure not in measures:
+        raise ConfigError(f"{path}: measure is {shown(measure)}; choose one of {', '.join(measures)}")
     group = given.get("group", Study.group)
     search = None
     if "search" in given:
@@ -117,7 +123,7 @@ def _mapping(given: dict, field: str, path) -> dict:
     found = given.get(field, {})
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: {field} is {shown(found)}; write parameters and values, a line each")
-    check_names([name for name in found if name != SAMPLES or field == "parameters"], f"{path}, {field}")
+    check_names([name for name in found if name != SAMPLES], f"{path}, {field}")
     for name in BY_THE_STUDY:
         if name in found and (field, name) != ("parameters", "seed"):
             fix = "give seeds: [42, 43]" if name == "seed" else "give name, which begins the names of all runs"

@@ -10,45 +10,46 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.config import Config
-from utils.data.conversations import Conversation, load_conversations, pairs
+from utils.data.conversations import Conversation, load_conversations
 from utils.data.labels import LabelSet
-from utils.data.validation import PAIRS, same_id
+from utils.data.validation import PAIRS
 from utils.record.opinions import opinion_scores
 from utils.record.predictions import (
     gold_of,
     input_of_scores,
     labels_of_scores,
-    predictions_file,
     read_lines,
     read_predictions,
     run_folder,
     scored_on,
 )
-from utils.record.provenance import ENCODER, fingerprints, read_records
+from utils.record.probabilities import check_probabilities, threshold_of, thresholds_of
+from utils.record.provenance import fingerprints
 from utils.report.bootstrap import compared
 from utils.report.scores import as_first, emotion_rows, head, pair_rows, read_scores, system_scores
 from utils.report.tables import figures, mean_and_spread
-from utils.system.errors import RunError, UserError, shown
-from utils.system.files import intact, read_json_lines
+from utils.system.errors import RunError, UserError
+from utils.system.files import intact
 from utils.tasks.baselines import rule, shares, with_majority
 
 # Rows whose predictions are not kept, and whose emotions those of pairs are on.
 NOT_KEPT = {"base model, zero-shot": "zero-shot", "gold emotions + fine-tuned causes": "gold"}
 # Sections of runs with a pool of wordings, whose predictions are not kept either.
 IN_WORDS = {"emotion wordings", "cause wordings"}
-ROUNDED = 5e-5  # predictions.jsonl has four digits
 
 
 class Verified(NamedTuple):
     """figures       {name: (in metrics.json, computed from predictions)}
     not_compared  {row: how many of its figures cannot be computed}
     threshold     what pairs were compared with; None where no record names it
+    thresholds    for each label what several labels an utterance were compared with; {} where utterances have one, None
+                  where no record names them
     """
 
     figures: dict[str, tuple]
     not_compared: dict[str, int]
     threshold: float | None
+    thresholds: dict[str, float] | None
 
 
 def verify(folder: Path, root: Path | None = None) -> Verified:
@@ -58,23 +59,26 @@ def verify(folder: Path, root: Path | None = None) -> Verified:
     rows and figures that do not belong there, and for labels that are not those of the probabilities beside them.
     """
     folder = Path(folder)
-    there, threshold = read_scores(folder), None
+    there = read_scores(folder)
     repair = intact(folder / "metrics.json", "Restore the file, or run the notebooks or utils.ensemble again")
     if "opinions" in there:
         with repair:
-            return _compared(folder, there, *opinion_scores(folder, root), threshold)
+            return Verified(*_compared(folder, there, *opinion_scores(folder, root)), None, {})
     gold, labels = gold_of(folder, root), labels_of_scores(folder, root)
     predicted = read_predictions(folder, gold, labels, causes=False)
-    threshold = _threshold(folder, root)
-    _check_probabilities(folder, predicted, threshold, labels)
+    threshold = threshold_of(folder, root)
+    several = any(isinstance(u["emotion"], list) for c in predicted for u in c["conversation"])
+    thresholds = thresholds_of(folder, labels) if several else {}
+    check_probabilities(folder, predicted, threshold, thresholds or {}, labels)
     with repair:
         computed, uncomputed = _computed(folder, root, gold, predicted, there, labels)
         computed = head(gold, labels) | computed if "version" in there else as_first(computed)
-        return _compared(folder, there, computed, uncomputed, threshold)
+        return Verified(*_compared(folder, there, computed, uncomputed), threshold, thresholds)
 
 
-def _compared(folder: Path, there: dict, computed: dict, uncomputed: set[str], threshold: float | None) -> Verified:
-    """The figures of metrics.json (`there`) beside the computed ones. Raises RunError for figures of no known row."""
+def _compared(folder: Path, there: dict, computed: dict, uncomputed: set[str]) -> tuple[dict, dict]:
+    """(`figures`, `not_compared`) of Verified, from metrics.json (`there`) and the computed figures. Raises RunError
+    for figures of no known row."""
     expected = dict(_leaves(json.loads(json.dumps(computed))))
     given = dict(_leaves({name: section for name, section in there.items() if name != "made"}))
     not_compared: dict[str, int] = {}
@@ -83,7 +87,7 @@ def _compared(folder: Path, there: dict, computed: dict, uncomputed: set[str], t
         if row is None:
             raise RunError(f"{folder}/metrics.json: {name[:200]!r} is no figure of this run: remove it, or score again")
         not_compared[row] = not_compared.get(row, 0) + 1
-    return Verified({name: (given.get(name), here) for name, here in expected.items()}, not_compared, threshold)
+    return {name: (given.get(name), here) for name, here in expected.items()}, not_compared
 
 
 def is_equal(there, computed) -> bool:
@@ -100,89 +104,6 @@ def _leaves(data, name: str = "") -> Iterator[tuple]:
             yield from _leaves(below, f"{name} / {key}" if name else str(key))
     else:
         yield name, data
-
-
-# ---- the labels and their probabilities ------------------------------------------------------------------------
-
-
-def _threshold(folder: Path, root: Path | None) -> float | None:
-    """The probability from which on pairs were named, None where no record names it: that of notebook 4, also of the
-    first run in an ensemble, or the default where encoders decided."""
-    record = scored_on(folder)
-    parameters = record["parameters"]
-    by_encoders = any(name in ENCODER and one == record for name, one in read_records(folder).items())
-    if parameters.get("encoders") or by_encoders:
-        return Config.cause_threshold
-    for name in parameters.get("causes") or parameters.get("runs") or ():
-        try:
-            records = read_records(run_folder(name, root))
-        except (TypeError, UserError):  # a run that is not here
-            return None
-        if "4_cause_inference" in records:
-            parameters = records["4_cause_inference"]["parameters"]
-            break
-    threshold = parameters.get("cause_threshold")
-    known = isinstance(threshold, float) and parameters.get("cause_form", Config.cause_form) == "candidates"
-    return threshold if known and parameters.get("recipe", Config.recipe) == "one_pass" else None
-
-
-def _check_probabilities(folder: Path, predicted: list[Conversation], threshold: float | None, labels: LabelSet):
-    """Raises RunError for a conversation that was not scored, for an emotion that is not the most probable one, and for
-    pairs that are not those from `threshold` on (None: not asked)."""
-    path = predictions_file(folder)
-    known = {same_id(c["conversation_ID"]) for c in predicted}
-    for where, line in read_json_lines(path):
-        if same_id(line["conversation_ID"]) not in known:
-            raise RunError(f"{where}: conversation {shown(line['conversation_ID'])} was not scored: remove the line")
-    for c, line in zip(predicted, read_lines(path, predicted), strict=True):
-        where = f"{path}: conversation {c['conversation_ID']}"
-        with intact(where, "Restore the file, or run 4_cause_inference again"):
-            emotions = _checked_emotions(where, c, line["emotion_probabilities"], labels)
-            if PAIRS in c:
-                _check_pairs(where, c, line["cause_probabilities"], emotions, threshold, labels)
-
-
-def _checked_emotions(where, c, table, labels: LabelSet) -> dict[int, float]:
-    """{utterance id: the probability of its emotion}. Of several labels an utterance the probabilities are independent,
-    and the thresholds are not kept here."""
-    if len(table) != len(c["conversation"]):
-        raise RunError(f"{where}: {len(table)} rows of probabilities for {len(c['conversation'])} utterances")
-    found = {}
-    for u, row in zip(c["conversation"], table):
-        here = f"{where}, utterance {u['utterance_ID']}"
-        whole = len(row) == len(labels) and all(map(_is_probability, row))
-        if whole and isinstance(u["emotion"], list):
-            continue
-        if not whole or abs(sum(row) - 1) > (len(labels) + 1) * ROUNDED:
-            raise RunError(f"{here}: {shown(row)} are no probabilities of {len(labels)} labels, which sum to 1")
-        most = max(row)
-        if most - row[labels.index(u["emotion"])] > 2.1 * ROUNDED:
-            likeliest = labels.labels[row.index(most)]
-            raise RunError(f"{here}: {u['emotion']} is not the most probable emotion, {likeliest} is ({most})")
-        found[u["utterance_ID"]] = most
-    return found
-
-
-def _check_pairs(where, c, table, emotions, threshold, labels: LabelSet):
-    calm = {u["utterance_ID"] for u in c["conversation"] if u["emotion"] == labels.neutral}
-    named = {(number, cause) for number, _, cause in pairs(c, labels)}
-    asked = {(int(i), int(k)): p for i, row in table.items() for k, p in row.items()}
-    for (i, k), p in asked.items():
-        if i not in emotions or k not in emotions or i in calm or not _is_probability(p):
-            raise RunError(f"{where}: the probability {shown(p)} that {k} caused the emotion of {i} cannot be")
-    if missing := named - {*asked}:
-        raise RunError(f"{where}: the pair {sorted(missing)[0]} has no probability")
-    likely = {pair: p * emotions[pair[0]] for pair, p in asked.items()}
-    if threshold is None:
-        return
-    for pair, p in likely.items():
-        if (pair in named) != (p >= threshold) and abs(p - threshold) > 2.1 * ROUNDED:
-            said = "is named" if pair in named else "is not named"
-            raise RunError(f"{where}: the pair {pair} {said} at {p:.4f}, and the threshold is {threshold}")
-
-
-def _is_probability(value) -> bool:
-    return type(value) in (int, float) and 0 <= value <= 1
 
 
 # ---- the rows --------------------------------------------------------------------------------------------------

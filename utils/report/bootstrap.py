@@ -2,7 +2,9 @@
 A bootstrap over conversations (Efron and Tibshirani 1993; Koehn 2004 for paired systems).
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,21 +15,23 @@ DRAWS = 20000  # 1,000 leave the third digit of an interval to chance
 AT_ONCE = 500  # so many draws are in memory together
 
 
-def intervals(counts: dict, measures: Callable[[np.ndarray], dict]) -> dict[str, dict[str, list[float]]]:
-    """{system: {measure: [low, high]}}: the 95 % interval of each measure of each system.
+def intervals(figures: dict[Any, tuple[np.ndarray, Callable]]) -> dict[Any, dict[str, list[float]]]:
+    """{key: {measure: [low, high]}}: 95 % intervals, by the same draws for all.
 
-    counts    {system: (conversations, ...) counts}, of the same shape
-    measures  of counts (draws, ...), which are sums over conversations: {measure: (draws,)}
+    figures  {key: ((conversations, ...) counts, what is measured of them)}; the latter takes counts (draws, ...), which
+             are sums over conversations, and returns {measure: (draws,)}
     """
-    if not counts:
+    if not figures:
         return {}
-    found: dict[str, list] = {name: [] for name in counts}
-    for drawn in _draws(np.stack([*counts.values()], axis=1)):  # each (draws, systems, ...)
-        for number, name in enumerate(counts):
-            found[name].append(measures(drawn[:, number]))
+    shapes = [counts.shape[1:] for counts, _ in figures.values()]
+    ends = np.cumsum([0, *map(math.prod, shapes)])
+    found: dict[Any, list] = {key: [] for key in figures}
+    for drawn in _draws(np.hstack([counts.reshape(len(counts), -1) for counts, _ in figures.values()])):
+        for (key, (_, measures)), shape, start, end in zip(figures.items(), shapes, ends, ends[1:]):
+            found[key].append(measures(drawn[:, start:end].reshape(-1, *shape)))
     return {
-        name: {one: _interval(np.concatenate([batch[one] for batch in batches])) for one in batches[0]}
-        for name, batches in found.items()
+        key: {one: _interval(np.concatenate([batch[one] for batch in batches])) for one in batches[0]}
+        for key, batches in found.items()
     }
 
 
@@ -70,7 +74,7 @@ def _draws(counts: np.ndarray) -> Iterator[np.ndarray]:
     """The sums (draws, ...) of `counts` (conversations, ...) over as many conversations as there are, drawn with
     replacement: DRAWS of them, AT_ONCE together, the same ones for the same number of conversations."""
     random, n = np.random.default_rng(0), len(counts)
-    flat = counts.reshape(n, -1).astype(float)  # whole numbers, whose sums are exact
+    flat = counts.reshape(n, -1).astype(float)  # mostly whole numbers, whose sums are exact
     for first in range(0, DRAWS, AT_ONCE):
         times = random.multinomial(n, np.full(n, 1 / n), min(AT_ONCE, DRAWS - first))
         yield (times @ flat).reshape(len(times), *counts.shape[1:])

@@ -7,9 +7,11 @@ id: P}}, or None where no cause was asked for}. All text that is not ours is esc
 import base64
 import difflib
 from html import escape
+from typing import Any
 
-from utils.data.conversations import Conversation, emotions_of, is_emotional, pairs
+from utils.data.conversations import Conversation, Utterance, emotions_of, is_emotional, pairs
 from utils.data.labels import ECF, LabelSet
+from utils.data.votes import several, votes_of
 from utils.report.colours import colours
 from utils.report.picture import draw_conversation
 from utils.report.plots import svg
@@ -102,6 +104,16 @@ def changes(before: dict | None, after: dict, labels: LabelSet = ECF) -> dict[in
     return said
 
 
+def as_named(gold: Conversation, named: Conversation, labels: LabelSet = ECF) -> Conversation:
+    """`gold` with the labels that those of `named` can be compared with: where an utterance of that has a list of
+    labels, those of utils.data.votes.several."""
+    utterances: Any = [
+        {**true, "emotion": several(true, labels)} if isinstance(u.get("emotion"), list) else true
+        for true, u in zip(gold["conversation"], named["conversation"], strict=True)
+    ]
+    return {**gold, "conversation": utterances}
+
+
 def compared(found: dict, gold: Conversation, labels: LabelSet = ECF) -> str:
     """How many emotions, and which pairs, are as in the file that was loaded."""
     rows = list(zip(gold["conversation"], found["conversation"]["conversation"]))
@@ -118,8 +130,9 @@ def render(
     found: dict, before: dict | None = None, labels: LabelSet = ECF, gold: Conversation | None = None, about: str = ""
 ) -> str:
     """A result as HTML, and the JSON as a link. before: the result that it is compared with. gold: the same
-    conversation with its gold labels. about: who labelled it."""
+    conversation with its gold labels, and maybe votes. about: who labelled it."""
     conversation, changed, palette = found["conversation"], changes(before, found, labels), colours(labels)
+    gold = gold and as_named(gold, conversation, labels)
     utterances, weak = conversation["conversation"], likeliest(found, labels)
     head = ["", "utterance", *labels, *(["caused by"] if found["causes"] is not None else []), "changed"]
     head += ["gold"] if gold else []
@@ -134,13 +147,10 @@ def render(
             cells += f'<td class=causes data-label="caused by">{_causes(u, found, causes, weak, labels)}</td>'
         cells += f'<td class=changed data-label="changed:">{escape(changed.get(k, ""))}</td>'
         if gold:
-            true = emotions_of(gold["conversation"][k])
-            mark = "" if {*true} == {*emotions_of(u)} or not true else "✗ "
-            cells += f'<td class=gold data-label="gold:">{mark}{escape(", ".join(true))}</td>'
+            cells += f'<td class=gold data-label="gold:">{_gold(gold["conversation"][k], u, labels)}</td>'
         rows.append(f"<tr><th>{u['utterance_ID']}</th><td class=text>{escape(line(u))}</td>{cells}</tr>")
-    likely = [
-        max((p for _, p in _named(u, table, labels)), default=0) for u, table in zip(utterances, found["emotions"])
-    ]
+    # Of several labels the picture writes the first.
+    likely = [next((p for _, p in _named(*both, labels)), 0) for both in zip(utterances, found["emotions"])]
     drawn = {"title": "", "probabilities": likely, "labels": labels, "gold": gold}
     drawn["weak"] = [(number, cause) for number, (cause, _) in weak.items()]
     pictures = "".join(
@@ -157,6 +167,14 @@ def render(
         f'<p><a id=download download="conversation.json" href="data:application/json;base64,{data}">'
         "Download the JSON</a></p></div>"
     )
+
+
+def _gold(true: Utterance, u: Utterance, labels: LabelSet) -> str:
+    """The cell of an utterance's gold labels, behind a cross where the result has others, and of its votes."""
+    carried, votes = emotions_of(true), votes_of(true, labels)
+    mark = "✗ " if carried and {*carried} != {*emotions_of(u)} else ""
+    counts = ", ".join(f"{label} {count:g}" for label, count in sorted(votes.items(), key=lambda one: -one[1]))
+    return mark + escape(", ".join(carried) + f" (votes: {counts})" * bool(votes))
 
 
 def _causes(u, found: dict, causes: list[int], weak: dict, labels: LabelSet) -> str:

@@ -10,6 +10,7 @@ picture is of.
 """
 
 import io
+import itertools
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -188,6 +189,27 @@ def means(series, title: str, xlabel: str, about: str = "") -> Figure:
     ax.set_xlim(0, min(1.15, 1.25 * max(ax.get_xlim()[1], 0.01)))
     if len(series) > 1:
         ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.06), ncols=3)
+    return fig
+
+
+def curves(lines, levels, title: str, xlabel: str, ylabel: str, about: str = "") -> Figure:
+    """Draw figures of several systems over a number as lines, with their standard deviations.
+
+    lines: {system: {number: [mean, deviation or None]}}. levels: {system: the figure of one that no number changes},
+    drawn as dotted lines.
+    """
+    fig, ax = _chart(7, 3.8, title, xlabel, ylabel, about)
+    for (name, found), colour in zip(
+        lines.items(), itertools.cycle(("sadness", "anger", "joy", "disgust", "surprise"))
+    ):
+        at = sorted(found)
+        values, spreads = [found[x][0] for x in at], [found[x][1] or 0.0 for x in at]
+        ax.errorbar(at, values, yerr=spreads, color=COLOURS[colour], marker="o", markersize=4, capsize=3, label=name)
+    for (name, value), style in zip(levels.items(), itertools.cycle((":", "--", "-."))):
+        ax.axhline(value, color=FAINT, linestyle=style, linewidth=1, label=name)
+    ax.set_xticks(sorted({x for found in lines.values() for x in found}))
+    ax.set_ylim(0, None)
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
 
 

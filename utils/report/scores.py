@@ -8,13 +8,14 @@ read_scores("results_train/sample")["pairs"][RESULT]["scores"]["weighted_f1"]
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from utils.data.conversations import Conversation, emotions_of, pairs
 from utils.data.labels import ECF, LabelSet
 from utils.data.validation import PAIRS
 from utils.report.bootstrap import compared, intervals
-from utils.report.label_metrics import emotion_figures, one_label
+from utils.report.label_metrics import emotion_figures, label_sums, one_label, set_measures, vote_measures
 from utils.report.metrics import (
     confusions,
     emotion_counts,
@@ -32,6 +33,7 @@ VERSION = 2
 RESULT = "fine-tuned emotions and causes"  # the row of the run's own pairs
 RULE = "fine-tuned emotions + rule"  # what its causes are compared with
 _PLAIN = {f"**{RESULT}**": RESULT}  # version 1 wrote Markdown into a key
+_MEASURES = {"multi": set_measures, "votes": vote_measures}  # of parts that a row of emotions may have
 _SECOND = ("interval_95", "predicted", "less rule")  # what version 1 had not, of a row
 
 
@@ -58,24 +60,29 @@ def emotion_rows(
     ranged: bool = True,
 ) -> dict:
     """The section "emotions": {system: emotion_figures, with "confusion" as {gold label: {predicted label:
-    utterances}}, "predicted": {label: utterances} and "interval_95": {measure: [low, high]}}; {} without `gold`.
+    utterances}}, "predicted": {label: utterances} and "interval_95": {measure: [low, high]}}; {} without `gold`. The
+    parts "multi" and "votes" of a system have an "interval_95" of their own.
 
     systems  {name: (`gold` with the system's emotions, their probabilities as utterances x labels for each)}
     ranged   False: without intervals, which cost a second
     """
     if not gold:
         return {}
-    rows, counts = {}, {}
+    rows, drawn = {}, {}
     for name, (predicted, tables) in systems.items():
         one = confusions(*one_label(gold, predicted, tables, labels), labels)
-        counts[name] = emotion_counts(one)
+        drawn[name, None] = emotion_counts(one), partial(emotion_measures, labels=labels)
+        sums = label_sums(gold, predicted, tables, labels) if ranged else {}
+        drawn |= {(name, part): (those, _MEASURES[part]) for part, those in sums.items()}
         rows[name] = {
             **emotion_figures(gold, predicted, tables, labels),
             "confusion": labelled_counts(one.sum(0).tolist(), labels),
             "predicted": _counted(labels, (e for c in predicted for u in c["conversation"] for e in emotions_of(u))),
         }
-    found = intervals(counts, lambda drawn: emotion_measures(drawn, labels)) if ranged else {}
-    return {name: {**row, **_ranged(name, found)} for name, row in rows.items()}
+    for (name, part), ends in intervals(drawn).items() if ranged else ():
+        row = rows[name] if part is None else rows[name][part]
+        row["interval_95"] = {measure: one for measure, one in ends.items() if measure in row}
+    return rows
 
 
 def pair_rows(
@@ -102,11 +109,12 @@ def pair_rows(
     }
     if not ranged:
         return rows
-    counts = {name: pair_counts(gold, labelled, labels) for name, (_, labelled) in systems.items()}
-    found = intervals(counts, pair_measures)
     if {RESULT, RULE} <= {*systems}:
         rows[RESULT]["less rule"] = compared(gold, [(systems[RESULT][1], systems[RULE][1])], labels)
-    return {name: {**row, **_ranged(name, found)} for name, row in rows.items()}
+    counted = {name: (pair_counts(gold, labelled, labels), pair_measures) for name, (_, labelled) in systems.items()}
+    for name, ends in intervals(counted).items():
+        rows[name]["interval_95"] = ends
+    return rows
 
 
 def system_scores(
@@ -140,10 +148,6 @@ def _counted(labels: Iterable[str], found: Iterable[str]) -> dict[str, int]:
     """{label: how often it is among `found`}, in the order of `labels`."""
     counter = Counter(found)
     return {label: counter[label] for label in labels}
-
-
-def _ranged(name, found):
-    return {"interval_95": found[name]} if name in found else {}
 
 
 # ---- read ------------------------------------------------------------------------------------------------------

@@ -4,9 +4,20 @@ study_table(record)     table.md
 study_plot(record)      plot.png
 """
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
-NAMES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "pairs": "pairs F1"}
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e-?[0-9]+)?")
+BASELINES = ("majority", "neighbours", "zero-shot")  # rows without training
+NAMES = {
+    "accuracy": "accuracy",
+    "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
+    "pairs": "pairs F1",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
 
 
 def study_table(record: dict[str, Any]) -> str:
@@ -98,16 +109,46 @@ def _less(row, part) -> str:
 
 
 def study_plot(record: dict[str, Any]):
-    """The figure `measure` of every row as a bar with its standard deviation, a colour a part that was scored. Returns
-    a matplotlib Figure."""
+    """The figure `measure` of every row with its standard deviation, a colour a part that was scored: bars; lines where
+    the rows differ in a number, as in `samples 25`, `samples 50`. Returns a matplotlib Figure."""
     from utils.report import plots  # here, so that tables are made without loading matplotlib
 
-    rows, measure = record["rows"], record["measure"]
+    rows, measure, title = record["rows"], record["measure"], f"The study {record['study']}"
+    about = f"{len(record['runs'])} runs, mean and standard deviation of each row"
     series = {
         part: {
             name: row["figures"][part].get(measure) if part in row["figures"] else None for name, row in rows.items()
         }
         for part in _parts(record)
     }
-    about = f"{len(record['runs'])} runs, mean and standard deviation of each row"
-    return plots.means(series, f"The study {record['study']}", NAMES[measure], about)
+    if not (varied := numbers_of([row for row in rows if row not in BASELINES])):
+        return plots.means(series, title, NAMES[measure], about)
+    name, places = varied
+    lines: dict[str, dict[float, list]] = {}
+    levels = {}
+    for part, found in series.items():
+        for row, figure in found.items():
+            rest, value = places.get(row, (row, None))
+            label = ", ".join([*([rest] if rest else []), *([part] if len(series) > 1 or not rest else [])])
+            if figure and value is not None:
+                lines.setdefault(label, {})[value] = figure
+            elif figure:
+                levels[label] = figure[0]
+    return plots.curves(lines, levels, title, name, NAMES[measure], about)
+
+
+def numbers_of(rows: Sequence[str]) -> tuple[str, dict[str, tuple[str, float]]] | None:
+    """(the parameter, {row: (what else varies in it, its number)}) of rows named as `vary` names them, such as
+    `model small, samples 25`, where one parameter is a number with three values or more; None for other rows."""
+    parts = [[part.rsplit(" ", 1) for part in row.split(", ")] for row in rows]
+    if not parts or any(len(part) != 2 for row in parts for part in row):
+        return None
+    for place, (name, _) in enumerate(parts[0]):
+        column = [row[place] if place < len(row) else ["", ""] for row in parts]
+        if any(one != name or not NUMBER.fullmatch(value) for one, value in column):
+            continue
+        if len({float(value) for _, value in column}) < 3:
+            continue
+        rests = [", ".join(" ".join(part) for k, part in enumerate(row) if k != place) for row in parts]
+        return name, {row: (rest, float(value)) for row, rest, (_, value) in zip(rows, rests, column)}
+    return None

@@ -17,6 +17,7 @@ from utils.tasks.emotion import Emotion
 from utils.tasks.emotion_multi import EmotionMulti
 from utils.tasks.imbalance import Balance
 from utils.tasks.opinion import ASKED, Opinions
+from utils.tasks.opinion_head import OpinionsOfHead
 from utils.tasks.pool import Pool, read_pool
 from utils.tasks.task import Task
 
@@ -25,12 +26,15 @@ def _pool(config: Any, task: str) -> Pool | None:
     return read_pool(config.prompts, task, config.prompt, config.seed) if config.prompts else None
 
 
+def _balance(config: Any) -> Balance:
+    return Balance(config.class_weights, config.effective_beta, config.sampling)
+
+
 def _emotion(config: Any, labels: LabelSet) -> Task:
     if labels.multi and config.targets != "multi":
         problem = f"label set {labels.name} has several labels an utterance: give multi"
         raise ConfigError(f"parameter targets is {config.targets}; {problem}")
-    balance = Balance(config.class_weights, config.effective_beta, config.sampling)
-    pool = _pool(config, "emotion")
+    balance, pool = _balance(config), _pool(config, "emotion")
     if config.targets == "multi":
         return EmotionMulti(labels, balance=balance, pool=pool)
     return Emotion(labels, config.logit_adjustment, votes=config.targets == "votes", balance=balance, pool=pool)
@@ -47,13 +51,21 @@ def _cause(config: Any, labels: LabelSet) -> Task:
     return CauseList(labels)
 
 
-STRATEGIES: dict[str, Callable[..., Opinions]] = {"generation": Opinions}  # how a model says an opinion
+_ALIKE = Balance()
+# How a model says an opinion: by phrases that are scored, by a head, by phrases behind learnt virtual tokens.
+STRATEGIES: dict[str, Callable[..., Opinions]] = {
+    "generation": Opinions,
+    "sequence": OpinionsOfHead,
+    "prompt": Opinions,
+}
 
 
-def opinion_task(topics: Mapping[str, Topic], task_type: str, strategy: str = "generation") -> Opinions:
+def opinion_task(
+    topics: Mapping[str, Topic], task_type: str, strategy: str = "generation", balance: Balance = _ALIKE
+) -> Opinions:
     """The opinion task of one type (a key of ASKED) on topics, {name: topic}, by one of STRATEGIES. Raises ConfigError
-    for topics with different scales."""
-    return STRATEGIES[strategy](topics, task_type, strategy)
+    for topics with different scales, and for class weights of a number."""
+    return STRATEGIES[strategy](topics, task_type, strategy, balance)
 
 
 def recorded_opinions(adapter: str | Path) -> Opinions:
@@ -72,8 +84,15 @@ def recorded_opinions(adapter: str | Path) -> Opinions:
         return opinion_task(topics, record["task_type"], record["strategy"])
 
 
+def recorded_outputs(adapter: str | Path) -> tuple[str, ...]:
+    """The names of the outputs of the head that an adapter has (`Task.outputs`); () for one without a head."""
+    path = Path(adapter) / "training.json"
+    of_opinions = path.is_file() and read_object(path).get("task") == Opinions.name
+    return recorded_opinions(adapter).outputs if of_opinions else ()
+
+
 def _opinion(config: Any, topics: Mapping[str, Topic]) -> Task:
-    return opinion_task(topics, config.task_type, config.strategy)
+    return opinion_task(topics, config.task_type, config.strategy, _balance(config))
 
 
 # {name: the task with these parameters (utils.config.Config), of items with these labels, or of texts on these topics}.

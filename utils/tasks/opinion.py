@@ -13,7 +13,7 @@ A text and its opinions are as utils/data/opinions.py has them; utils/tasks/opin
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from utils.data.topics import Topic
 from utils.engine.prefix_tree import Node, Question
 from utils.system.errors import ConfigError, ModelError, shown
 from utils.system.files import read_object
+from utils.tasks.imbalance import Balance
 from utils.tasks.task import OneRound, TaskDefaults, probabilities
 
 
@@ -105,6 +106,7 @@ PARTS = {
         lambda table, topic: {"stance": STANCES[table.index(max(table))]},
     ),
 }
+OPENING = "Does the writer hold an opinion on the topic, and is it for or against it?"  # virtual tokens begin as this
 ASKED = {  # of each type of task: its parts
     "binary": ("relevance",),
     "regression": ("score",),
@@ -156,11 +158,15 @@ class Opinions(TaskDefaults):
     topics     {name: topic}; all with one scale
     task_type  a key of ASKED
     strategy   how it was asked in training; an adapter of another one is refused
+    balance    what is done in training about rare labels
+    weights    {label: how much an opinion with it counts in training} of a `taught` task; {}: all alike
     """
 
     topics: Mapping[str, Topic]
     task_type: str
     strategy: str = "generation"
+    balance: Balance = Balance()
+    weights: dict[str, float] = field(default_factory=dict)
     name = "opinion"
     new_tokens = 0  # without the published recipe
     unparsed = ""
@@ -189,12 +195,14 @@ class Opinions(TaskDefaults):
         for topic, key in self.questions(item):
             part = PARTS[key]
             answers = part.answers(topic)
-            gold = part.gold(item["opinions"][topic.name], topic) if train else None
+            opinion = item["opinions"][topic.name]
+            gold = part.gold(opinion, topic) if train else None
             if train and gold is None:
                 continue
-            spaced = (
-                {f" {one}": weight for one, weight in gold.items()} if isinstance(gold, dict) else gold and f" {gold}"
-            )
+            spaced = gold and f" {gold}"
+            if isinstance(gold, dict) or gold and self.weights:
+                counts, shares = self.weight(opinion, topic), gold if isinstance(gold, dict) else {gold: 1.0}
+                spaced = {f" {one}": share * counts for one, share in shares.items()}
             asked = f"\n{part.question.format(about=topic.about)} Choose one: {'; '.join(answers)}.\nAnswer:"
             branches.append(Node(asked, Question(tuple(f" {one}" for one in answers), spaced)))
         return Node(f"Text: {line(item)}", None, branches)
@@ -213,19 +221,29 @@ class Opinions(TaskDefaults):
                 found[topic.name] |= PARTS[key].read(table, topic)
         return {**item, "opinions": found}, read
 
+    def weight(self, opinion: Opinion, topic: Topic) -> float:
+        """How much an opinion counts in training, by its label."""
+        return self.weights.get(label_of(opinion, self.task_type, topic) or "", 1.0)
+
+    def taught(self, items: list[Text], seed: int) -> tuple["Opinions", list[Text]]:
+        drawn = self.balance.drawn(items, lambda text: [{label: 1.0} for label in self._labels_in(text)], seed)
+        return replace(self, weights=self.balance.weighed(self.counts(drawn))), drawn
+
     def counts(self, items: list[Text]) -> dict[str, float]:
         """How often each label is the right answer."""
-        labels = [
-            label_of(opinion, self.task_type, self.topics[name])
-            for item in items
-            for name, opinion in item["opinions"].items()
-        ]
+        labels = [label for item in items for label in self._labels_in(item)]
         return {label: labels.count(label) for label in self.labels}
 
+    def _labels_in(self, text: Text) -> list[str]:
+        """The labels of a text's opinions, of those that have one."""
+        found = [label_of(one, self.task_type, self.topics[name]) for name, one in text["opinions"].items()]
+        return [label for label in found if label is not None]
+
     def decided(self, items: list, tables: Callable[[], list]) -> dict[str, Any]:
-        """How it was asked, for `trained` to compare: nothing is decided on val."""
+        """How it was asked, for `trained` to compare, and what opinions counted: nothing is decided on val."""
         topics = {name: topic.as_dict() for name, topic in self.topics.items()}
-        return {"task_type": self.task_type, "strategy": self.strategy, "topics": topics}
+        weights = {"weights": self.weights} if self.weights else {}
+        return {"task_type": self.task_type, "strategy": self.strategy, "topics": topics, **weights}
 
     def trained(self, adapter: Path) -> "Opinions":
         """Raises ModelError for an adapter of another strategy, task type or topic."""

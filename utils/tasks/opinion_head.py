@@ -1,0 +1,70 @@
+"""The opinion task, answered by a head: one branch a topic, at whose end the head gives all numbers of the task type.
+
+    task = OpinionsOfHead(topics, "regression")
+    model, tokenizer = load_model(name, outputs=task.outputs)
+
+Twin of utils/tasks/opinion.py, where phrases are scored. A score is a number as the head gives it: it may lie outside
+the scale, and is not rounded.
+"""
+
+from dataclasses import dataclass
+
+from utils.data.opinions import STANCES, Text
+from utils.engine.prefix_tree import Node, Question
+from utils.system.errors import ConfigError
+from utils.tasks.opinion import ASKED, PARTS, Opinions, line
+from utils.tasks.task import OneRound, probabilities
+
+NAMES = {  # of each part: what the head's outputs are called (utils/models/head.py)
+    "relevance": ("relevance: no opinion", "relevance: opinion"),
+    "score": ("score",),
+    "stance": tuple(f"stance: {stance}" for stance in STANCES),
+}
+
+
+@dataclass(frozen=True)
+class OpinionsOfHead(Opinions):
+    """The task of one type on these topics, for a model with a head; the fields are those of Opinions."""
+
+    strategy: str = "sequence"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.balance.weights != "none" and any(PARTS[part].scored for part in ASKED[self.task_type]):
+            raise ConfigError(
+                f"parameter class_weights is {self.balance.weights}; the number that strategy sequence learns has no "
+                "classes: give none, or sampling balanced"
+            )
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(name for part in ASKED[self.task_type] for name in NAMES[part])
+
+    def tree(self, item: Text, train: bool = False) -> Node:
+        branches = []
+        for name, opinion in item["opinions"].items():
+            gold: dict[int, float] = {}
+            for key in ASKED[self.task_type] if train else ():
+                part, start = PARTS[key], self.outputs.index(NAMES[key][0])
+                target = part.target(opinion)
+                if target is not None:
+                    counts = self.weight(opinion, self.topics[name])
+                    gold |= {start: float(target)} if part.scored else {start + int(target): counts}
+            if gold or not train:
+                asked = f"\n{PARTS['score'].question.format(about=self.topics[name].about)}"
+                branches.append(Node(asked, Question((), gold or None)))
+        return Node(f"Text: {line(item)}", None, branches)
+
+    def ask(self, item: Text) -> OneRound:
+        return OneRound(
+            self.tree(item), lambda scores: self.read(item, [table for one in scores for table in self._tables(one)])
+        )
+
+    def _tables(self, found: list[float]) -> list[list[float]]:
+        """A table a part, of what the head gave for one topic."""
+        tables = []
+        for part in ASKED[self.task_type]:
+            start = self.outputs.index(NAMES[part][0])
+            table = found[start : start + len(NAMES[part])]
+            tables.append(table if PARTS[part].scored else probabilities(table))
+        return tables
