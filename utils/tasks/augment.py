@@ -4,8 +4,9 @@
     variants, without = augmented(lacking(train, 40, seed), texts, topics, model, tokenizer, seed=42)
 
 The model reads what stands before a word and proposes words. Those most like the old one, by their embeddings, are
-scored with what follows, in one forward pass, and one of the three likeliest is drawn. Contextual substitution (Kobayashi 2018) with a causal model: the
-libraries for it (nlpaug, TextAttack, textaugment) fetch a masked model or WordNet when they run.
+scored with what follows, in one forward pass, and one of the three likeliest is drawn. This is contextual substitution
+(Kobayashi 2018) with a causal model: the libraries for it (nlpaug, TextAttack, textaugment) fetch a masked model or
+WordNet when they run.
 
 A word may be replaced that has four letters or more, turns no sentence round, and is none of the topic's. A variant may
 still say something else than its text: it is marked, and belongs into train alone.
@@ -107,7 +108,7 @@ def _replace(asked, model, tokenizer, draw: random.Random, progress: str) -> Non
     for words, _, place in tqdm(asked, desc=progress, unit="text"):
         before, old, behind = _split(words[place])
         left = " ".join(["Text:", *words[max(place - _BEFORE, 0) : place]])
-        right = " ".join([behind, *words[place + 1 : place + 1 + _BEHIND]]) + "\n"  # a line's end, so that no answer begins another one
+        right = " ".join([behind, *words[place + 1 : place + 1 + _BEHIND]]) + "\n"  # so that no answer begins another
         found = _proposed(model, tokenizer, f"{left} {before}" if before else left, " " * (not before), old)
         proposals.append(found)
         trees.append(Node(left, Question(tuple(f" {before}{one}{right}" for one in found))) if len(found) > 1 else None)
