@@ -241,7 +241,9 @@ def add_opinions(gr, asker: Asker) -> None:
 @command("utils.demo")
 def main(argv=None) -> int:
     """Exit status 0 when the page is closed with Ctrl-C, or 2 with one message for what cannot be used."""
-    parser = argparse.ArgumentParser(description="A page that labels conversations with emotions and their causes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.demo", description="A page that labels conversations with emotions and their causes."
+    )
     add_adapters(parser)
     parser.add_argument("--opinion-adapter", metavar="DIR", help="default: none, the embedded model answers untrained")
     parser.add_argument("--port", type=port, default=7860, help="default: %(default)s")
