@@ -39,7 +39,7 @@ from utils.tasks.opinion import line as line_of_text
 SAMPLE = ROOT / "data" / "sample" / "unlabelled.json"
 TITLE = "Emotions and their causes"
 OPINION, OPINION_ON = "We should build it: half the town would come.", ("new-stadium",)
-UNTRAINED = "regression_with_relevance"  # what an untrained model is asked
+UNTRAINED = "regression"  # what an untrained model is asked: it holds hardly any text for an opinion
 
 
 def to_lines(conversation: Conversation) -> str:
