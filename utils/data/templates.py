@@ -13,7 +13,7 @@ response_split   what stands in front of the answer, in both
 import re
 import string
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,18 @@ _PLACES = {"prompt_input": ("instruction", "input"), "prompt_no_input": ("instru
 
 @dataclass(frozen=True)
 class Template:
-    """What stands around an instruction; the fields are those of the file."""
+    """What stands around an instruction. Besides the fields of the file, a model's chat template has
+
+    closing  the token behind an answer
+    special  the special tokens of the model, which stand in its prompts as text, and in no example
+    """
 
     description: str
     prompt_input: str
     prompt_no_input: str
     response_split: str
+    closing: str = ""
+    special: tuple[str, ...] = ()
 
     def prompt(self, instruction: str, input: str = "") -> str:
         """The text in front of the answer. Braces in an instruction or an input stay as they are."""
@@ -44,9 +50,9 @@ class Template:
 
     @property
     def markers(self) -> tuple[str, ...]:
-        """The headings: what stands in front of an answer, and the lines above an instruction and an input. No text of
-        an example may hold one: it would look as if another section began."""
-        found = {self.response_split.strip(): None}
+        """The headings: what stands in front of an answer, and the lines above an instruction and an input; and special
+        tokens. No text of an example may hold one: it would look as if another section began."""
+        found = dict.fromkeys((self.response_split.strip(), *self.special))
         for name in _PLACES:
             pieces = [text for text, place, *_ in string.Formatter().parse(getattr(self, name)) if place is not None]
             found |= {text.strip().splitlines()[-1].strip(): None for text in pieces if _heads(text)}
@@ -56,6 +62,10 @@ class Template:
         """The answer in what a model wrote behind a prompt: up to the first marker, without white space around it."""
         ends = [at for marker in self.markers if (at := written.find(marker)) >= 0]
         return written[: min(ends, default=len(written))].strip()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The template as JSON holds it."""
+        return {**asdict(self), "special": list(self.special)}
 
     @classmethod
     def read(cls, name: str | Path) -> "Template":
@@ -75,7 +85,7 @@ class Template:
     @classmethod
     def from_dict(cls, data: Any, source: str | Path) -> "Template":
         """`data`, once it is known to be a template. Raises FileError, naming `source`, the field and the fix."""
-        known = [f.name for f in fields(cls)]
+        known = ["description", *_PLACES, "response_split"]
         if unknown := [name for name in data if name not in known]:
             raise FileError(f"{source}: the field {shown(unknown[0])} is unknown. Write {', '.join(known)}")
         for name in known:

@@ -23,9 +23,10 @@ def merged(trees: list[Node]) -> tuple[Node, list[list[tuple[int, int]]]]:
     root on are equal, and the questions behind them. Raises ValueError for trees whose roots differ.
     """
     numbered = [_numbered(tree) for tree in trees]
-    if any((tree.text, tree.question) != (trees[0].text, trees[0].question) for tree in trees):
+    first = trees[0]
+    if any((tree.text, tree.question, tree.whole) != (first.text, first.question, first.whole) for tree in trees):
         raise ValueError("trees that do not begin alike cannot be merged")
-    root = Node(trees[0].text, trees[0].question)
+    root = Node(trees[0].text, trees[0].question, whole=trees[0].whole)
     places: list[list[tuple[int, int]]] = []
     waiting = [(root, list(enumerate(trees)))]
     while waiting:  # depth first, as rows are encoded

@@ -165,8 +165,10 @@ def generate_published(
     batch_size: int,
     progress: str,
     journal: Journal | None = None,
+    special: bool = False,
 ):
-    """What `generate` writes behind each prompt, greedily, in left-padded batches. `prompts` are (name, text).
+    """What `generate` writes behind each prompt, greedily, in left-padded batches. `prompts` are (name, text); with
+    `special` the special tokens that stand in them are read as such, and none is added.
 
     Raises DoesNotFit for a prompt that memory does not suffice for.
     """
@@ -174,7 +176,9 @@ def generate_published(
 
     def generate(names, batch):
         tokens = [len(tokenizer(prompt).input_ids) for prompt in batch]
-        found = in_parts(lambda some: _generate(model, tokenizer, some, new_tokens), batch, list, tokens, names)
+        found = in_parts(
+            lambda some: _generate(model, tokenizer, some, new_tokens, special), batch, list, tokens, names
+        )
         return [text for part in found for text in part]
 
     def known(batch):
@@ -183,17 +187,19 @@ def generate_published(
         def whole(found):
             return len(found) == len(texts) and all(isinstance(one, str) for one in found)
 
-        return _remembered(journal, (origin, texts, new_tokens), lambda: generate(names, texts), whole)
+        key = (origin, texts, new_tokens, *(["special"] if special else []))
+        return _remembered(journal, key, lambda: generate(names, texts), whole)
 
     batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
     return [text for texts in divided(batches, known, progress, "batch") for text in texts]
 
 
 @torch.no_grad()
-def _generate(model, tokenizer, prompts, new_tokens):
+def _generate(model, tokenizer, prompts, new_tokens, special):
     side, tokenizer.padding_side = tokenizer.padding_side, "left"
     try:
-        batch = tokenizer(prompts, return_tensors="pt", padding=True, split_special_tokens=True)
+        how = {"split_special_tokens": not special, "add_special_tokens": not special}
+        batch = tokenizer(prompts, return_tensors="pt", padding=True, **how)
     finally:
         tokenizer.padding_side = side
     written = model.generate(

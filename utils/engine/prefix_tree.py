@@ -14,8 +14,12 @@ the whole mask follows from one number a token: the index of its last descendant
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from utils.engine.whole_texts import Whole, last_descendants, text_tokens, trie
+from utils.system.errors import TrainingError
 
 
 @dataclass
@@ -34,11 +38,15 @@ class Question:
 
 @dataclass
 class Node:
-    """A piece of text, at most one question behind it, and what branches off behind it."""
+    """A piece of text, at most one question behind it, and what branches off behind it.
+
+    whole  of a root: every text from it to an answer is tokenized as one; None: each piece by itself, which is faster
+    """
 
     text: str
     question: Question | None = None
     children: list["Node"] = field(default_factory=list)
+    whole: Whole | None = None
 
 
 def chain(instruction: str, lines: list[str], branches: dict[int, list[Node]]) -> Node:
@@ -86,11 +94,15 @@ def answer_tokens(tokenizer, answers) -> list[list[int]]:
     Raises ValueError where one answer's tokens begin another's: their probabilities could not be compared.
     """
     encoded = [encode(tokenizer, answer) for answer in answers]
+    _check_beginnings(answers, encoded)
+    return encoded
+
+
+def _check_beginnings(answers, encoded: list[list[int]]) -> None:
     for i, one in enumerate(encoded):
         for j, other in enumerate(encoded):
             if i != j and other[: len(one)] == one:
-                raise ValueError(f"answer {answers[i]!r} begins answer {answers[j]!r}; choose other answer words")
-    return encoded
+                raise TrainingError(f"answer {answers[i]!r} begins answer {answers[j]!r}; choose other answer words")
 
 
 class TreeEncoder:
@@ -107,6 +119,8 @@ class TreeEncoder:
         Raises ValueError for a node without a token, for a gold answer that is not allowed, and for weights that are
         not above zero.
         """
+        if root.whole:
+            return self._whole(root, root.whole, train)
         row, parents, waiting = Row(), [], [(root, -1)]
         while waiting:  # depth first, without recursion: a chain is as deep as a conversation is long
             node, parent = waiting.pop()
@@ -125,10 +139,31 @@ class TreeEncoder:
                 else:
                     row.answers.append(_append_answers(row, parents, encoded, end))
             waiting += [(child, end) for child in reversed(node.children)]
-        row.last = list(range(len(row)))
-        for index in range(len(row) - 1, 0, -1):  # children stand behind their parents
-            if parents[index] >= 0:
-                row.last[parents[index]] = max(row.last[parents[index]], row.last[index])
+        row.last = last_descendants(parents)
+        return row
+
+    def _whole(self, root: Node, how: Whole, train: bool) -> Row:
+        """The row of a tree whose texts are tokenized as one. Where the answers to a question begin with other tokens,
+        since the tokenizer joins them with the text in front, they are compared from the first of these on."""
+        asked = list(_asked(root))
+        answers = [_gold(one) if train else dict.fromkeys(one.answers, 1.0) for _, one in asked]
+        texts = [
+            [text_tokens(self.tokenizer, self.start, before, answer, how) for answer in its]
+            for (before, _), its in zip(asked, answers)
+        ]
+        tokens, parents, places = trie([ids[:-1] for its in texts for ids, _ in its])
+        row, weights, walks = Row(tokens, last=last_descendants(parents)), dict[tuple[int, int], float](), iter(places)
+        for parent in parents:
+            row.positions.append(row.positions[parent] + 1 if parent >= 0 else 0)
+        for its, gold in zip(texts, answers):
+            first = 1 if train and how.prompts else min(first for _, first in its)
+            found = [[(walk[k - 1], ids[k]) for k in range(first, len(ids))] for (ids, _), walk in zip(its, walks)]
+            if train:
+                _add_weights(weights, found, gold.values())
+            else:
+                _check_beginnings([*gold], [ids[first:] for ids, _ in its])
+                row.answers.append(found)
+        row.targets, row.weights = [*weights], [*weights.values()]
         return row
 
     def _tokens(self, answers):
@@ -164,18 +199,39 @@ def _append_answers(row, parents, encoded, end):
 
 
 def _append_gold(row, parents, encoded, question, end):
-    """Put the gold answers behind token `end` and note their targets. What several answers begin with is one target,
-    with the sum of their weights: log P(answer) is the sum over its tokens, so that is the sum over answers."""
+    """Put the gold answers behind token `end` and note their targets."""
+    gold = _gold(question)
+    tokens = [encoded[question.answers.index(answer)] for answer in gold]
+    weights: dict[tuple[int, int], float] = {}
+    _add_weights(weights, _append_answers(row, parents, tokens, end), gold.values())
+    row.targets += weights
+    row.weights += weights.values()
+
+
+def _gold(question: Question) -> dict:
+    """{gold answer: its weight}. Raises ValueError for weights that are not above zero."""
     gold = question.gold if isinstance(question.gold, dict) else {question.gold: 1.0}
     if not gold or min(gold.values()) <= 0:
         raise ValueError(f"the weights of gold answers must be above zero, and are {gold}")
-    tokens = [encoded[question.answers.index(answer)] for answer in gold]
-    weights: dict[tuple[int, int], float] = {}
-    for targets, weight in zip(_append_answers(row, parents, tokens, end), gold.values()):
+    return gold
+
+
+def _add_weights(weights: dict, answers, counts) -> None:
+    """Add the targets of answers, which count so much, to {target: weight}. What several begin with is one target, with
+    the sum of their weights: log P(answer) is the sum over its tokens, so that is the sum over answers."""
+    for targets, weight in zip(answers, counts):
         for target in targets:
             weights[target] = weights.get(target, 0.0) + weight
-    row.targets += weights
-    row.weights += weights.values()
+
+
+def _asked(root: Node) -> Iterator[tuple[str, Question]]:
+    """(the text from the root to a question, the question) of each question, depth first."""
+    waiting = [(root, "")]
+    while waiting:
+        node, before = waiting.pop()
+        if node.question is not None:
+            yield before + node.text, node.question
+        waiting += [(child, before + node.text) for child in reversed(node.children)]
 
 
 def _append_head(row, question, end, train):
