@@ -25,7 +25,7 @@ from utils.record.study_file import Study, read_study
 from utils.report.study import study_plot, study_table
 from utils.system import places
 from utils.system.command import command, positive
-from utils.system.errors import ConfigError
+from utils.system.errors import ConfigError, shown
 from utils.system.files import intact, read_object, write_json, write_text
 from utils.system.progress import duration
 from utils.system.side_by_side import side_by_side
@@ -99,8 +99,8 @@ def _check_same(folder, run, here, there):
     for name in [*here, *there]:
         if here.get(name) != there.get(name):
             raise ConfigError(
-                f"{folder} holds finished runs of another study: {name} was {there.get(name)!r} in {run}, and is "
-                f"{here.get(name)!r} now. Give the study another name, or remove {folder} and {folder}-*"
+                f"{folder} holds finished runs of another study: {name} was {shown(there.get(name))} in {run}, and is "
+                f"{shown(here.get(name))} now. Give the study another name, or remove {folder} and {folder}-*"
             )
 
 

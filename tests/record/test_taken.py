@@ -51,6 +51,17 @@ def test_a_folder_in_which_nothing_was_trained_is_free(root, conversations):
     assert {*read_json(run.train_dir / "config.json")} == {THIRD}
 
 
+def test_a_value_of_any_length_in_a_record_is_shown_short(root):
+    run = opened(root, seed=1)
+    trained(run, "emotion")
+    record = read_json(run.train_dir / "config.json")
+    record[FIRST]["parameters"]["model"] = "9" * 5000
+    write_json(record, run.train_dir / "config.json")
+    with pytest.raises(RunError, match="already holds another run .model '999") as found:
+        opened(root, seed=1)
+    assert len(str(found.value)) < 500
+
+
 @pytest.mark.parametrize("checkpoint", ["checkpoints/checkpoint-3", "checkpoints/text/checkpoints/checkpoint-3"])
 def test_a_training_that_goes_on_takes_the_name(root, checkpoint):
     run = opened(root, seed=1)

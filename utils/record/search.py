@@ -16,7 +16,7 @@ from utils.data.validation import same_id
 from utils.record.cells import TEST, Cell, Inputs
 from utils.record.study import figures, scored
 from utils.record.study_file import Study
-from utils.system.errors import ConfigError
+from utils.system.errors import ConfigError, shown
 from utils.system.files import read_object, write_json
 
 INSTALL = "a search needs Optuna: pip install optuna"
@@ -152,6 +152,6 @@ def _check_same(study: Study, inputs: Inputs, measure: str, fixed: dict) -> None
     for name, value in here.items():
         if there.get(name) != json.loads(json.dumps(value)):
             raise ConfigError(
-                f"{inputs.folder} holds trials of another search: {name} was {there.get(name)!r}, and is {value!r} "
-                f"now. Give the study another name, or remove {inputs.folder} and {inputs.folder}-*"
+                f"{inputs.folder} holds trials of another search: {name} was {shown(there.get(name))}, and is "
+                f"{shown(value)} now. Give the study another name, or remove {inputs.folder} and {inputs.folder}-*"
             )

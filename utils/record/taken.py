@@ -15,7 +15,7 @@ from utils.data.labels import recorded_labels
 from utils.record.inputs import chain_on, find_input, input_of_notebook
 from utils.record.provenance import fingerprints, read_records
 from utils.record.stages import CHAINS, CONVERSATIONS, FIRST, INFERENCE, Stage, parameter_names
-from utils.system.errors import RunError
+from utils.system.errors import RunError, shown
 from utils.system.places import RESULTS
 
 # Its default was another before: what the records of runs mean that lack the parameter.
@@ -84,13 +84,13 @@ def refuse_another(folder: Path, records: dict[str, dict], notebook: str, record
         names -= NO_RESULT | (OF_INFERENCE if {name, notebook} & {*INFERENCE} else set())
         # A parameter that came after the run has a default which leaves all as it was.
         values = {n: [one.get(n, defaults.get(n)) for one in (there, here)] for n in sorted(names)}
-        changed = [f"{n} {one!r} there, {other!r} here" for n, (one, other) in values.items() if one != other]
+        changed = [f"{n} {shown(one)} there, {shown(other)} here" for n, (one, other) in values.items() if one != other]
         inputs = before.get("input", record["input"]), record["input"]
         if splits := sorted(n for n in {*inputs[0], *inputs[1]} if inputs[0].get(n) != inputs[1].get(n)):
             what = "texts" if "topics" in inputs[1] else "conversations"
             changed.append(f"other {' and '.join(splits)} {what}")
         if (its := recorded_labels(before, folder / "config.json")) != labels:
-            changed.append(f"labels {its.name!r} there, {labels.name!r} here")
+            changed.append(f"labels {shown(its.name)} there, {shown(labels.name)} here")
         if changed:
             raise RunError(
                 f"{folder} already holds another run ({', '.join(changed)}, in {name}). Choose another run_name, or "
