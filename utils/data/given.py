@@ -38,7 +38,7 @@ def read_given(path: str | Path) -> list[Conversation]:
             raise FileError(f"standard input: not UTF-8 (byte {error.start}). Give it as UTF-8.") from error
     path = file_in(path)
     if path.suffix.lower() in (".csv", ".tsv"):
-        return validate_conversations([without_labels(one) for one in own_rows(path)], path, labels=None)
+        return [without_labels(one) for one in validate_conversations(own_rows(path), path, labels=None)]
     return conversations_in(read_text(path), path, path.suffix.lower())
 
 
