@@ -18,7 +18,9 @@ from utils.system.errors import RunError
 @command("utils.card")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for a folder without adapters."""
-    parser = argparse.ArgumentParser(description="Write the model cards of a run's adapters.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.card", description="Write the model cards of a run's adapters."
+    )
     parser.add_argument("name", nargs="?", metavar="RUN", help="the same as --run")
     add_run(parser)
     arguments = parser.parse_args(argv)

@@ -134,7 +134,9 @@ def run_chain(parameters: dict, source="parameters", numbers: Sequence[int] = ()
 @command("utils.chain")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for a wrong parameter, a notebook that failed or a disk that is full."""
-    parser = argparse.ArgumentParser(description="Run the notebooks for an input in order.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.chain", description="Run the notebooks for an input in order."
+    )
     add_parameters(parser)
     parser.add_argument(
         "--only", type=only, default=(), metavar="2,4", help="the notebooks to run, by their places (default: all)"

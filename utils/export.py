@@ -103,7 +103,9 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
 @command("utils.export")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for what cannot be exported."""
-    parser = argparse.ArgumentParser(description="Merge an adapter into its base model and write the result.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.export", description="Merge an adapter into its base model and write the result."
+    )
     parser.add_argument("adapter", help="emotion or cause, of the run; or a folder that notebook 1 or 3 wrote")
     add_run(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")

@@ -19,7 +19,9 @@ from utils.system.command import add_run, command
 @command("utils.hub")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message."""
-    parser = argparse.ArgumentParser(description="Push an adapter or an exported model, with its card, to the hub.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.hub", description="Push an adapter or an exported model, with its card, to the hub."
+    )
     parser.add_argument("adapter", help="a task, such as emotion, of the run; or a folder, also one of utils.export")
     parser.add_argument("name", help="OWNER/NAME")
     add_run(parser)

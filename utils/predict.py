@@ -202,7 +202,9 @@ def all_but_too_long(
 def label_conversations(argv: list[str]) -> int:
     """The command for conversations. argv: without --task."""
     parser = argparse.ArgumentParser(
-        description="Label conversations with emotions and their causes.", epilog="Texts with opinions: --task opinion."
+        prog="python -m utils.predict",
+        description="Label conversations with emotions and their causes.",
+        epilog="Texts with opinions: --task opinion.",
     )
     parser.add_argument(
         "conversations",
@@ -218,7 +220,7 @@ def label_conversations(argv: list[str]) -> int:
     )
     parser.add_argument("--probabilities", action="store_true", help="also write PRED.probabilities.jsonl")
     parser.add_argument("--skip-too-long", action="store_true", help="leave out what a row cannot hold, and say so")
-    add_parameter(parser, f"another value of {' or '.join(DECIDES)} than the run's")
+    add_parameter(parser, f"another value of {' or '.join(DECIDES)} than the run's", "cause_threshold 0.3")
     add_adapters(parser)
     arguments = parser.parse_args(argv)
     number, parts = arguments.part
@@ -264,7 +266,10 @@ def label_conversations(argv: list[str]) -> int:
 
 def label_texts(argv: list[str]) -> int:
     """The command for texts with opinions. argv: without --task."""
-    parser = argparse.ArgumentParser(description="Label texts with opinions on topics: docs/opinions.md.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.predict --task opinion",
+        description="Label texts with opinions on topics: docs/opinions.md.",
+    )
     parser.add_argument("texts", help="table: .csv, .tsv, .json or .jsonl; or the texts.json of an input")
     parser.add_argument("--out", required=True, metavar="PRED", help="the table with labels, in one of these formats")
     which = parser.add_mutually_exclusive_group()
@@ -294,7 +299,7 @@ LABELLERS = {"emotion": label_conversations, "opinion": label_texts}
 @command("utils.predict")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for input, adapters or models that cannot be used."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="python -m utils.predict", add_help=False, allow_abbrev=False)
     parser.add_argument("--task", choices=tuple(LABELLERS), default="emotion")
     chosen, others = parser.parse_known_args(argv)
     return LABELLERS[chosen.task](others)

@@ -132,7 +132,9 @@ class Labeller:
 @command("utils.predict_vllm")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for input, adapters or an engine that cannot be used."""
-    parser = argparse.ArgumentParser(description="Label conversations with emotions and their causes, by vLLM.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.predict_vllm", description="Label conversations with emotions and their causes, by vLLM."
+    )
     parser.add_argument("conversations", help="file (utils/data/given.py), the folder that holds it, or - for stdin")
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
     add_adapters(parser)

@@ -107,7 +107,7 @@ def _decide(arguments) -> int:
 def main(argv=None) -> int:
     """`verify`: exit status 0 where every figure is equal, 1 where one differs; the others: 0. All: 2 with one message
     for what cannot be used."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m utils.runs", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("verify", help="compute the scores of a run again from its predictions")
     one.add_argument("name", nargs="?", metavar="RUN", help="the same as --run")
@@ -124,7 +124,7 @@ def main(argv=None) -> int:
     one.set_defaults(do=_list)
     one = commands.add_parser("decide", help="a run's labels with other inference parameters, from its probabilities")
     one.add_argument("name", metavar="RUN", help="a name in results_train/, or a folder")
-    add_parameter(one, f"one of {', '.join(DECIDES)}")
+    add_parameter(one, f"one of {', '.join(DECIDES)}", "cause_threshold 0.3")
     one.add_argument("--out", metavar="NAME", help="what the system is called; default: the run and the parameters")
     one.set_defaults(do=_decide)
     arguments = parser.parse_args(argv)

@@ -128,7 +128,7 @@ def _run(study: Study, cells: list[Cell], folder: Path, tasks: tuple[str, ...]) 
 @command("utils.study")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for a study that cannot be run and for a run that failed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m utils.study", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("study", help="study file, such as configs/studies/example.yaml")
     parser.add_argument(
         "--jobs", type=positive, metavar="N", help="runs at a time (default: the file's, or one a card)"

@@ -110,7 +110,9 @@ def train_encoder(
 @command("utils.train")
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for parameters, input, models or memory that cannot be used."""
-    parser = argparse.ArgumentParser(description="Train one adapter, in one process or in several, or one encoder.")
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.train", description="Train one adapter, in one process or in several, or one encoder."
+    )
     commands = parser.add_subparsers(dest="task", required=True)
     for task in TRAINED_BY:
         add_parameters(commands.add_parser(task, help=f"the {task} adapter of a run"))

@@ -60,4 +60,4 @@ def test_systems_on_different_conversations_are_not_compared(systems):
     status, message = called(runs.main, "compare", systems["good"][0], systems["elsewhere"][0])
     assert status == 2 and "were scored on different conversations" in message
     status, message = called(runs.main, "compare", "no-such-run")
-    assert status == 2 and "no-such-run: no such run" in message
+    assert status == 2 and "no-such-run: no such run" in message and "runs list" in message

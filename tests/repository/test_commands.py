@@ -217,6 +217,16 @@ def test_a_command_is_taken_by_its_parser(page, command, monkeypatch):
         assert load_config(ROOT / config)
 
 
+DOORS = [path.stem for path in sorted((ROOT / "utils").glob("*.py")) if "ArgumentParser" in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_doors_usage_says_what_to_type(door, capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"utils.{door}").main(["--help"])
+    assert capsys.readouterr().out.startswith(f"usage: python -m utils.{door} ")
+
+
 # ---- targets, files, names ------------------------------------------------------------------------------------------
 
 

@@ -72,7 +72,7 @@ class OpinionPredict:
         """A float for each text: (texts,); with several topics (texts, topics), in the order of `task.topics`.
 
         texts  a list, an array or a Series of them
-        batch  how many are asked at a time; of these, short ones share a row. It changes no answer
+        batch  how many are asked at a time; of these, short ones share a row. It changes answers by rounding alone
 
         binary                      the probability that the text holds an opinion; from 0.5 on it does
         regression                  the score, within the topic's scale; with strategy sequence as the head gives it,

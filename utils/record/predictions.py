@@ -91,7 +91,9 @@ def run_folder(run: str | Path | None, root: Path | None = None) -> Path:
     for folder in folders:
         if folder.is_dir():
             return folder
-    raise RunError(f"{folders[0]}: no such run{places.find().bring_hint}")
+    raise RunError(
+        f"{folders[0]}: no such run; python -m utils.runs list names those that are here{places.find().bring_hint}"
+    )
 
 
 def read_lines(path: Path, items: Sequence[Mapping[str, Any]], field: str = "conversation_ID") -> list[dict]:
@@ -213,8 +215,8 @@ def input_there(folder: Path, root: Path | None = None) -> tuple[Path, str, dict
     input_dir, split, record = input_of_scores(folder, root)
     if not (input_dir / split).exists():
         raise RunError(
-            f"{input_dir}/{split}, which this run was scored on, is not here: make it with generate_input.py "
-            "(for ECF see docs/doors.md)"
+            f"{input_dir}/{split}, which this run was scored on, is not here: make it with python generate_input.py "
+            f"--data PATH --out {input_dir} (ECF: also --splits data/ecf1_splits.json; docs/doors.md)"
         )
     if fingerprints(input_dir).get(split) != record["input"].get(split):
         raise RunError(f"{input_dir}/{split} is not what this run was scored on: make it again with generate_input.py")

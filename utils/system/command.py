@@ -94,8 +94,9 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
     add_parameter(parser, "one parameter, on top of the file's")
 
 
-def add_parameter(parser: argparse.ArgumentParser, help: str) -> None:
-    """The argument `-p NAME VALUE`, as often as one likes."""
+def add_parameter(parser: argparse.ArgumentParser, help: str, example: str = "seed 43") -> None:
+    """The argument `-p NAME VALUE`, as often as one likes. example: a name and a value, for the message about a missing
+    one."""
     parser.add_argument(
         "-p",
         "--parameter",
@@ -108,7 +109,7 @@ def add_parameter(parser: argparse.ArgumentParser, help: str) -> None:
     error = parser.error
 
     def with_hint(message: str) -> NoReturn:
-        error(message + ": write -p NAME VALUE, such as -p seed 43" * ("expected 2 arguments" in message))
+        error(message + f": write -p NAME VALUE, such as -p {example}" * ("expected 2 arguments" in message))
 
     parser.error = with_hint
 

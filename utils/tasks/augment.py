@@ -3,9 +3,10 @@
     model, tokenizer = load_model()
     variants, without = augmented(lacking(train, 40, seed), texts, topics, model, tokenizer, seed=42)
 
-The model reads what stands before a word and proposes words; then it scores each proposal with all that follows, in one
-forward pass, and one of the three likeliest is drawn. Contextual substitution (Kobayashi 2018) with a causal model: the
-libraries for it (nlpaug, TextAttack, textaugment) fetch a masked model or WordNet when they run.
+The model reads what stands before a word and proposes words. Those most like the old one, by their embeddings, are
+scored with what follows, in one forward pass, and one of the three likeliest is drawn. This is contextual substitution
+(Kobayashi 2018) with a causal model: the libraries for it (nlpaug, TextAttack, textaugment) fetch a masked model or
+WordNet when they run.
 
 A word may be replaced that has four letters or more, turns no sentence round, and is none of the topic's. A variant may
 still say something else than its text: it is marked, and belongs into train alone.
@@ -24,12 +25,13 @@ from utils.data.opinion_splits import normal
 from utils.data.opinions import Text
 from utils.data.topics import Topic
 from utils.engine.inference import input_device, score_trees
-from utils.engine.prefix_tree import Node, Question
+from utils.engine.prefix_tree import Node, Question, encode
 from utils.engine.settings import InferenceSettings
 from utils.tasks.opinion import line
 
 SHARE = 6  # of so many words that may be replaced one is; one at least
-_PROPOSED, _DRAWN, _LOOKED_AT, _TRIES = 10, 3, 300, 4
+_LIKELY, _PROPOSED, _DRAWN, _TRIES = 500, 6, 3, 4
+_BEFORE, _BEHIND = 16, 5  # words that a proposal is read with: those further off hardly depend on it
 _WORD = re.compile(r"(\W*)([^\W\d_]{4,})(\W*)")
 _KEPT = {
     *"against cannot cant didnt doesnt dont hardly isnt neither never nobody none nothing wasnt without wont".split()
@@ -105,8 +107,8 @@ def _replace(asked, model, tokenizer, draw: random.Random, progress: str) -> Non
     trees, proposals = [], []
     for words, _, place in tqdm(asked, desc=progress, unit="text"):
         before, old, behind = _split(words[place])
-        left = " ".join(["Text:", *words[:place]])
-        right = " ".join([behind, *words[place + 1 :]]) + "\n"  # a line's end, so that no answer begins another one
+        left = " ".join(["Text:", *words[max(place - _BEFORE, 0) : place]])
+        right = " ".join([behind, *words[place + 1 : place + 1 + _BEHIND]]) + "\n"  # so that no answer begins another
         found = _proposed(model, tokenizer, f"{left} {before}" if before else left, " " * (not before), old)
         proposals.append(found)
         trees.append(Node(left, Question(tuple(f" {before}{one}{right}" for one in found))) if len(found) > 1 else None)
@@ -126,12 +128,15 @@ def _replace(asked, model, tokenizer, draw: random.Random, progress: str) -> Non
 
 @torch.no_grad()
 def _proposed(model, tokenizer, left: str, space: str, old: str) -> list[str]:
-    """Words of one token that the model finds likely behind `left`, the likeliest first; written as `old` is, small or
-    with a capital."""
+    """Words of one token that the model finds likely behind `left`, of these the ones most like `old` by the cosine of
+    their embeddings; written as `old` is, small or with a capital."""
     ids = tokenizer(left, return_tensors="pt", split_special_tokens=True).input_ids.to(input_device(model))
-    likely = model(input_ids=ids).logits[0, -1].float().topk(min(_LOOKED_AT, model.config.vocab_size)).indices.tolist()
+    logits = model(input_ids=ids, logits_to_keep=1).logits[0, -1].float()
+    likely = logits.topk(min(_LIKELY, len(logits))).indices
+    vectors, before = model.get_input_embeddings().weight, encode(tokenizer, space + old)
+    alike = torch.nn.functional.cosine_similarity(vectors[likely].float(), vectors[before].float().mean(0), dim=-1)
     found = []
-    for token in likely:
+    for token in likely[alike.argsort(descending=True, stable=True)].tolist():
         word = tokenizer.decode([token])
         bare = word.removeprefix(space)
         is_word = _WORD.fullmatch(bare) and bare.isalpha() and word == space + bare
