@@ -5,6 +5,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from utils.data.instructions import EXAMPLES_FILE
 from utils.data.labels import labels_in
 from utils.data.topics import TOPICS_FILE
 from utils.system.errors import FileError, RunError, shown
@@ -58,7 +59,9 @@ def fingerprints(input_dir: Path) -> dict[str, str]:
 
     Raises FileError for a folder of which some files may be of another split (utils.system.files.write_set)."""
     check_set(input_dir)
-    files = sorted(file for name in ("conversations.json", "texts.json") for file in input_dir.glob(f"*/{name}"))
+    files = sorted(
+        file for name in ("conversations.json", "texts.json", EXAMPLES_FILE) for file in input_dir.glob(f"*/{name}")
+    )
     named = {file.parent.name: file for file in files}
     if (input_dir / TOPICS_FILE).is_file():
         named["topics"] = input_dir / TOPICS_FILE
