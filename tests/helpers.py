@@ -253,9 +253,7 @@ def small_memory(model, tokens, error=None, backward=False):
 @contextmanager
 def stopped_training(saves):
     """A training inside is interrupted right behind its checkpoint number `saves`."""
-    from transformers import TrainerCallback
-
-    from utils.engine import trainer
+    from transformers import Trainer, TrainerCallback
 
     class Stop(TrainerCallback):
         def on_save(self, args, state, control, **kwargs):
@@ -267,9 +265,9 @@ def stopped_training(saves):
         start(self, *args, **kwargs)
         self.add_callback(Stop())
 
-    seen, start = [], trainer.PatientTrainer.__init__
+    seen, start = [], Trainer.__init__
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer.PatientTrainer, "__init__", started)
+        patch.setattr(Trainer, "__init__", started)
         yield
 
 

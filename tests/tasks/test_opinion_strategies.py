@@ -6,9 +6,11 @@ The sequences go through the libraries' own forward passes, with the libraries' 
 """
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
+from helpers import stopped_training
 from transformers import AutoModelForSequenceClassification
 
 from utils.config import Config
@@ -25,6 +27,7 @@ from utils.models.virtual import virtual_tokens
 from utils.record.fit import examples
 from utils.system.errors import ModelError
 from utils.tasks.ask import predict
+from utils.tasks.forms import opinion_task
 from utils.tasks.opinion import ASKED, Opinions
 from utils.tasks.opinion_head import OpinionsOfHead
 
@@ -249,3 +252,26 @@ def test_a_root_is_seen_by_every_tree_of_a_row(tokenizer):
     assert behind.positions[:4] == [0, 1, 2, 3] and behind.last[:3] == [len(row) + 2] * 3
     assert behind.input_ids[3:] == row.input_ids and behind.last[3:] == [index + 3 for index in row.last]
     assert behind.answers[0][0][0] == (row.answers[0][0][0][0] + 3, row.answers[0][0][0][1])
+
+
+# ---- interrupted ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["sequence", "prompt"])
+def test_an_interrupted_training_goes_on_to_the_same_weights(tiny_model_folder, tmp_path, strategy):
+    task = opinion_task(TOPICS, "regression", strategy)
+    settings = TrainingSettings(learning_rate=0.01, epochs=5, gradient_accumulation=1)
+
+    def trained(folder, stop=None):
+        model, tokenizer = with_head(tiny_model_folder, task) if task.outputs else with_prompt(tiny_model_folder)
+        rows = examples(task, TEXTS, tokenizer, Config(token_budget=1))
+        with stopped_training(stop) if stop else nullcontext():
+            train(model, tokenizer, rows, settings, folder, rows)
+        return {name: parameter.detach() for name, parameter in adapter_weights(model)}
+
+    whole = trained(tmp_path / "whole")
+    trained(tmp_path / "cut", stop=4)
+    again = trained(tmp_path / "cut")
+    assert whole and all(torch.equal(whole[name], again[name]) for name in whole)
+    before = with_head(tiny_model_folder, task)[0] if task.outputs else with_prompt(tiny_model_folder)[0]
+    assert not all(torch.equal(whole[name], weights) for name, weights in adapter_weights(before))

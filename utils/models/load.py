@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from pathlib import Path
 from sysconfig import get_path
@@ -26,6 +26,7 @@ from transformers import (
     BitsAndBytesConfig,
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import logging
 
 from utils.models.attention import attention_of
 from utils.models.hub import why
@@ -196,7 +197,8 @@ def load_model(
             kind, names = AutoModelForSequenceClassification, dict(enumerate(outputs))
             options |= {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
             options["pad_token_id"] = tokenizer.pad_token_id  # transformers finds the last token by it
-        loaded, found = kind.from_pretrained(source(model), output_loading_info=True, **options)
+        with _without_warnings() if outputs else nullcontext():  # of a head that is fresh
+            loaded, found = kind.from_pretrained(source(model), output_loading_info=True, **options)
         absent = {*found["missing_keys"]} - ({"score.weight"} if outputs else set())
         if missing := sorted(absent):  # they would be random numbers
             raise ModelError(
@@ -207,6 +209,17 @@ def load_model(
         print(where_layers_are(loaded))
     keep_4bit_layers_trainable(loaded)
     return loaded.eval(), tokenizer
+
+
+@contextmanager
+def _without_warnings():
+    """Inside, transformers says errors alone."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def where_layers_are(model) -> str:

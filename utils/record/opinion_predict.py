@@ -64,7 +64,7 @@ class OpinionPredict:
         self.config = replace(config, **{name: value for name, value in changed.items() if value is not None})
         check_memory(self.config)
         how = self.config.quantization, self.config.precision, self.config.offload
-        self._model, self._tokenizer = load_model(self.config.model, *how)
+        self._model, self._tokenizer = load_model(self.config.model, *how, outputs=self.task.outputs)
         if model_path is not None:
             self._model = load_adapter(self._model, model_path, self.config.model)
 
