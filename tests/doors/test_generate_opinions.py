@@ -12,9 +12,7 @@ import generate_input
 from utils.models import load
 from utils.system.files import read_json
 
-MORE = (
-    "text,label\nwhat about those people with trains,favor\nnothing like that should happen here again,against\n"
-)
+MORE = "text,label\nwhat about those people with trains,favor\nnothing like that should happen here again,against\n"
 
 
 @pytest.fixture
