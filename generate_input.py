@@ -7,9 +7,11 @@
     python generate_input.py --data tweets.csv --columns text=Tweet label=Mood
     python generate_input.py --data mine.json --labels mine_labels.json     # other labels than ECF's
     python generate_input.py --task opinion                                 # texts with opinions: docs/opinions.md
+    python generate_input.py --task instruction --data alpaca.json          # instructions: docs/instructions.md
 
 It writes input/{train,val,test}/conversations.json and, for inference, input/unlabelled/conversations.json; of texts
-with opinions input/opinions/{train,val,test,unlabelled}/texts.json.
+with opinions input/opinions/{train,val,test,unlabelled}/texts.json, of instructions with answers
+input/instructions/{train,val,test,unlabelled}/examples.json.
 Bad input or a full disk leaves an earlier `input/` as it was. Interrupted while it replaces the files, `input/` is
 marked (.incomplete), and refused until the same command has run again.
 """
@@ -22,6 +24,10 @@ from pathlib import Path
 from utils.data.agreement import RULES
 from utils.data.formats import opinions, tables
 from utils.data.formats.known import FORMATS
+from utils.data.instruction_input import SAMPLE as SAMPLE_INSTRUCTIONS
+from utils.data.instruction_input import Made as MadeInstructions
+from utils.data.instruction_input import count_table as instruction_table
+from utils.data.instruction_input import make_input as make_instructions
 from utils.data.label_sets import SETS
 from utils.data.labels import ECF
 from utils.data.opinion_input import SAMPLE, Made, make_input
@@ -33,7 +39,7 @@ from utils.data.splits import count_table
 from utils.data.topics import Topic, topic_names
 from utils.record.inputs import runs_on
 from utils.system.command import add_columns, command, positive
-from utils.system.errors import OpinionError
+from utils.system.errors import InputError, OpinionError
 from utils.system.files import check_output, write_set
 from utils.system.places import ROOT
 
@@ -53,13 +59,17 @@ def parse_arguments(argv=None):
         " folder, without Subtask_2_train.json beside it) stay so, and other data are split by the default fractions.",
     )
     parser.add_argument(
-        "--task", choices=tuple(WRITERS), default="emotion", help="emotion, with causes if there are any; or opinion"
+        "--task",
+        choices=tuple(WRITERS),
+        default="emotion",
+        help="emotion, with causes if there are any; opinion; or instruction (default: %(default)s)",
     )
     parser.add_argument(
         "--data",
         metavar="PATH",
         help="labelled conversations: a file, a folder, or a hub dataset such as NUSTM/ECF; for opinions a file, a "
-        "folder, or what the names of a split's files begin with (default: the sample that ships)",
+        "folder, or what the names of a split's files begin with; for instructions a file or a folder (default: the "
+        "sample that ships)",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
@@ -106,7 +116,15 @@ def parse_arguments(argv=None):
         help="leave out conversations with a fault and report each, instead of stopping at the first",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where to write (default: input; for opinions input/opinions)"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write (default: input; for opinions input/opinions, for instructions input/instructions)",
+    )
+    parser.add_argument(
+        "--dataset-update",
+        action="store_true",
+        help="write other opinions or instructions where some are already, unless a run is on them",
     )
     of_opinions = parser.add_argument_group("texts with opinions (--task opinion)")
     of_opinions.add_argument(
@@ -141,9 +159,6 @@ def parse_arguments(argv=None):
         type=positive,
         metavar="N",
         help="add marked texts to train until each label has N: others in which the embedded model replaced words",
-    )
-    of_opinions.add_argument(
-        "--dataset-update", action="store_true", help="write another input where one is already, unless a run is on it"
     )
     return parser.parse_args(argv)
 
@@ -200,7 +215,7 @@ def sized(made: Made, most: int | None, least: int | None, seed: int) -> Made:
 
 
 def write_opinions(arguments) -> None:
-    """Texts with opinions, checked, split and written. Raises OpinionError for an input that would be replaced."""
+    """Texts with opinions, checked, split and written. Raises InputError for an input that would be replaced."""
     arguments.out = arguments.out or Path(at_home("input/opinions"))
     if not (arguments.data or arguments.topic or arguments.task_type):
         vars(arguments).update(SAMPLE, data=at_home(SAMPLE["data"]))
@@ -220,25 +235,45 @@ def write_opinions(arguments) -> None:
         print(line)
     for topic in made.topics[:3]:
         print(f"topic {topic.name}: {topic.direction}")
-    there = [name for name in made.files if (arguments.out / name).is_file()]
-    if there and any((arguments.out / n).read_text("utf-8") != made.files[n] for n in there):
+    write_new(arguments, made, "texts.json")
+
+
+def write_instructions(arguments) -> None:
+    """Instructions with answers, cleaned, split and written, with a report. Raises InputError for an input that would
+    be replaced."""
+    arguments.out = arguments.out or Path(at_home("input/instructions"))
+    data = arguments.data or at_home(SAMPLE_INSTRUCTIONS)
+    made = make_instructions(data, arguments.fractions, arguments.seed, arguments.unlabelled)
+    print(instruction_table(made.parts))
+    for line in made.told:
+        print(line)
+    write_new(arguments, made, "examples.json")
+
+
+def write_new(arguments, made: Made | MadeInstructions, file: str) -> None:
+    """Writes what was made, and says where. file: what the splits' files are called.
+
+    Raises InputError where --out holds another input, unless it may be replaced and no run is on it."""
+    out = arguments.out
+    there = [name for name in made.files if (out / name).is_file()]
+    if there and any((out / name).read_text("utf-8") != made.files[name] for name in there):
         if not arguments.dataset_update:
-            raise OpinionError(f"{arguments.out} holds other texts: give --dataset-update to replace them, or --out")
-        if runs := runs_on(arguments.out):
-            raise OpinionError(
-                f"{arguments.out} is what the run {runs[0]} is on, and stays as it is: give another --out, or remove "
-                "that run first"
+            raise InputError(f"{out} holds another input: give --dataset-update to replace it, or --out")
+        if runs := runs_on(out):
+            raise InputError(
+                f"{out} is what the run {runs[0]} is on, and stays as it is: give another --out, or remove that run "
+                "first"
             )
     for name in made.files:
-        check_output(arguments.out / name, *made.read)
-    write_set(arguments.out, made.files)
-    print(f"written to {arguments.out}/{{{','.join(made.parts)}}}/texts.json")
-    old = arguments.out / "unlabelled" / "texts.json"
+        check_output(out / name, *made.read)
+    write_set(out, made.files)
+    print(f"written to {out}/{{{','.join(made.parts)}}}/{file}")
+    old = out / "unlabelled" / file
     if "unlabelled" not in made.parts and old.exists():
         print(f"note: {old} is from an earlier run and was left as it was")
 
 
-WRITERS = {"emotion": write_conversations, "opinion": write_opinions}
+WRITERS = {"emotion": write_conversations, "opinion": write_opinions, "instruction": write_instructions}
 
 
 @command("generate_input.py")

@@ -351,6 +351,8 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
     moods = "".join(f"so {mood} {k},{mood}\n" for k in range(5) for mood in ("glad", "low"))
     (folder / "tweets.csv").write_text("Tweet,Mood\n" + moods)
     (folder / "texts.csv").write_text("id,text\n1,We need it.\n2,Never!\n")
+    tasks = [{"instruction": f"Say {k}.", "input": "", "output": f"{k}!"} for k in range(10)]
+    write_json(tasks, folder / "alpaca.json")
     (folder / "stances.csv").write_text(
         "text,label\n" + "".join(f"so {k},{'for' if k % 2 else 'none'}\n" for k in range(10))
     )
@@ -365,6 +367,13 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
 
 def check_generated(folder, arguments, printed):
     given = dict(zip(arguments, arguments[1:]))
+    if given.get("--task") == "instruction":
+        out = folder / given.get("--out", "input/instructions")
+        counts = [len(read_json(out / split / "examples.json")) for split in ("train", "val", "test")]
+        assert (
+            counts == ([8, 1, 1] if "--data" in arguments else [80, 10, 10]) and str(out.relative_to(folder)) in printed
+        )
+        return
     if given.get("--task") == "opinion":
         out = folder / given.get("--out", "input/opinions")
         counts = [len(read_json(out / split / "texts.json")) for split in ("train", "val", "test")]

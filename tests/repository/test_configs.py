@@ -14,6 +14,8 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from helpers import ROOT
 
+from utils.config import Config, load_config
+from utils.data.topics import Topic
 from utils.record.stages import TRAINED_BY
 from utils.record.study_file import read_study
 from utils.report.study import study_table
@@ -93,6 +95,15 @@ def test_a_slurm_job_starts_accelerate_on_every_machine(tmp_path):
     assert {(one.num_machines, one.num_processes, one.main_process_ip, one.main_process_port) for one in started} == {
         (2, 8, "first", 29500)
     }
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs/opinions").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_parameters_of_a_topic_name_it_and_say_how_they_are_used(file):
+    config, text = Config.of(load_config(file)), file.read_text(encoding="utf-8")
+    assert config.topic == config.run_name == file.stem == Topic.read(file.stem).name
+    assert config.input_dir == f"input/{file.stem}" and f"--out {config.input_dir}" in text
+    assert f"--topic {file.stem} --task-type {config.task_type}" in text
+    assert f"python -m utils.chain configs/opinions/{file.name}" in text
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)

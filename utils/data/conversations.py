@@ -168,5 +168,7 @@ def without_labels(conversation: Conversation) -> Conversation:
 
 
 def names_of(items: Iterable[Any]) -> list[str]:
-    """What messages call the items: conversations, or the texts of utils/data/opinions.py."""
-    return [f"text {one['text_ID']}" if "text_ID" in one else f"conversation {one['conversation_ID']}" for one in items]
+    """What messages call the items: conversations, the texts of utils/data/opinions.py, or the examples of
+    utils/data/instructions.py."""
+    kinds = {"text_ID": "text", "example_ID": "example", "conversation_ID": "conversation"}
+    return [next(f"{kind} {one[field]}" for field, kind in kinds.items() if field in one) for one in items]

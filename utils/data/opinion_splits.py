@@ -4,7 +4,6 @@ parts = split_texts(texts, (0.8, 0.1, 0.1), seed=42)
 parts, lines = as_given(parts, keep=False)
 """
 
-import random
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -12,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from utils.data.opinions import Text
-from utils.data.splits import SPLITS
-from utils.system.errors import OpinionError
+from utils.data.splits import SPLITS, deal
 
 _MANY = 9  # topics: more have no row each in the table of counts
 
@@ -38,36 +36,8 @@ def label_key(text: Text) -> str:
 
 
 def split_texts(texts: Sequence[Text], fractions: Sequence[float], seed: int) -> dict[str, list[Text]]:
-    """{"train", "val", "test"}: dealt by `seed`, every label in each split by its share as far as whole texts allow.
-    Repeated texts stay together. The order of `texts` does not matter, but for that within a split.
-
-    Systematic sampling: the texts in the order of their labels, within a label shuffled, go one after another to the
-    split that lacks most of its share so far.
-
-    Raises OpinionError for fractions that are not three shares, and for too few texts."""
-    shares = [float(one) for one in fractions]
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise OpinionError(f"fractions {shares}: not three shares that add up to 1. Give such as 0.8 0.1 0.1")
-    groups: dict[str, list[Text]] = defaultdict(list)
-    for text in texts:
-        groups[normal(text["text"])].append(text)
-    keys = sorted(groups)
-    if len(keys) < sum(share > 0 for share in shares):
-        raise OpinionError(f"fractions {shares}: {len(keys)} different texts are too few. Give more texts")
-    random.Random(seed).shuffle(keys)
-    keys.sort(key=lambda key: label_key(groups[key][0]))
-    sizes, done, chosen = [0, 0, 0], 0, {}
-    for key in keys:
-        done += len(groups[key])
-        lack = [share * done - size if share else -1.0 * len(texts) for share, size in zip(shares, sizes)]
-        split = max(range(3), key=lack.__getitem__)
-        sizes[split] += len(groups[key])
-        chosen[key] = SPLITS[split]
-    for split, share in zip(SPLITS, shares):  # very few texts: one at least where there is to be any
-        if share and split not in chosen.values():
-            largest = Counter(chosen.values()).most_common(1)[0][0]
-            chosen[next(key for key in keys if chosen[key] == largest)] = split
-    return {name: [text for text in texts if chosen[normal(text["text"])] == name] for name in SPLITS}
+    """{"train", "val", "test"}: `deal`, by labels; repeated texts stay together. Raises SplitError."""
+    return deal(texts, lambda text: normal(text["text"]), label_key, fractions, seed)
 
 
 def as_given(parts: dict[str, list[Text]], keep: bool) -> tuple[dict[str, list[Text]], list[str]]:

@@ -3,17 +3,24 @@
 import math
 import random
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from utils.data.conversations import Conversation, emotions_of, is_emotional, pairs
 from utils.data.labels import ECF, LabelSet
 from utils.data.validation import NUMBER, is_id
-from utils.system.errors import ConversationError, shown
+from utils.system.errors import ConversationError, SplitError, shown
 
 SPLITS = ("train", "val", "test")
+# {what the name of a file says: the split that it holds}
+SPLIT_WORDS = {
+    "train": "train",
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "devtest"), "test"),
+}
+Item = TypeVar("Item")
 
 
 # ---- splits and counts -------------------------------------------------------------------------------------
@@ -70,6 +77,48 @@ def split_conversations(
         result[name] = by_id(shuffled[start : start + size])
         start += size
     return result
+
+
+def deal(
+    items: Sequence[Item],
+    group: Callable[[Item], str],
+    stratum: Callable[[Item], str],
+    fractions: Sequence[float],
+    seed: int,
+) -> dict[str, list[Item]]:
+    """{"train", "val", "test"}: dealt by `seed`, every stratum in each split by its share as far as whole groups allow.
+    The order of `items` does not matter, but for that within a split.
+
+    group    what items of one split have in common, such as their text: those that repeat each other stay together
+    stratum  what should be in each split by its share, such as the label
+
+    Systematic sampling: the groups in the order of their strata, within a stratum shuffled, go one after another to the
+    split that lacks most of its share so far.
+
+    Raises SplitError for fractions that are not three shares, and for too few groups."""
+    shares = [float(one) for one in fractions]
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise SplitError(f"fractions {shares}: not three shares that add up to 1. Give such as 0.8 0.1 0.1")
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[group(item)].append(item)
+    keys = sorted(groups)
+    if len(keys) < sum(share > 0 for share in shares):
+        raise SplitError(f"fractions {shares}: {len(keys)} different texts are too few. Give more texts")
+    random.Random(seed).shuffle(keys)
+    keys.sort(key=lambda key: stratum(groups[key][0]))
+    sizes, done, chosen = [0, 0, 0], 0, {}
+    for key in keys:
+        done += len(groups[key])
+        lack = [share * done - size if share else -1.0 * len(items) for share, size in zip(shares, sizes)]
+        split = max(range(3), key=lack.__getitem__)
+        sizes[split] += len(groups[key])
+        chosen[key] = SPLITS[split]
+    for split, share in zip(SPLITS, shares):  # very few items: one at least where there is to be any
+        if share and split not in chosen.values():
+            largest = Counter(chosen.values()).most_common(1)[0][0]
+            chosen[next(key for key in keys if chosen[key] == largest)] = split
+    return {name: [item for item in items if chosen[group(item)] == name] for name in SPLITS}
 
 
 def split_by_file(

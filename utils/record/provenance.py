@@ -5,6 +5,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from utils.data.instructions import EXAMPLES_FILE
 from utils.data.labels import labels_in
 from utils.data.topics import TOPICS_FILE
 from utils.system.errors import FileError, RunError, shown
@@ -13,6 +14,8 @@ from utils.system.places import ROOT
 
 # What no result depends on. Everything else in the tree counts, files that git does not track yet too.
 NO_CODE = ("results_train", "results_test", "benchmarks/results", "docs", "tests", "*.md")
+# What people write into the root: conversations, their labels, the page. No code is there in these forms.
+OUTPUTS = ("*.json", "*.jsonl", "*.csv", "*.tsv", "*.txt", "*.html")
 # What config.json calls the record of an encoder's training; the second name is that of older ones.
 ENCODER = ("utils.train encoder", "benchmarks.encoder")
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "scikit-learn")
@@ -27,7 +30,7 @@ def revision() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        others = [f":(exclude){name}" for name in NO_CODE]
+        others = [f":(exclude){name}" for name in NO_CODE] + [f":(exclude,glob){name}" for name in OUTPUTS]
         changed = git("status", "--porcelain", "--untracked-files=normal", "--", ".", *others)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -56,7 +59,9 @@ def fingerprints(input_dir: Path) -> dict[str, str]:
 
     Raises FileError for a folder of which some files may be of another split (utils.system.files.write_set)."""
     check_set(input_dir)
-    files = sorted(file for name in ("conversations.json", "texts.json") for file in input_dir.glob(f"*/{name}"))
+    files = sorted(
+        file for name in ("conversations.json", "texts.json", EXAMPLES_FILE) for file in input_dir.glob(f"*/{name}")
+    )
     named = {file.parent.name: file for file in files}
     if (input_dir / TOPICS_FILE).is_file():
         named["topics"] = input_dir / TOPICS_FILE

@@ -35,6 +35,18 @@ class OpinionError(UserError):
     """Texts, opinions or an opinion's adapter that cannot be used: says which file, text and field, and the fix."""
 
 
+class InstructionError(UserError):
+    """Instructions with answers that cannot be used: says which file, example and field, and the fix."""
+
+
+class InputError(UserError):
+    """An input that is there already: the message says how to replace it, or why not."""
+
+
+class SplitError(UserError):
+    """Shares that are none, or too few items for them: the message says what is possible."""
+
+
 class ScoringError(UserError):
     """Input that cannot be scored. `side`, "gold" or "pred", says whose fault it is."""
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from utils.data.formats.tables import cells, known_columns
 from utils.data.formats.talks import clean, lines_of, text_of
+from utils.data.splits import SPLIT_WORDS
 from utils.system.errors import FileError, shown
 
 # What is read of a table: {what it is: the names that its column may have}
@@ -26,11 +27,6 @@ COLUMNS = {
     "id": ("id", "text_id", "tweet_id"),
 }
 TWEETEVAL = {"0": "none", "1": "against", "2": "favor"}  # its mapping.txt
-_SPLITS = {
-    "train": "train",
-    **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "devtest"), "test"),
-}
 _SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 
 
@@ -63,7 +59,7 @@ def find_files(path: Path) -> dict[str | None, Path]:
     found: dict[str | None, Path] = {}
     for file in there:
         words = re.split(r"[^a-z]+", file.stem.removeprefix(start).lower())
-        split = next((_SPLITS[word] for word in words if word in _SPLITS), None)
+        split = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None)
         if split is None or "labels" in words:
             continue
         if split in found:
