@@ -1,5 +1,7 @@
-"""A page in the browser: a conversation in, its emotions with probabilities and arrows from their causes out; a line
-edited, and what that changes. On its other tab texts in, and what they think of topics.
+"""A page in the browser: a conversation, its emotions and their causes; and what texts think of topics.
+
+A conversation goes in, its emotions with probabilities and arrows from their causes come out; a line is edited, and the
+page shows what that changes. On the other tab texts go in.
 
     pip install gradio
     python -m utils.demo [--run NAME] [--opinion-adapter DIR] [--port 7860]

@@ -1,5 +1,4 @@
-"""Finished runs and systems: what is there, are the scores those of the predictions, is one better than another, and
-what if a probability had to be higher?
+"""Finished runs: list them, verify their scores, compare two, decide with another threshold.
 
     python -m utils.runs list                                                  # a table; --json for programs
     python -m utils.runs verify results_train/smollm2-135m-ecf

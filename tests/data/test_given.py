@@ -1,4 +1,4 @@
-"""Conversations are read from JSON, JSON lines and lines of `Speaker: text`, from files and standard input.
+"""Conversations are read from JSON, JSON lines, tables and lines of `Speaker: text`, from files and standard input.
 
 python -m pytest tests/data/test_given.py
 """
@@ -54,14 +54,15 @@ def test_standard_input(monkeypatch, text, sample):
 @pytest.mark.parametrize(
     ("text", "suffix", "says"),
     [
-        ("Ana: Hello\nhello", ".txt", "it, line 2: no speaker and text. Write it as Speaker: text"),
+        ("Ana: Hello\nhello", ".txt", "it, line 2: no speaker. Write it as Speaker: text"),
         ("Ana: Hello", ".json", "it: not JSON"),
         ("", "", "it: the file is empty"),
         (" \n\n", ".txt", "it: the file is empty"),
         ('{"conversation_ID": 1}\n{"conver', "", "it, line 2: not JSON"),
         ('{"conversation_ID": 1}\n', ".jsonl", "conversation 1, field 'conversation': it is missing"),
         ('{"conversation_ID": 1}', ".json", "it: holds an object where a list .*Wrap it as"),
-        ("[1, 2", "", "it, line 1: no speaker and text"),
+        ("[1, 2", "", "it, line 1: no speaker"),
+        ("Ana: Hello\nBen:  ", "", "it, line 2: no text behind 'Ben'. Write it as"),
         ('["a"]', "", "it, conversation at position 1: is a string, not an object"),
     ],
 )
@@ -69,6 +70,20 @@ def test_a_fault_ends_in_one_message_that_names_the_place(text, suffix, says):
     with pytest.raises(UserError, match=says) as error:
         conversations_in(text, "it", suffix)
     assert "\n" not in str(error.value)
+
+
+def test_a_table_has_a_row_an_utterance_and_its_labels_are_not_looked_at(tmp_path):
+    path = tmp_path / "talk.CSV"
+    path.write_text("conversation,speaker,text,label\n4,Ana,Where is it?,puzzled\n4,Ben,Gone.,\n5,Ana,Later.,\n")
+    first, second = read_given(path)
+    assert first["conversation"] == [
+        {"utterance_ID": 1, "text": "Where is it?", "speaker": "Ana"},
+        {"utterance_ID": 2, "text": "Gone.", "speaker": "Ben"},
+    ]
+    assert (first["conversation_ID"], second["conversation_ID"]) == (4, 5)
+    path.write_text("speaker,line\nAna,Hello\n")
+    with pytest.raises(UserError, match="no column is called text .found speaker, line"):
+        read_given(path)
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path, monkeypatch):

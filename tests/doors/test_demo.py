@@ -111,7 +111,7 @@ def test_a_changed_line_keeps_what_else_the_file_holds():
     [
         ("", "there is no conversation yet"),
         (" \n", "there is no conversation yet"),
-        ("Ana: hello\nBen", "line 2: no speaker and text"),
+        ("Ana: hello\nBen", "line 2: no speaker. Write it as"),
         (": hello", "line 1"),
         ("[]", "holds no conversation"),
         ('{"conversation_ID": 1', "the text: not JSON"),

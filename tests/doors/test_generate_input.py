@@ -327,6 +327,15 @@ def test_a_slip_is_no_label_set(data, capsys):
     assert run("--labels", "data") == 0 and labels_in("input").labels == ("Neutral", "joy")
 
 
+def test_a_label_beside_ecfs_is_said_in_a_table(data, capsys):
+    rows = [f"{n},A,word {n},{label}" for n, label in enumerate(["joy", "sadness", "neutral", "suprise"] * 3)]
+    Path("mine.csv").write_text("\n".join(["conversation,speaker,text,label", *rows]))
+    assert run("--data", "mine.csv") == 0
+    said = capsys.readouterr().out
+    assert "note: 'suprise' is none of ecf7's labels" in said and labels_in("input").name == "mine"
+    assert run("--data", "mine.csv", "--labels", "ecf7") == 2 and "'suprise'" in capsys.readouterr().err
+
+
 def test_the_skipped_are_named_where_too_few_are_left(data, capsys):
     bad = talks(3, 4)
     bad[0]["conversation"][0].pop("speaker")

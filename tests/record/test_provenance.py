@@ -34,7 +34,7 @@ def test_the_commit_alone_where_nothing_differs(repository):
 
 
 @pytest.mark.parametrize(
-    "name", ["utils/a.py", "benchmarks/b.py", "configs/c.yaml", "benchmarks/new/script.py", "new.py"]
+    "name", ["utils/a.py", "benchmarks/b.py", "configs/c.yaml", "benchmarks/new/script.py", "new.py", "configs/p.json"]
 )
 def test_changed_and_new_code_is_marked(repository, name):
     clean = revision()
@@ -46,7 +46,7 @@ def test_changed_and_new_code_is_marked(repository, name):
 @pytest.mark.parametrize(
     "name",
     ["README.md", "docs/d.txt", "docs/new.md", "benchmarks/README.md", "tests/e.py", "results_train/f",
-     "results_test/n", "benchmarks/results/speed.json", "a.log"],
+     "results_test/n", "benchmarks/results/speed.json", "a.log", "PRED.json", "talk.txt"],
 )  # fmt: skip
 def test_what_no_result_depends_on_is_not_marked(repository, name):
     clean = revision()

@@ -1,5 +1,5 @@
-"""Conversations as people have them: JSON, JSON lines, or text with a line an utterance; in a file or from standard
-input.
+"""Conversations as people have them: JSON, JSON lines, a table, or text with a line an utterance; in a file or from
+standard input.
 
     read_given("talk.txt")       # Ana: Where is it?
     read_given("talks.jsonl")    # a conversation a line
@@ -11,9 +11,10 @@ import re
 import sys
 from pathlib import Path
 
-from utils.data.conversations import Conversation, file_in
+from utils.data.conversations import Conversation, file_in, without_labels
+from utils.data.formats.tables import own_rows
 from utils.data.validation import validate_conversations
-from utils.system.errors import ConversationError, FileError
+from utils.system.errors import ConversationError, FileError, shown
 from utils.system.files import parse_json, read_text
 
 STDIN = "-"
@@ -23,7 +24,9 @@ def read_given(path: str | Path) -> list[Conversation]:
     """The conversations of a file, of the one obvious file of a folder (`file_in`), or for "-" of standard input.
     Labels that they carry are not looked at.
 
-    `.json` is JSON, `.jsonl` a conversation a line, `.txt` text; else what is written tells which of the three it is.
+    `.json` is JSON, `.jsonl` a conversation a line, `.txt` text, `.csv` and `.tsv` a table with a row an utterance
+    (utils.data.formats.tables.own_rows), whose labels are left out; else what is written tells which of the first three
+    it is.
 
     Raises FileError for what cannot be read, ConversationError for what is no conversation, each naming the line or
     the field.
@@ -34,6 +37,8 @@ def read_given(path: str | Path) -> list[Conversation]:
         except UnicodeDecodeError as error:
             raise FileError(f"standard input: not UTF-8 (byte {error.start}). Give it as UTF-8.") from error
     path = file_in(path)
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return [without_labels(one) for one in validate_conversations(own_rows(path), path, labels=None)]
     return conversations_in(read_text(path), path, path.suffix.lower())
 
 
@@ -49,7 +54,9 @@ def conversations_in(text: str, source: str | Path, suffix: str = "") -> list[Co
     first = next((one for _, one in lines if one), "")
     if suffix in (".jsonl", ".ndjson") or suffix != ".json" and _is_object(first):
         data = [parse_json(one, f"{source}, line {number}") for number, one in lines if one]
-    elif suffix == ".json" or suffix != ".txt" and is_json(text) or not first:
+    elif not first:
+        raise ConversationError(f"{source}: the file is empty. Write lines of Speaker: text, or conversations in JSON")
+    elif suffix == ".json" or suffix != ".txt" and is_json(text):
         data = parse_json(text, source)
     else:
         data = _spoken(lines, source)
@@ -64,9 +71,10 @@ def is_json(text: str) -> bool:
 
 def utterance_in(line: str, where: str) -> tuple[str, str]:
     """(speaker, text) of a line `Speaker: text`. Raises ConversationError, naming `where`, for another one."""
-    speaker, _, words = map(str.strip, line.partition(":"))
+    speaker, colon, words = map(str.strip, line.partition(":"))
     if not speaker or not words:
-        raise ConversationError(f"{where}: no speaker and text. Write it as Speaker: text")
+        lacks = "no speaker" if not colon or not speaker else f"no text behind {shown(speaker)}"
+        raise ConversationError(f"{where}: {lacks}. Write it as Speaker: text")
     return speaker, words
 
 

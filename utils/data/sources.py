@@ -14,7 +14,7 @@ from utils.data.labels import ECF, LABELS_FILE, LabelSet
 from utils.data.relabel import choose_labels, labels_of_data, relabelled, told
 from utils.data.splits import split_by_file, split_conversations
 from utils.data.validation import PAIRS, validate_conversations
-from utils.system.errors import ConversationError
+from utils.system.errors import ConversationError, shown
 from utils.system.files import check_output, read_json, to_json, write_set
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -52,6 +52,8 @@ def checked(data: Data, wanted: LabelSet | None, name: str, faults: list | None 
             splits.setdefault(data.split_of[file], []).extend(c["conversation_ID"] for c in kept)
         conversations += kept
     lines = told(became)
+    if wanted is None and data.labels is None:
+        lines += slips(labels)
     if bare:
         lines.append(f"left out: {bare:,} conversations in which no utterance carries a label")
     if not any(PAIRS in c for c in conversations):
@@ -60,6 +62,18 @@ def checked(data: Data, wanted: LabelSet | None, name: str, faults: list | None 
         where = data.folder if len(data.files) > 1 else next(iter(data.files))
         raise ConversationError(f"{where}: no utterance carries a label of {labels.name} ({labels}). Give another set")
     return Checked(conversations, labels, splits, lines)
+
+
+def slips(labels: LabelSet) -> list[str]:
+    """A line where most labels of a set that was taken from the data are ECF's: the others may be slips of the pen."""
+    others = [one for one in labels if one not in ECF]
+    if not others or 2 * len(others) >= len(labels):
+        return []
+    named = f"{', '.join(map(shown, others))} {'is' if len(others) == 1 else 'are'}"
+    return [
+        f"note: {named} none of {ECF.name}'s labels, as the others are, so the labels are a set of their own. If it is "
+        f"a slip of the pen, correct it; --labels {ECF.name} names each"
+    ]
 
 
 def _new(part: list[Conversation], file: Path, found: dict[str, Path], faults: list | None) -> list[Conversation]:

@@ -14,6 +14,8 @@ from utils.system.places import ROOT
 
 # What no result depends on. Everything else in the tree counts, files that git does not track yet too.
 NO_CODE = ("results_train", "results_test", "benchmarks/results", "docs", "tests", "*.md")
+# What people write into the root: conversations, their labels, the page. No code is there in these forms.
+OUTPUTS = ("*.json", "*.jsonl", "*.csv", "*.tsv", "*.txt", "*.html")
 # What config.json calls the record of an encoder's training; the second name is that of older ones.
 ENCODER = ("utils.train encoder", "benchmarks.encoder")
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets", "scikit-learn")
@@ -28,7 +30,7 @@ def revision() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        others = [f":(exclude){name}" for name in NO_CODE]
+        others = [f":(exclude){name}" for name in NO_CODE] + [f":(exclude,glob){name}" for name in OUTPUTS]
         changed = git("status", "--porcelain", "--untracked-files=normal", "--", ".", *others)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
