@@ -260,7 +260,7 @@ def label_conversations(argv: list[str]) -> int:
         print(f"skipped: {name}, {tokens} tokens; --max-row-tokens {tokens} would hold it")
     if skipped:
         print(f"skipped: {len(skipped)} of {len(share)} conversations, which are not in {written}")
-    print(f"{len(paired)} conversations {said_of(adapters)}: {written}")
+    print(f"{len(paired)} conversation{'s' * (len(paired) != 1)} {said_of(adapters)}: {written}")
     return 0
 
 

@@ -62,6 +62,8 @@ def test_standard_input(monkeypatch, text, sample):
         ('{"conversation_ID": 1}\n', ".jsonl", "conversation 1, field 'conversation': it is missing"),
         ('{"conversation_ID": 1}', ".json", "it: holds an object where a list .*Wrap it as"),
         ("[1, 2", "", "it, line 1: no speaker"),
+        ("[12:03] Ana: Hello", "", "it, line 1: a time stands before the speaker. Write it as"),
+        ("25/12/24, 12:03 - Ana: Hello", "", "it, line 1: a time stands before the speaker"),
         ("Ana: Hello\nBen:  ", "", "it, line 2: no text behind 'Ben'. Write it as"),
         ('["a"]', "", "it, conversation at position 1: is a string, not an object"),
     ],

@@ -59,9 +59,11 @@ def test_other_labels_are_taken_from_the_data():
 
 def test_a_label_beside_ecfs_is_a_slip_unless_it_is_asked_for():
     data = corpus("joy", "Joy", "neutral")
-    assert choose_labels([data], "mine", strict=True) is ECF, "which validation then names"
-    for found in (choose_labels([data], "mine"), labels_of_data([data], "mine")):
-        assert set(found) == {"joy", "Joy", "neutral"}
+    for strict in (True, False):
+        assert choose_labels([data], "mine", strict=strict) is ECF, "which validation then names"
+    assert set(labels_of_data([data], "mine")) == {"joy", "Joy", "neutral"}
+    assert choose_labels([corpus("joy", "Joy")], "mine", strict=True) is ECF
+    assert set(choose_labels([corpus("joy", "Joy")], "mine")) == {"joy", "Joy"}, "no more of ECF's than others"
     assert choose_labels([corpus("up", "neutral side")], "mine", strict=True).labels == ("neutral side", "up")
 
 

@@ -327,13 +327,20 @@ def test_a_slip_is_no_label_set(data, capsys):
     assert run("--labels", "data") == 0 and labels_in("input").labels == ("Neutral", "joy")
 
 
-def test_a_label_beside_ecfs_is_said_in_a_table(data, capsys):
+def test_a_slip_in_a_table_is_no_label(data, capsys):
     rows = [f"{n},A,word {n},{label}" for n, label in enumerate(["joy", "sadness", "neutral", "suprise"] * 3)]
     Path("mine.csv").write_text("\n".join(["conversation,speaker,text,label", *rows]))
-    assert run("--data", "mine.csv") == 0
-    said = capsys.readouterr().out
-    assert "note: 'suprise' is none of ecf7's labels" in said and labels_in("input").name == "mine"
-    assert run("--data", "mine.csv", "--labels", "ecf7") == 2 and "'suprise'" in capsys.readouterr().err
+    assert run("--data", "mine.csv") == 2
+    message = capsys.readouterr().err
+    assert "'suprise' is not an emotion" in message and "--labels data" in message
+    assert run("--data", "mine.csv", "--labels", "data") == 0 and "suprise" in labels_in("input").labels
+
+
+def test_a_table_without_a_column_of_labels(data, capsys):
+    Path("mine.csv").write_text("speaker,text,feeling\nA,one,joy\nB,two,anger\nC,three,joy\n")
+    assert run("--data", "mine.csv") == 2
+    assert "mine.csv: no column is read as the label. Call it label or labels" in capsys.readouterr().err
+    assert run("--data", "mine.csv", "--columns", "label=feeling") == 0
 
 
 def test_the_skipped_are_named_where_too_few_are_left(data, capsys):

@@ -71,6 +71,8 @@ def is_json(text: str) -> bool:
 
 def utterance_in(line: str, where: str) -> tuple[str, str]:
     """(speaker, text) of a line `Speaker: text`. Raises ConversationError, naming `where`, for another one."""
+    if re.match(r"\W*(\d+\W+)*\d+:\d\d", line):  # [12:03] Ana: ...
+        raise ConversationError(f"{where}: a time stands before the speaker. Write it as Speaker: text")
     speaker, colon, words = map(str.strip, line.partition(":"))
     if not speaker or not words:
         lacks = "no speaker" if not colon or not speaker else f"no text behind {shown(speaker)}"

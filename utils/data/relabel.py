@@ -42,7 +42,8 @@ def choose_labels(files: list, name: str, wanted: LabelSet | None = None, strict
 
     wanted   the set that was asked for; a ready-made one takes several labels an utterance where the corpus does
     name     what a set is called that is taken from the data
-    strict   labels beside some of ECF's are slips, which validation is to name, and no other set
+    strict   labels beside some of ECF's are slips, which validation is to name, and no other set; else they are where
+             most labels are ECF's
 
     Without `wanted`: ECF's, if all labels are of it; else the ready-made set of exactly these labels; else the corpus'
     labels themselves (`labels_of_data`).
@@ -55,7 +56,8 @@ def choose_labels(files: list, name: str, wanted: LabelSet | None = None, strict
     for one in SETS.values():
         if {*counted} == {*one} and lists == one.multi:
             return one
-    slips = strict and {*counted} & {*ECF} and not lists
+    shared, others = {*counted} & {*ECF}, {*counted} - {*ECF}
+    slips = not lists and shared and (strict or len(others) < len(shared))
     return ECF if slips else labels_of_data(files, name)
 
 

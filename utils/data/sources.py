@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from utils.data.conversations import Conversation, emotions_of, file_in, without_labels
 from utils.data.corpus import Data, read_data, read_file
+from utils.data.formats.known import TABLES
+from utils.data.formats.tables import COLUMNS
 from utils.data.label_sets import find_labels
 from utils.data.labels import ECF, LABELS_FILE, LabelSet
 from utils.data.relabel import choose_labels, labels_of_data, relabelled, told
 from utils.data.splits import split_by_file, split_conversations
 from utils.data.validation import PAIRS, validate_conversations
-from utils.system.errors import ConversationError, shown
+from utils.system.errors import ConversationError
 from utils.system.files import check_output, read_json, to_json, write_set
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -39,6 +41,12 @@ def checked(data: Data, wanted: LabelSet | None, name: str, faults: list | None 
 
     Raises ConversationError.
     """
+    bare_tables = [file for file, given in data.files.items() if data.form in TABLES and not any(map(_labelled, given))]
+    if bare_tables:
+        raise ConversationError(
+            f"{bare_tables[0]}: no column is read as the label. Call it {' or '.join(COLUMNS['label'])}, or name it: "
+            "--columns label=COLUMN; what has no labels goes to --unlabelled"
+        )
     labels = choose_labels([*data.files.values()], name, wanted or data.labels, strict=data.form == "semeval")
     conversations, splits, found, became, bare = [], {}, {}, Counter(), 0
     for file, given in data.files.items():
@@ -52,8 +60,6 @@ def checked(data: Data, wanted: LabelSet | None, name: str, faults: list | None 
             splits.setdefault(data.split_of[file], []).extend(c["conversation_ID"] for c in kept)
         conversations += kept
     lines = told(became)
-    if wanted is None and data.labels is None:
-        lines += slips(labels)
     if bare:
         lines.append(f"left out: {bare:,} conversations in which no utterance carries a label")
     if not any(PAIRS in c for c in conversations):
@@ -64,16 +70,9 @@ def checked(data: Data, wanted: LabelSet | None, name: str, faults: list | None 
     return Checked(conversations, labels, splits, lines)
 
 
-def slips(labels: LabelSet) -> list[str]:
-    """A line where most labels of a set that was taken from the data are ECF's: the others may be slips of the pen."""
-    others = [one for one in labels if one not in ECF]
-    if not others or 2 * len(others) >= len(labels):
-        return []
-    named = f"{', '.join(map(shown, others))} {'is' if len(others) == 1 else 'are'}"
-    return [
-        f"note: {named} none of {ECF.name}'s labels, as the others are, so the labels are a set of their own. If it is "
-        f"a slip of the pen, correct it; --labels {ECF.name} names each"
-    ]
+def _labelled(conversation: dict) -> bool:
+    """Whether an utterance has a field for its label or its votes."""
+    return any("emotion" in u or "votes" in u for u in conversation["conversation"])
 
 
 def _new(part: list[Conversation], file: Path, found: dict[str, Path], faults: list | None) -> list[Conversation]:

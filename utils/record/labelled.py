@@ -13,6 +13,7 @@ from typing import Any
 from utils.record.adapter import configs_of, labels_of, trained_with
 from utils.record.provenance import revision, versions, weights_of
 from utils.system.files import read_object
+from utils.system.places import ROOT
 
 RECORD, PROBABILITIES = ".record.json", ".probabilities.jsonl"
 
@@ -23,10 +24,11 @@ def beside(out: str | Path, suffix: str) -> Path:
 
 
 def made_by(adapter: str | Path) -> dict:
-    """Which adapter that is: {"folder", "weights": the beginning of their SHA-256, "revision": of its training,
-    "model"}."""
+    """Which adapter that is: {"folder" (within the repository from its root on), "weights": the beginning of their
+    SHA-256, "revision": of its training, "model"}."""
+    folder = Path(adapter).resolve()
     return {
-        "folder": Path(adapter).as_posix(),
+        "folder": (folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder).as_posix(),
         "weights": weights_of(Path(adapter)),
         "revision": read_object(Path(adapter) / "training.json").get("revision"),
         "model": trained_with(adapter).model,

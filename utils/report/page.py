@@ -134,7 +134,7 @@ def render(
     conversation, changed, palette = found["conversation"], changes(before, found, labels), colours(labels)
     gold = gold and as_named(gold, conversation, labels)
     utterances, weak = conversation["conversation"], likeliest(found, labels)
-    head = ["", "utterance", *labels, *(["caused by"] if found["causes"] is not None else []), "changed"]
+    head = ["", "utterance", *labels, *(["caused by (probability)"] if found["causes"] is not None else []), "changed"]
     head += ["gold"] if gold else []
     rows = []
     for k, (u, table, causes) in enumerate(zip(utterances, found["emotions"], causes_of(found, labels))):

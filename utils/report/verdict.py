@@ -12,7 +12,11 @@ def verdict(scores: dict, sections: Sequence[str] = ("emotions", "pairs", "opini
     """Lines for a person to read, about those `sections` of a run's metrics.json (utils.report.scores.read_scores) that
     show that nothing was learnt: emotions of one label alone or no better than the majority's, pairs no better than the
     rule's, opinions no better than the commonest answer. [] where something was."""
-    wheres = [f" on {scores[items]:,} {items}" for items in ("conversations", "texts") if items in scores]
+    wheres = [
+        f" on {scores[items]:,} {items if scores[items] != 1 else items[:-1]}"
+        for items in ("conversations", "texts")
+        if items in scores
+    ]
     found = {section: judge(scores.get(section, {})) for section, judge in _JUDGES.items()}
     return [
         f"NOTHING LEARNT: {what}{''.join(wheres)}. Try {advice}."

@@ -191,7 +191,10 @@ def _table(path: Path, delimiter: str, quoted: bool = True) -> list[dict]:
         raise FileError(f"{path}: row {reader.line_num}: {error}. Write the table again") from error
     for number, row in enumerate(table, 2):
         if None in row or None in row.values():
-            raise FileError(f"{path}: row {number} has not as many cells as the head. Write the row again")
+            raise FileError(
+                f"{path}: row {number} has not as many cells as the head. Write the row again; a text with "
+                "a comma stands in quotation marks"
+            )
     return table
 
 
