@@ -45,6 +45,17 @@ from utils.system.places import ROOT
 
 COLUMNS = (*tables.COLUMNS, *(name for name in opinions.COLUMNS if name not in tables.COLUMNS))
 
+# Which arguments each task reads; another one that is given is an error.
+_ALL = {"task", "data", "fractions", "seed", "unlabelled", "out"}
+READ = {
+    "emotion": _ALL | {"splits", "all_train", "form", "columns", "labels", "skip_invalid"},
+    "opinion": _ALL
+    | {"columns", "topic", "task_type", "annotators", "agreement", "keep_repeated", "train_only", "undersample"}
+    | {"augment", "dataset_update"},
+    "instruction": _ALL | {"dataset_update"},
+}
+OPTIONS = {"form": "format"}  # what arguments are called on the command line, where that is not their name
+
 
 def at_home(name: str) -> str:
     """A path of the repository, as it is called from a folder in it; elsewhere `name` itself."""
@@ -160,7 +171,11 @@ def parse_arguments(argv=None):
         metavar="N",
         help="add marked texts to train until each label has N: others in which the embedded model replaced words",
     )
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    for name, value in vars(arguments).items():
+        if value != parser.get_default(name) and name not in READ[arguments.task]:
+            parser.error(f"--{OPTIONS.get(name, name).replace('_', '-')} says nothing with --task {arguments.task}")
+    return arguments
 
 
 def write_conversations(arguments) -> None:

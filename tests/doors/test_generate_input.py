@@ -19,7 +19,7 @@ from utils.data.label_sets import SETS
 from utils.data.labels import ECF as LABELS
 from utils.data.labels import labels_in
 from utils.data.splits import describe
-from utils.system.files import write_json
+from utils.system.files import read_json, write_json
 
 ECF = ROOT.parent / "shared" / "ecf"
 needs_ecf = pytest.mark.skipif(not ECF.is_dir(), reason="ECF is not part of the repository")
@@ -91,6 +91,40 @@ def test_fractions(data):
 def test_all_train(data):
     assert run("--all-train") == 0
     assert written() == {"train": list(range(1, 21)), "val": [], "test": [], "unlabelled": [30, 31]}
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (("--task", "instruction", "--all-train"), "--all-train says nothing with --task instruction"),
+        (("--task", "instruction", "--format", "meld"), "--format says nothing with --task instruction"),
+        (("--task", "opinion", "--skip-invalid"), "--skip-invalid says nothing with --task opinion"),
+        (("--task-type", "binary"), "--task-type says nothing with --task emotion"),
+    ],
+)
+def test_what_a_task_does_not_read_is_refused(data, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        run(*arguments)
+    assert message in capsys.readouterr().err and not Path("input").exists()
+
+
+def test_instructions_are_replaced_on_request(data, capsys):
+    tasks = [{"instruction": f"Say {k}.", "output": f"{k}!"} for k in range(20)]
+    write_json([*tasks, {"instruction": "Sing.", "output": ""}], Path("tasks.json"))
+    how = ("--task", "instruction", "--data", "tasks.json")
+    assert run(*how) == 0
+    printed = capsys.readouterr().out
+    assert "left out, no answer: 1 examples" in printed
+    assert "written to input/instructions/{train,val,test}/examples.json" in printed
+    files = {path: path.read_bytes() for path in Path("input").rglob("*.json")}
+    assert len(files) == 4 and read_json("input/instructions/report.json")["splits"]["train"] == 16
+    assert run(*how) == 0, "the same input may be written again"
+    assert run(*how, "--seed", 1) == 2
+    assert "input/instructions holds another input: give --dataset-update" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path("input").rglob("*.json")} == files
+    assert run(*how, "--seed", 1, "--dataset-update", "--fractions", 0.5, 0.25, 0.25) == 0
+    assert read_json("input/instructions/report.json")["splits"] == {"train": 10, "val": 5, "test": 5}
+    assert run("--task", "instruction", "--data", "tasks.json", "--out", "tasks.json") == 2
 
 
 def test_split_file_beside_the_data(data, capsys):

@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 from utils.config import Config
 from utils.data.topics import Topic
-from utils.engine.head import head_loss
+from utils.engine.head_trainer import head_loss
 from utils.engine.prefix_tree import encode, pack, rooted
 from utils.engine.rows import encode_trees
 from utils.engine.settings import InferenceSettings, TrainingSettings

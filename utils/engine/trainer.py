@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] (trl exports when asked)
 
 from utils.engine.checkpoints import Resumed, last_checkpoint
-from utils.engine.head import HeadCollator, HeadTrainer
+from utils.engine.head_trainer import HeadCollator, HeadTrainer
 from utils.engine.memory import InParts
 from utils.engine.prefix_tree import Row, model_inputs, pack, rooted
 from utils.engine.settings import TrainingSettings

@@ -26,7 +26,10 @@ from utils.system.errors import ModelError, TrainingError
 from utils.system.files import read_object
 from utils.tasks.task import OneRound, TaskDefaults, probabilities
 
-SHARED = 16  # examples a lesson: its row's attention grows with the square, and a step should hold several instructions
+# The most that a lesson holds: its row's attention grows with the square, no limit of a row may meet it, and a training
+# step should see several instructions.
+SHARED = 16  # examples
+CHARACTERS = 3000  # of their inputs and outputs; an example alone may have more
 TOO_LONG = ("refuse", "drop")  # what is done with examples that are longer than the cutoff
 
 
@@ -124,19 +127,30 @@ def answers_of(example: Example) -> list[str]:
 
 
 def lessons(examples: Sequence[Example], seed: int) -> list[Any]:
-    """The items that are read: examples that share their instruction as lessons of up to SHARED, in a seeded order, and
-    the others as they are."""
+    """The items that are read: examples that share their instruction as lessons, in a seeded order, and the others as
+    they are."""
     groups: dict[str, list[Example]] = defaultdict(list)
     for one in examples:
         groups[one["instruction"]].append(one)
     found: list[Any] = []
     for its in groups.values():
         random.Random(seed).shuffle(its)
-        parts = [its[start : start + SHARED] for start in range(0, len(its), SHARED)]
-        found += [
-            part[0] if len(part) == 1 else {"example_ID": part[0]["example_ID"], "examples": part} for part in parts
-        ]
+        for part in _parts(its):
+            found.append(part[0] if len(part) == 1 else {"example_ID": part[0]["example_ID"], "examples": part})
     return found
+
+
+def _parts(examples: list[Example]) -> list[list[Example]]:
+    """The examples in their order, as few parts as SHARED and CHARACTERS allow."""
+    parts, characters = [[]], 0
+    for one in examples:
+        mine = len(one["input"]) + sum(map(len, answers_of(one)))
+        if parts[-1] and (len(parts[-1]) == SHARED or characters + mine > CHARACTERS):
+            parts.append([])
+            characters = 0
+        parts[-1].append(one)
+        characters += mine
+    return parts
 
 
 def tokens_of(task: Instructions, example: Example, encoder: TreeEncoder) -> int:
