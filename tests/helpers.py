@@ -144,7 +144,7 @@ def tables_of(conversations, labels=ECF):
 class CalmPredictor:
     """In place of utils.predict.Predictor: no model is loaded, every utterance is neutral."""
 
-    labels = ECF
+    labels, tasks = ECF, ("emotion", "cause")
 
     def __init__(self, *arguments, **options):
         pass

@@ -17,6 +17,7 @@ from pathlib import Path
 from utils.models.gguf import GGUF_TYPES, write_gguf
 from utils.record.adapter import adapter_folder, task_of, trained_with
 from utils.record.card import TASK_CARDS, card
+from utils.record.stages import TRAINED_BY
 from utils.system.command import add_run, command
 from utils.system.errors import ExportError
 from utils.system.files import check_new, new_folder
@@ -77,7 +78,7 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
     if form == "gguf" and recorded_outputs(adapter):
         raise ExportError(f"{adapter}: llama.cpp has no place for its head. Give safetensors or state_dict")
     trained = (Path(adapter) / "training.json").is_file()
-    carded = not trained or task_of(adapter) in TASK_CARDS
+    carded = not trained or task_of(adapter) not in {*TRAINED_BY} - {*TASK_CARDS}
     if carded:
         card(adapter)  # a folder that is no adapter of a run is refused before the work
     model, tokenizer = merge(adapter)
