@@ -57,5 +57,5 @@ def test_training_gets_as_many_texts_of_a_label_as_is_asked_for(data):
 def test_another_size_is_another_input(data):
     assert made(data)[0] == 0 and counts(data)["favor"] > 8
     status, said = made(data, "--undersample", 8)
-    assert status == 2 and "holds other texts: give --dataset-update" in said and counts(data)["favor"] > 8
+    assert status == 2 and "holds another input: give --dataset-update" in said and counts(data)["favor"] > 8
     assert made(data, "--undersample", 8, "--dataset-update")[0] == 0 and counts(data)["favor"] == 8

@@ -202,7 +202,7 @@ def read_only(monkeypatch):
 def test_commands_in_a_read_only_folder(prediction, tmp_path, read_only, monkeypatch):
     arguments, out, _ = prediction
     before = files(tmp_path)
-    monkeypatch.setattr(chain, "parameter_names", lambda notebook: [])
+    monkeypatch.setattr(chain, "parameter_names", lambda notebook: [*Config().as_dict()])
     for main, given in (
         (generate_input.main, ("--data", ROOT / "data/sample", "--out", tmp_path / "input")),
         (predict.main, arguments),
@@ -222,7 +222,7 @@ def test_a_file_where_a_folder_is_needed(prediction, tmp_path, main, monkeypatch
     else:
         monkeypatch.setattr(places, "ROOT", tmp_path)
         (tmp_path / "results_train").write_text("a file")
-        monkeypatch.setattr(chain, "parameter_names", lambda notebook: [])
+        monkeypatch.setattr(chain, "parameter_names", lambda notebook: [*Config().as_dict()])
         code, said = called(chain.main, ROOT / "configs/sample.yaml")
     assert code == 2 and said.splitlines()[-1].startswith(f"utils.{main}: [Errno") and str(tmp_path) in said
 
