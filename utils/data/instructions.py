@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from utils.data.validation import is_blank, is_id, same_id
+from utils.data.validation import is_blank, items_with_ids
 from utils.system.errors import InstructionError, shown
 from utils.system.files import read_json
 
@@ -37,17 +37,7 @@ def check_examples(data: Any, source: str | Path, answered: bool = True) -> list
     """`data`, once it is known to be a list of sound examples.
 
     Raises InstructionError for the first fault, naming the example, the field and the fix."""
-    if not isinstance(data, list):
-        raise InstructionError(f"{source}: holds {shown(data)} where a list of examples belongs. Write one")
-    keys = set()
-    for position, one in enumerate(data, 1):
-        where = f"{source}, example at position {position}"
-        if not isinstance(one, dict) or not is_id(one.get("example_ID")):
-            raise InstructionError(f"{where}, field 'example_ID': a number or a name is missing. Give each its own")
-        where = f"{source}, example {one['example_ID']}"
-        if same_id(one["example_ID"]) in keys:
-            raise InstructionError(f"{where}, field 'example_ID': it is there twice. Give each example its own")
-        keys.add(same_id(one["example_ID"]))
+    for where, one in items_with_ids(data, source, "example", InstructionError):
         check_example(one, where, answered)
         if answered and is_blank(one["output"]):
             raise InstructionError(f"{where}, field 'output': the answer is empty. Write it, or leave the example out")

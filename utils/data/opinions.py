@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from utils.data.topics import TOPICS_FILE, Topic
-from utils.data.validation import is_blank, is_id, same_id
+from utils.data.validation import is_blank, items_with_ids
 from utils.system.errors import OpinionError, shown
 from utils.system.files import read_json, read_object
 
@@ -83,17 +83,7 @@ def check_texts(data: Any, source: str | Path, topics: Mapping[str, Topic], labe
     """`data`, once it is known to be a list of sound texts on these topics.
 
     Raises OpinionError for the first fault, naming the text, the field and the fix."""
-    if not isinstance(data, list):
-        raise OpinionError(f"{source}: holds {shown(data)} where a list of texts belongs. Write one")
-    keys = set()
-    for position, one in enumerate(data, 1):
-        where = f"{source}, text at position {position}"
-        if not isinstance(one, dict) or not is_id(one.get("text_ID")):
-            raise OpinionError(f"{where}, field 'text_ID': a number or a name is missing. Give each text its own")
-        where = f"{source}, text {one['text_ID']}"
-        if same_id(one["text_ID"]) in keys:
-            raise OpinionError(f"{where}, field 'text_ID': it is there twice. Give each text its own")
-        keys.add(same_id(one["text_ID"]))
+    for where, one in items_with_ids(data, source, "text", OpinionError):
         check_text(one.get("text"), where)
         opinions = one.get("opinions")
         if not isinstance(opinions, dict) or not opinions:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.system.errors import FileError, shown
-from utils.system.files import read_object
+from utils.system.files import read_object, ready_or_own
 from utils.system.places import ROOT
 
 FOLDER = ROOT / "configs" / "templates"
@@ -72,14 +72,7 @@ class Template:
         """The template of this name in configs/templates, or in the JSON file at this path.
 
         Raises FileError for one that is not there, and for a file that is none."""
-        path = Path(name)
-        if path.suffix != ".json":
-            path = FOLDER / f"{name}.json"
-            if not path.is_file():
-                raise FileError(
-                    f"template {shown(str(name))}: there is no {path}. Known are {', '.join(template_names())}; or "
-                    "give the path of a JSON file of yours"
-                )
+        path = ready_or_own(name, FOLDER, (".json",), "template")
         return cls.from_dict(read_object(path), path)
 
     @classmethod

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.system.errors import FileError, shown
+from utils.system.files import ready_or_own
 from utils.system.parameters import read_mapping
 from utils.system.places import ROOT
 
@@ -73,14 +74,7 @@ class Topic:
         """The topic of this name in configs/topics, or in the YAML file at this path.
 
         Raises FileError for a topic that is not there, and for a file that is none."""
-        path = Path(name)
-        if path.suffix not in (".yaml", ".yml"):
-            path = FOLDER / f"{name}.yaml"
-            if not path.is_file():
-                raise FileError(
-                    f"topic {shown(str(name))}: there is no {path}. Known are {', '.join(topic_names())}; or give the "
-                    "path of a YAML file of yours"
-                )
+        path = ready_or_own(name, FOLDER, (".yaml", ".yml"), "topic")
         return cls.from_dict(read_mapping(path), path)
 
     @classmethod

@@ -5,11 +5,12 @@ validate_conversations(data, "my.json", labelled=True)
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 from utils.data.labels import ECF, LabelSet
-from utils.system.errors import ConversationError, shown
+from utils.system.errors import ConversationError, UserError, shown
 
 PAIRS: Final = "emotion-cause_pairs"
 # Nine digits are plenty, and keep int() away from strings of thousands of them.
@@ -284,3 +285,23 @@ def parse_pair(pair, where, labels):
             f'Write pairs such as ["3_surprise", "1"], with one of {labels}',
         )
     return int(ends[1]), ends[2], int(pair[1])
+
+
+def items_with_ids(data: Any, source: str | Path, what: str, error: type[UserError]) -> Iterator[tuple[str, dict]]:
+    """(what messages call it, the item) of each object in the list `data`, whose ids are there and differ.
+
+    what  the items' name: those called text have a text_ID
+
+    Raises `error` for the first fault, naming the item, the field and the fix."""
+    if not isinstance(data, list):
+        raise error(f"{source}: holds {shown(data)} where a list of {what}s belongs. Write one")
+    field, keys = f"{what}_ID", set()
+    for position, one in enumerate(data, 1):
+        if not isinstance(one, dict) or not is_id(one.get(field)):
+            where = f"{source}, {what} at position {position}"
+            raise error(f"{where}, field {field!r}: a number or a name is missing. Give each {what} its own")
+        where = f"{source}, {what} {one[field]}"
+        if same_id(one[field]) in keys:
+            raise error(f"{where}, field {field!r}: it is there twice. Give each {what} its own")
+        keys.add(same_id(one[field]))
+        yield where, one

@@ -20,6 +20,7 @@ import shutil
 import time
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from utils.system.errors import FileError, UserError, shown
@@ -317,3 +318,20 @@ def new_folder(folder):
         raise FileError(f"{folder} cannot be written ({reason}). Make room there, or give another name") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def ready_or_own(name: str | Path, folder: Path, suffixes: Sequence[str], what: str) -> Path:
+    """The file that a person means: one of this name in `folder`, whose files end with the first of `suffixes`, or the
+    path of a file of theirs that ends with any. Raises FileError where `folder` has none of this name."""
+    path = Path(name)
+    if path.suffix in suffixes:
+        return path
+    path = folder / f"{name}{suffixes[0]}"
+    if not path.is_file():
+        known = ", ".join(sorted(one.stem for one in folder.glob(f"*{suffixes[0]}")))
+        form = suffixes[0][1:].upper()
+        raise FileError(
+            f"{what} {shown(str(name))}: there is no {path}. Known are {known}; or give the path of a {form} file "
+            "of yours"
+        )
+    return path
