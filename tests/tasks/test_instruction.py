@@ -15,6 +15,7 @@ from utils.config import Config
 from utils.data.instruction_input import make_input
 from utils.data.instructions import without_output
 from utils.data.templates import Template
+from utils.engine.inference import Journal
 from utils.engine.prefix_tree import TreeEncoder, model_inputs, pack, render
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import train
@@ -24,7 +25,7 @@ from utils.system.errors import FileError, ModelError, TooLong, TrainingError
 from utils.system.files import write_json
 from utils.tasks.ask import predict
 from utils.tasks.instruction import CHARACTERS, SHARED, Instructions, lessons, within
-from utils.tasks.instruction_scores import choices, right_answers, written
+from utils.tasks.instruction_scores import answers, choices, right_answers, written
 from utils.tasks.instruction_template import chat_template, find_template
 
 TOLERANCE = 1e-5
@@ -293,9 +294,20 @@ def test_a_chat_template_that_cannot_be_used_is_one_message(tokenizer):
     ):
         with pytest.raises(ModelError, match=message):
             find_template("chat", Other(template))
-    assert find_template("alpaca", Other(None)) == LONG
+    assert find_template("alpaca", None) == LONG
     with pytest.raises(FileError, match="Known are alpaca"):
-        find_template("chatty", Other(None))
+        find_template("chatty", None)
+
+
+def test_the_parameters_say_how_instructions_are_asked(tiny_model_folder, tmp_path):
+    config = Config(template="deutsch", train_on_inputs=True, add_eos_token=False)
+    assert config.task("instruction") == Instructions(Template.read("deutsch"), True, False)
+    with pytest.raises(ModelError, match="has no chat template. Give a template by name"):
+        Config(template="chat", model=tiny_model_folder).task("instruction")
+    with pytest.raises(ModelError, match="nowhere' cannot be loaded"):
+        Config(template="chat", model=str(tmp_path / "nowhere")).task("instruction")
+    task = Config().task("instruction")
+    assert task.counts(lessons(EVERYTHING, seed=1)) == {"answer": len(EVERYTHING)}
 
 
 def test_an_adapter_of_another_template_is_refused(tmp_path):
@@ -346,3 +358,22 @@ def test_the_embedded_model_learns_the_sample(tmp_path):
     train(model, tokenizer, rows, TrainingSettings(learning_rate=1e-3, epochs=3, gradient_accumulation=1), tmp_path)
     model.eval()
     assert loss() < 0.5 * before
+
+
+def test_all_that_a_model_makes_of_examples_is_found_in_their_order(adapted, tokenizer, tmp_path):
+    task, settings = Instructions(SHORT), InferenceSettings()
+    unknown = {"example_ID": "u", "instruction": "Glad or low?", "input": "So.", "choices": ["glad", "low", "lower"]}
+    asked = [ALONE, unknown, *MOODS, *OPPOSITE]
+    journal = Journal(tmp_path / "unfinished.jsonl")
+    found = answers(task, adapted, tokenizer, asked, settings, 5, journal)
+    alone = [answers(task, adapted, tokenizer, [one], settings, 5)[0] for one in asked]
+    assert [one.written for one in found] == [one.written for one in alone]
+    assert [one.right and one.right[1] for one in found] == [one.right and one.right[1] for one in alone]
+    assert [("choices" in one, "output" in one) for one in asked] == [(bool(f.choices), bool(f.right)) for f in found]
+    for one, other in zip(found, alone):
+        assert one.choices == pytest.approx(other.choices, abs=1e-4)
+        assert (one.right or (0,))[0] == pytest.approx((other.right or (0,))[0], abs=1e-3)
+    # what is known is not computed again
+    known = Journal(tmp_path / "unfinished.jsonl")
+    assert answers(task, adapted, tokenizer, asked, settings, 5, known) == found and known.results == journal.results
+    assert answers(task, adapted, tokenizer, [], settings, 5) == []

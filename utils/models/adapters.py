@@ -230,7 +230,8 @@ def save_adapter(model, folder, base: str):
     """Write the adapter, in the model's own type, and the name of its base model to `folder` (safetensors). The name is
     the hub id where there is one, so that PEFT alone can load the adapter.
 
-    Raises ModelError where nothing was learnt (Method.is_empty): an adapter saved empty is an old and common fault.
+    Raises ModelError where nothing was learnt (Method.is_empty), and where the file that was written, read again, holds
+    other weights: an adapter saved empty is an old and common fault.
     """
     learnt = {name: parameter.detach() for name, parameter in adapter_weights(model)}
     if all(method_of(config).is_empty(learnt) for config in model.peft_config.values()):
@@ -249,6 +250,28 @@ def save_adapter(model, folder, base: str):
     weights = {name: weight.to(model.dtype) for name, weight in learnt.items()}
     model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)  # "auto" asks the hub about `base`
     let_others_read(folder)
+    for kind, config in model.peft_config.items():
+        _check_written(Path(folder) / "adapter_model.safetensors", weights, kind, method_of(config))
+
+
+def _check_written(path: Path, weights: dict[str, torch.Tensor], name: str, method: Method) -> None:
+    """Raises ModelError where the file at `path` does not hold the `weights`, {parameter of the model: tensor}, of the
+    adapter `name`, but for the rounding of their type."""
+    there = load_file(path)
+    for key, weight in weights.items():
+        stored, wanted = there.get(method.stored(_without(name, key))), weight.float().cpu()
+        if stored is None or not (
+            stored.shape == wanted.shape
+            and torch.allclose(stored.float(), wanted, rtol=0.01, atol=1e-6, equal_nan=True)
+        ):
+            raise ModelError(
+                f"{path}: it was written, and holds other weights than were learnt ({key}). Train it again"
+            )
+
+
+def _without(name: str, key: str) -> str:
+    """A parameter's name as a file has it, without that of the adapter."""
+    return ".".join(part for part in key.split(".") if part != name)
 
 
 def adapter_in_compute_type(model):
@@ -293,9 +316,8 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             model = PeftModel.from_pretrained(model, folder, adapter_name=name)
         with safe_open(weights, "pt") as file:
             inside = set(file.keys())
-        named = (key for key, _ in adapter_weights(model) if name in key.split("."))
         method = method_of(model.peft_config[name])
-        named = (".".join(part for part in key.split(".") if part != name) for key in named)
+        named = (_without(name, key) for key, _ in adapter_weights(model) if name in key.split("."))
         missing = [key for key in named if method.stored(key) not in inside]
         if missing:  # they would be as before any training
             raise ValueError(f"{weights.name} lacks {len(missing)} tensors, {missing[0]} first")

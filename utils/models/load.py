@@ -128,8 +128,10 @@ def empty_model(model: str, dtype: torch.dtype, attention: str):
 
 
 def load_tokenizer(model: str):
-    """The tokenizer of a model given by name (see load_model), with a padding token."""
-    tokenizer = AutoTokenizer.from_pretrained(source(model), trust_remote_code=False)
+    """The tokenizer of a model given by name (see load_model), with a padding token. Raises ModelError for a model that
+    cannot be found."""
+    with load_errors(model):
+        tokenizer = AutoTokenizer.from_pretrained(source(model), trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

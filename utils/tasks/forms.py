@@ -16,6 +16,8 @@ from utils.tasks.cause_list import CauseList
 from utils.tasks.emotion import Emotion
 from utils.tasks.emotion_multi import EmotionMulti
 from utils.tasks.imbalance import Balance
+from utils.tasks.instruction import Instructions
+from utils.tasks.instruction_template import CHAT, find_template
 from utils.tasks.opinion import ASKED, Opinions
 from utils.tasks.opinion_head import OpinionsOfHead
 from utils.tasks.pool import Pool, read_pool
@@ -95,6 +97,20 @@ def _opinion(config: Any, topics: Mapping[str, Topic]) -> Task:
     return opinion_task(topics, config.task_type, config.strategy, _balance(config))
 
 
+def _instruction(config: Any, labels: Any = None) -> Task:
+    tokenizer = None
+    if config.template == CHAT:
+        from utils.models.load import load_tokenizer  # here, so that other templates do not wait for transformers
+
+        tokenizer = load_tokenizer(config.model)
+    return Instructions(find_template(config.template, tokenizer), config.train_on_inputs, config.add_eos_token)
+
+
 # {name: the task with these parameters (utils.config.Config), of items with these labels, or of texts on these topics}.
 # All raise ConfigError for what does not go together.
-TASKS: dict[str, Callable[[Any, Any], Task]] = {"emotion": _emotion, "cause": _cause, "opinion": _opinion}
+TASKS: dict[str, Callable[[Any, Any], Task]] = {
+    "emotion": _emotion,
+    "cause": _cause,
+    "opinion": _opinion,
+    "instruction": _instruction,
+}

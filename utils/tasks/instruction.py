@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from utils.data.instructions import Example
 from utils.data.labels import LabelSet
@@ -46,7 +46,7 @@ class Instructions(TaskDefaults):
     train_on_inputs: bool = False
     add_eos_token: bool = True
     name = "instruction"
-    new_tokens = 256
+    new_tokens = 0  # without the published recipe
     unparsed = ""
     on_emotions = False
     counted = "examples"
@@ -105,6 +105,10 @@ class Instructions(TaskDefaults):
     def taught(self, items: list[Example], seed: int) -> tuple["Instructions", list[Any]]:
         return self, lessons(items, seed)
 
+    def counts(self, items: list) -> dict[str, float]:
+        """How many answers training learns."""
+        return {"answer": sum(len(examples_of(item)) for item in items)}
+
     def decided(self, items: list, tables) -> dict[str, Any]:
         """How it was asked, for `trained` to compare: nothing is decided on val."""
         return {"template": self.template.as_dict(), "add_eos_token": self.add_eos_token}
@@ -114,6 +118,19 @@ class Instructions(TaskDefaults):
         if read_object(Path(adapter) / "training.json").get("template") != self.template.as_dict():
             raise ModelError(f"{adapter}: it was trained in another template. Give that one, or train an adapter")
         return self
+
+
+class Answer(NamedTuple):
+    """What a model makes of one example.
+
+    written  what it writes, greedily
+    right    (log-probability of the right answer in nats, its tokens); None where no answer is known
+    choices  {choice: probability}; {} where it is no classification
+    """
+
+    written: str
+    right: tuple[float, int] | None = None
+    choices: dict[str, float] = {}
 
 
 def examples_of(item: Any) -> list[Example]:
