@@ -17,7 +17,7 @@ from utils.data.instructions import without_output
 from utils.data.templates import Template
 from utils.engine.inference import Journal
 from utils.engine.prefix_tree import TreeEncoder, model_inputs, pack, render
-from utils.engine.settings import InferenceSettings, TrainingSettings
+from utils.engine.settings import InferenceSettings, TrainingSettings, Writing
 from utils.engine.trainer import train
 from utils.engine.weights import separated, weighted_inputs, weighted_loss
 from utils.record.fit import examples
@@ -25,8 +25,9 @@ from utils.system.errors import FileError, ModelError, TooLong, TrainingError
 from utils.system.files import write_json
 from utils.tasks.ask import predict
 from utils.tasks.instruction import CHARACTERS, SHARED, Instructions, lessons, within
-from utils.tasks.instruction_scores import answers, choices, right_answers, written
+from utils.tasks.instruction_scores import answers, choices, right_answers
 from utils.tasks.instruction_template import chat_template, find_template
+from utils.tasks.instruction_writing import written
 
 TOLERANCE = 1e-5
 SHORT, LONG = Template.read("alpaca_short"), Template.read("alpaca")
@@ -325,7 +326,7 @@ def test_an_adapter_of_another_template_is_refused(tmp_path):
 def test_what_is_written_is_the_models_own_continuation(tiny_model_folder, tokenizer, name):
     model = with_adapter(tiny_model_folder, std=0.5).eval()
     task = Instructions(template_of(name, tokenizer))
-    found = written(task, model, tokenizer, EVERYTHING, new_tokens=6, batch_size=3)
+    found = written(task, model, tokenizer, EVERYTHING, Writing(new_tokens=6), batch_size=3)
     for one, text in zip(EVERYTHING, found, strict=True):
         ids, first = sequence(task, tokenizer, one)
         seen = ids[:first]

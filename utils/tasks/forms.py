@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.data.labels import LabelSet
+from utils.data.templates import Template
 from utils.data.topics import Topic
 from utils.system.errors import ConfigError, ModelError, shown
 from utils.system.files import intact, read_object
@@ -73,17 +74,33 @@ def opinion_task(
 def recorded_opinions(adapter: str | Path) -> Opinions:
     """The opinion task that the adapter in this folder was trained on: its topics, task type and strategy, which its
     training.json has. Raises ModelError for an adapter of another task, FileError for a record that is damaged."""
-    path = Path(adapter) / "training.json"
-    if not path.is_file():
-        raise ModelError(f"{adapter}: no finished adapter here (training.json is missing). Give a folder of adapters/")
-    record = read_object(path)
-    if record.get("task") != Opinions.name:
-        raise ModelError(f"{adapter} is an adapter of the task {shown(record.get('task'))}, not of opinions")
+    path, record = _finished(adapter, Opinions.name, "opinions")
     with intact(path, "Restore the file, or train the adapter again"):
         topics = {name: Topic.from_dict(one, f"{path}, {name}") for name, one in record["topics"].items()}
         if record["task_type"] not in ASKED:
             raise ValueError(f"task_type {shown(record['task_type'])}")
         return opinion_task(topics, record["task_type"], record["strategy"])
+
+
+def recorded_instructions(adapter: str | Path) -> Instructions:
+    """The instruction task that the adapter in this folder was trained on: its template, and whether its answers end.
+    Raises ModelError for an adapter of another task, FileError for a record that is damaged."""
+    path, record = _finished(adapter, Instructions.name, "instructions")
+    with intact(path, "Restore the file, or train the adapter again"):
+        template = Template(**{**record["template"], "special": tuple(record["template"]["special"])})
+        return Instructions(template, add_eos_token=bool(record["add_eos_token"]))
+
+
+def _finished(adapter: str | Path, task: str, about: str) -> tuple[Path, dict[str, Any]]:
+    """(training.json of the adapter in this folder, what it holds). Raises ModelError where there is none, and for an
+    adapter of another task than `task`, which is `about` what a message says."""
+    path = Path(adapter) / "training.json"
+    if not path.is_file():
+        raise ModelError(f"{adapter}: no finished adapter here (training.json is missing). Give a folder of adapters/")
+    record = read_object(path)
+    if record.get("task") != task:
+        raise ModelError(f"{adapter} is an adapter of the task {shown(record.get('task'))}, not of {about}")
+    return path, record
 
 
 def recorded_outputs(adapter: str | Path) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 found = answers(task, model, tokenizer, examples, settings, new_tokens=128)     # all of it, an Answer each
 held_out = right_answers(task, model, tokenizer, examples, settings)
 chosen = choices(task, model, tokenizer, examples, settings)
-texts = written(task, model, tokenizer, examples, new_tokens=128)
 
 utils/report/answer_metrics.py makes figures of them.
 """
@@ -12,13 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from utils.data.instructions import Example, without_output
-from utils.engine.inference import Journal, generate_published
+from utils.engine.inference import Journal
 from utils.engine.prefix_tree import TreeEncoder
-from utils.engine.settings import InferenceSettings
+from utils.engine.settings import InferenceSettings, Writing
 from utils.tasks.ask import predict
 from utils.tasks.instruction import Answer, Instructions, examples_of, lessons
-
-TOGETHER = 32  # answers that are written at a time; where memory does not suffice, fewer
+from utils.tasks.instruction_writing import written
 
 
 def answers(
@@ -37,9 +35,10 @@ def answers(
     chosen = [one for one in examples if "choices" in one]
     right = iter(right_answers(*asked, known, settings, journal))
     tables = iter(choices(*asked, chosen, settings, journal))
+    texts = written(*asked, examples, Writing(new_tokens=new_tokens), journal=journal)
     return [
         Answer(text, next(right) if "output" in one else None, next(tables) if "choices" in one else {})
-        for one, text in zip(examples, written(*asked, examples, new_tokens, journal=journal), strict=True)
+        for one, text in zip(examples, texts, strict=True)
     ]
 
 
@@ -83,23 +82,3 @@ def _tables(task, model, tokenizer, examples, settings, journal) -> list[dict[st
         for one, table in zip(examples_of(item), several, strict=True)
     }
     return [found[id(one)] for one in examples]
-
-
-def written(
-    task: Instructions,
-    model,
-    tokenizer,
-    examples: Sequence[Example],
-    new_tokens: int,
-    batch_size: int = TOGETHER,
-    journal: Journal | None = None,
-) -> list[str]:
-    """What the model writes behind each prompt, greedily: up to its end-of-sequence token, a marker of the template, or
-    so many tokens. Prompts of like length are padded together. Raises what `generate_published` raises."""
-    model.eval()
-    prompts = [(f"example {one['example_ID']}", task.prompt(without_output(one))) for one in examples]
-    order = sorted(range(len(prompts)), key=lambda k: len(prompts[k][1]))
-    how = new_tokens, batch_size, "answers", journal, bool(task.template.special)
-    texts = generate_published(model, tokenizer, [prompts[k] for k in order], *how)
-    found = dict(zip(order, texts, strict=True))
-    return [task.template.answer_in(found[k]) for k in range(len(prompts))]
