@@ -18,7 +18,7 @@ from utils.record.cells import AVERAGED, HELD_OUT, TEST, Cell, Inputs
 from utils.record.predictions import gold_of, read_lines, read_predictions
 from utils.record.provenance import revision, versions
 from utils.record.stages import EMOTION_TASKS, TEXT_TASKS
-from utils.record.study_baselines import baseline
+from utils.record.study_baselines import baseline, baseline_rows
 from utils.record.study_texts import scored_texts
 from utils.report.bootstrap import paired
 from utils.report.label_metrics import emotion_figures, headline, label_counts
@@ -168,12 +168,12 @@ def outcome(
         runs.append({**cell.as_dict(), "seconds": round(seconds[cell.run], 1), "figures": _figures(parts, labels)})
         found.setdefault(cell.row, []).append((cell, parts))
     first = next(iter(found))
-    for name in study.baselines:
-        for cell, _ in found[first]:
+    for name, row, of in baseline_rows(study.baselines, {row: its[0][0].parameters for row, its in found.items()}):
+        for cell, _ in found[of]:
             labels, test, folder = _of(inputs, cell)
             gold, predicted, tables = baseline(name, folder, inputs.root, labels)
             lines = [{"emotion_probabilities": table} for table in tables]
-            found.setdefault(name, []).append((cell, parted(gold, predicted, lines, test)))
+            found.setdefault(row, []).append((cell, parted(gold, predicted, lines, test)))
     for row, its in found.items():
         labels = inputs.source(study.rows[its[0][0].row]).labels
         by_part = {part: _by_seed(its, part) for part in its[0][1]}

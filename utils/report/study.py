@@ -121,7 +121,7 @@ def study_plot(record: dict[str, Any]):
         }
         for part in _parts(record)
     }
-    if not (varied := numbers_of([row for row in rows if row not in BASELINES])):
+    if not (varied := numbers_of([row for row in rows if row.split(", ")[0] not in BASELINES])):
         return plots.means(series, title, NAMES[measure], about)
     name, places = varied
     lines: dict[str, dict[float, list]] = {}
