@@ -56,8 +56,8 @@ class OnePass:
 
     name, attention = "this repository", None
     computes = (
-        "examples that share an instruction as one tree, rows filled up to token_budget; the head on the answers' "
-        "positions alone"
+        "examples as trees that share what their prompts begin with alike, rows filled up to token_budget; the head on "
+        "the answers' positions alone"
     )
 
     def __init__(self, config: Config, task: Instructions):

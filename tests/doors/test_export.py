@@ -9,7 +9,7 @@ import sys
 import gguf
 import pytest
 import torch
-from helpers import beginning, randomize, with_lora
+from helpers import beginning, randomize, with_adapter, with_lora
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,21 +20,25 @@ from transformers import (
 
 from utils.config import Config
 from utils.data.conversations import names_of
+from utils.data.templates import Template
 from utils.data.topics import Topic
 from utils.engine.inference import score_trees
 from utils.engine.llama_cpp import gguf_scores, load_gguf
 from utils.engine.prefix_tree import encode
 from utils.engine.rows import encode_trees
-from utils.engine.settings import InferenceSettings
+from utils.engine.settings import InferenceSettings, Writing
 from utils.export import export, main, merge
 from utils.models.adapters import add_adapter, load_adapter, save_adapter
 from utils.models.gguf import CUTS, write_gguf
 from utils.models.load import load_model
+from utils.record.instruction_predict import InstructionPredict
 from utils.system.errors import ExportError, FileError
 from utils.system.files import write_json
 from utils.tasks import cause, emotion
 from utils.tasks.ask import predict
 from utils.tasks.forms import opinion_task
+from utils.tasks.instruction import Instructions
+from utils.tasks.instruction_writing import written
 
 
 def make_adapter(root, base, quantization="none"):
@@ -167,6 +171,23 @@ def test_an_adapter_of_a_4_bit_model_is_merged_into_what_it_was_trained_on(tiny_
     bare = make_adapter(tmp_path / "full", tiny_model_folder)  # the same adapter, on weights that were not rounded
     full = scores(*merge(bare), twenty)
     assert (full - wanted).abs().max() > 0.1
+
+
+# ---- instructions ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["safetensors", "gguf"])
+def test_an_exported_model_writes_the_answers_of_the_adapter(tiny_model_folder, tmp_path, form):
+    template, adapter = Template.read("alpaca_short"), tmp_path / "instruction"
+    save_adapter(with_adapter(tiny_model_folder, std=0.5), adapter, tiny_model_folder)
+    config = Config(model=tiny_model_folder, quantization="none", precision="float32", template="alpaca_short")
+    record = {"task": "instruction", "parameters": config.as_dict(), **Instructions(template).decided([], list)}
+    write_json(record, adapter / "training.json")
+    wanted = next(InstructionPredict(adapter).answers("Say it.", how=Writing(new_tokens=8)))["trained"]
+    folder = export(adapter, tmp_path / "out", form)
+    model, tokenizer = read_gguf(folder / "model-float32.gguf") if form == "gguf" else load_model(str(folder))
+    example = {"example_ID": 1, "instruction": "Say it.", "input": ""}
+    assert written(Instructions(template), model, tokenizer, [example], Writing(new_tokens=8)) == [wanted]
 
 
 # ---- opinions ----------------------------------------------------------------------------------------------

@@ -203,6 +203,19 @@ def test_examples_of_one_instruction_are_lessons_in_a_seeded_order():
     assert [one["example_ID"] for one in many] == list(range(2 * SHARED + 1)), "what is given stays as it is"
 
 
+def test_different_instructions_are_read_together_and_share_the_template(tokenizer):
+    some = [{"example_ID": k, "instruction": f"{k} wise words", "input": "", "output": "x" * 100} for k in range(40)]
+    items = lessons([*some, *OPPOSITE], seed=1)
+    sizes = [len(one.get("examples", [one])) for one in items]
+    assert sizes[0] == len(OPPOSITE) and max(sizes[1:]) == 7 and sum(sizes) == 44 and len(sizes) == 7
+    task, encode = Instructions(LONG), TreeEncoder(tokenizer)
+    together = sum(len(encode(task.tree(item, train=True), True)) for item in items[1:])
+    alone = sum(len(encode(task.tree(one, train=True), True)) for one in some)
+    assert together < 0.7 * alone
+    (text, *_) = LONG.prompt_no_input.partition("{instruction}")
+    assert task.tree(items[1], train=True).text == text
+
+
 def test_a_lesson_of_long_examples_is_short():
     long = [{**OPPOSITE[0], "example_ID": k, "input": "w" * n} for k, n in enumerate([900, 900, 900, 900, 5000])]
     items = lessons(long, seed=1)
