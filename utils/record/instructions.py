@@ -4,9 +4,9 @@
     save_answers(run.train_dir, test, systems)
     score_answers(run, test, systems)
 
-predictions.jsonl has the figures of each answer and no text (utils.report.answer_metrics.answer_line), of the run's own
-model. answers.json has the texts: the question, its reference, and what each system writes. Figures have six digits,
-and scores are computed from these, so that `verify` finds the same ones.
+predictions.jsonl has the figures of each answer and no text (utils.report.answer_metrics.answer_line), zero_shot.jsonl
+those of the untrained model. answers.json has the texts: the question, its reference, and what each system writes.
+Figures have six digits, and scores are computed from these, so that `verify` finds the same ones.
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import Any
 
 from utils.data.instructions import EXAMPLES_FILE, Example, load_examples
 from utils.data.validation import same_id
-from utils.record.opinions import FINE_TUNED, NOT_KEPT
+from utils.record.opinions import FINE_TUNED, ZERO_SHOT
 from utils.record.predictions import input_there, read_lines, text_of, unreadable
 from utils.record.run import Run
 from utils.report.answer_metrics import DIGITS, answer_head, answer_line, answer_rows, compared
@@ -25,14 +25,16 @@ from utils.system.errors import RunError, shown
 from utils.system.files import intact, read_json, write_json, write_text
 from utils.tasks.instruction import Answer
 
+FILES = {FINE_TUNED: "predictions.jsonl", ZERO_SHOT: "zero_shot.jsonl"}  # what holds each system's figures
 ANSWERS_FILE = "answers.json"
 FIELDS = ("example_ID", "instruction", "input", "output", "choices")  # of an example, in ANSWERS_FILE
 
 
 def save_answers(folder: Path, examples: Sequence[Example], systems: Mapping[str, Sequence[Answer]]) -> None:
-    """Writes folder/predictions.jsonl, of the system FINE_TUNED, and folder/answers.json, of all."""
-    lines = [answer_line(one, answer) for one, answer in zip(examples, systems[FINE_TUNED], strict=True)]
-    write_text(text_of(lines), folder / "predictions.jsonl")
+    """Writes folder/answers.json, and of each system (keys of FILES) its file."""
+    for name, its in systems.items():
+        lines = [answer_line(one, answer) for one, answer in zip(examples, its, strict=True)]
+        write_text(text_of(lines), folder / FILES[name])
     write_json(side_by_side(examples, systems), folder / ANSWERS_FILE)
 
 
@@ -56,12 +58,13 @@ def score_answers(run: Run, examples: Sequence[Example], systems: Mapping[str, S
 # ---- read, and verified --------------------------------------------------------------------------------------------
 
 
-def read_answers(folder: Path, examples: Sequence[Example]) -> list[dict[str, Any]]:
-    """The lines of folder/predictions.jsonl in the order of `examples`, whose answers are known.
+def read_answers(folder: Path, examples: Sequence[Example], system: str = FINE_TUNED) -> list[dict[str, Any]]:
+    """The figures of a system's answers (`answer_line`) in the order of `examples`, whose answers are known.
 
     Raises FileError or RunError where the two do not belong together, and for figures that are not those of the texts
     in answers.json, where that is here."""
-    path, lines = folder / "predictions.jsonl", read_lines(folder, examples, "example_ID")
+    path = folder / FILES[system]
+    lines = read_lines(path, examples, "example_ID")
     for one, line in zip(examples, lines, strict=True):
         try:
             _check(one, line)
@@ -70,7 +73,7 @@ def read_answers(folder: Path, examples: Sequence[Example]) -> list[dict[str, An
     texts = folder / ANSWERS_FILE
     if texts.is_file():
         with intact(texts, "Restore the file, or run instruction_inference again"):
-            found = {same_id(one["example_ID"]): one[FINE_TUNED] for one in read_json(texts)}
+            found = {same_id(one["example_ID"]): one[system] for one in read_json(texts)}
             written = [found[same_id(one["example_ID"])] for one in examples]
             wanted = [compared(one.get("output", ""), text) for one, text in zip(examples, written)]
         for one, line, (likeness, exact) in zip(examples, lines, wanted):
@@ -99,8 +102,7 @@ def instruction_scores(folder: Path, root: Path | None = None) -> tuple[dict[str
     Raises RunError for a folder without scores, and where the input is missing or not the run's."""
     input_dir, split, _ = input_there(folder, root)
     examples = load_examples(input_dir / split / EXAMPLES_FILE)
-    rows = answer_rows(examples, {FINE_TUNED: read_answers(folder, examples)})
-    there = read_scores(folder)["instructions"]
-    return {**answer_head(examples), "instructions": rows}, {
-        f"instructions / {one}" for one in NOT_KEPT if one in there
-    }
+    there = [name for name in FILES if name in read_scores(folder)["instructions"]]
+    kept = [name for name in there if name == FINE_TUNED or (folder / FILES[name]).is_file()]
+    rows = answer_rows(examples, {name: read_answers(folder, examples, name) for name in kept})
+    return {**answer_head(examples), "instructions": rows}, {f"instructions / {one}" for one in {*there} - {*kept}}
