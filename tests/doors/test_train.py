@@ -93,12 +93,13 @@ def test_opinions_are_trained_as_the_notebook_does(tiny_model_folder, tmp_path, 
 def test_instructions_are_trained_as_the_notebook_does(tiny_model_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("utils.system.places.ROOT", tmp_path)
     examples = [
-        {"example_ID": k, "instruction": "Say it.", "input": str(k), "output": "So it is. " * (k + 1)} for k in range(6)
+        {"example_ID": k, "instruction": "Say it.", "input": str(k), "output": "So it is. " * (20 * k + 1)}
+        for k in range(6)
     ]
     for split in ("train", "val"):
         write_json(examples, tmp_path / "input" / "instructions" / split / "examples.json")
     settings = ["-p", "model", tiny_model_folder, "-p", "precision", "float32", "-p", "template", "deutsch"]
-    settings += ["-p", "cutoff_len", "150", "-p", "too_long", "drop", "-p", "instruction_epochs", "5"]
+    settings += ["-p", "cutoff_len", "250", "-p", "too_long", "drop", "-p", "instruction_epochs", "5"]
     assert train.main(["instruction", str(ROOT / "configs/instruction.yaml"), *settings]) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
     adapter = tmp_path / "results_train" / "instructions" / "adapters" / "instruction"

@@ -46,17 +46,12 @@ def test_nothing_is_sampled_at_temperature_zero_and_something_above(model, token
     assert written(Writing(5.0, top_k=1, new_tokens=12)) == written(Writing(5.0, 1e-6, new_tokens=12)) == [wanted]
 
 
-def test_beams_find_what_is_likelier(model, tokenizer, written):
-    def likelihood(text):
-        ids = torch.tensor([tokenizer(PROMPT).input_ids + tokenizer(text, add_special_tokens=False).input_ids])
-        with torch.no_grad():
-            logs = model(input_ids=ids).logits[0].log_softmax(-1)
-        start = len(tokenizer(PROMPT).input_ids)
-        return sum(logs[k - 1, ids[0, k]].item() for k in range(start, ids.shape[1]))
-
-    (one,), (four,) = written(Writing(new_tokens=6)), written(Writing(beams=4, new_tokens=6))
-    assert likelihood(four) >= likelihood(one)
-    assert "num_beams" in Writing(beams=4).options() and "temperature" not in Writing(beams=4).options()
+def test_beams_are_those_of_generate(model, tokenizer, written):
+    given = tokenizer(PROMPT, return_tensors="pt")
+    ids = model.generate(**given, num_beams=4, do_sample=False, max_new_tokens=6)
+    text = tokenizer.decode(ids[0, given["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert written(Writing(beams=4, new_tokens=6)) == [text] != written(Writing(new_tokens=6))
+    assert "temperature" not in Writing(beams=4).options() and Writing(0.5, beams=4).options()["temperature"] == 0.5
 
 
 def test_a_text_ends_at_a_mark_and_others_go_on(written):

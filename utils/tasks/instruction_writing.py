@@ -12,7 +12,6 @@ from utils.data.instructions import Example, without_output
 from utils.engine.inference import Journal, generate_published
 from utils.engine.settings import Writing
 from utils.engine.streaming import streaming
-from utils.models.attention import positions_of
 from utils.system.errors import TrainingError
 from utils.tasks.instruction import Instructions
 
@@ -52,7 +51,7 @@ def streamed(task: Instructions, model, tokenizer, example: Example, how: Writin
 def _prompts(task: Instructions, model, tokenizer, examples: Sequence[Example], how: Writing) -> list[tuple[str, str]]:
     """[(what messages call the example, its prompt)]. Raises TrainingError as `written` does."""
     prompts = [(f"example {one['example_ID']}", task.prompt(without_output(one))) for one in examples]
-    room = positions_of(model)
+    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     for name, prompt in prompts:
         tokens = len(tokenizer(prompt).input_ids)
         if room and tokens + how.new_tokens > room:
