@@ -1,4 +1,4 @@
-"""A study of opinions: rows and seeds, whose runs are imitated; its figures are those of the runs and the libraries.
+"""A study of opinions, whose runs are imitated: its figures are those of the runs and the libraries; its search.
 
 python -m pytest tests/doors/test_study_of_opinions.py
 """
@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score, root_mean_squared_error
 from utils import study as door
 from utils.config import Config
 from utils.data.topics import Topic
-from utils.record.opinions import save_opinions, score_opinions
+from utils.record.opinions import baselines, save_opinions, score_opinions
 from utils.record.run import Run
 from utils.record.stages import TEXTS
 from utils.record.study import less
@@ -45,15 +45,30 @@ def root(tmp_path, monkeypatch):
             assert notebooks == [stage.notebook for stage in TEXTS]
             run = Run(Config.of(parameters), notebooks[-1], NAMES, root=tmp_path)
             task, test = run.task("opinion"), run.texts("test", labelled=True)
-            answered = answers(task, test, random.Random(name), 0.9 if parameters.get("strategy") else 0.4)
-            save_opinions(run.train_dir, task, *answered)
-            score_opinions(run, task, test, {"fine-tuned": answered})
+            if stop and len(ran) == stop[0]:
+                raise KeyboardInterrupt
+            ran.append((name, parameters["input_dir"]))
+            right = 1 - 100 * abs(parameters.get("opinion_learning_rate", 0.007) - 0.003)
+            systems = {
+                "fine-tuned": answers(
+                    task, test, random.Random(name.split("-", 1)[1]), 0.9 if parameters.get("strategy") else right
+                ),
+                "zero-shot": answers(task, test, random.Random(0), 0),
+                **baselines(task, run.texts("train", labelled=True), test),
+            }
+            for system in ("fine-tuned", "zero-shot"):
+                save_opinions(run.train_dir, task, *systems[system], system)
+            score_opinions(run, task, test, systems)
             yield name, 60.0
 
+    ran, stop = RAN[tmp_path] = [], []
     monkeypatch.setattr(door, "side_by_side", imitated)
     monkeypatch.setattr(bootstrap, "DRAWS", 200)
     monkeypatch.setattr(places, "find", lambda: places.Place("here", tmp_path))
     return tmp_path
+
+
+RAN = {}  # {root: (the runs that were made there and their inputs, [after how many it is interrupted])}
 
 
 def answers(task, texts, chance, right):
@@ -67,13 +82,16 @@ def answers(task, texts, chance, right):
     return [text for text, _ in found], [table for _, table in found]
 
 
-def studied(root, **given):
+def studied(root, status=0, **given):
     path = root / "mine.yaml"
     given = {"tasks": ["opinion"], "parameters": {"input_dir": "input/opinions"}, "seeds": [1, 2], **given}
     path.write_text(yaml.safe_dump(given, sort_keys=False))
-    assert main([str(path)]) == 0
-    record = read_json(root / "results_train" / "mine" / "study.json")
-    assert (root / "results_train" / "mine" / "table.md").read_text() == study_table(record)
+    assert main([str(path)]) == status
+    if status:
+        return {}
+    folder = root / "results_train" / given.get("name", "mine")
+    record = read_json(folder / "study.json")
+    assert (folder / "table.md").read_text() == study_table(record)
     return record
 
 
@@ -122,3 +140,60 @@ def test_counts_give_the_figures_of_the_libraries(root):
     assert figure("rmse") == pytest.approx(root_mean_squared_error(gold, found))
     (stances,) = scored_texts(root / "results_train" / "mine-stances", root).values()
     assert stances.lacks("rmse") and less([[stances]], [[stances]], "rmse", stances.task.labels) is None
+
+
+BASELINES = ["majority", "TF-IDF", "nearest neighbours", "zero-shot"]
+
+
+def test_rows_without_training_are_those_of_the_runs(root):
+    record = studied(root, rows={name: ROWS[name] for name in ("phrases", "head")}, measure="rmse", baselines=BASELINES)
+    assert [*record["rows"]] == ["phrases", "head", *BASELINES]
+    (one, *_) = record["runs"]
+    scores = read_scores(root / "results_train" / one["run"])["opinions"]
+    for name in BASELINES:
+        found = record["rows"][name]
+        assert found["runs"] == 2 and found["figures"]["test"]["rmse"][0] == pytest.approx(
+            scores[name]["scores"]["rmse"]
+        )
+        assert "interval_95" in found["less the first"]["test"]
+
+
+def test_what_was_not_kept_is_said(root, capsys):
+    studied(root, rows={"head": ROWS["head"]}, seeds=[1])
+    (root / "results_train" / "mine-head" / "zero_shot.jsonl").unlink()
+    given = {"tasks": ["opinion"], "parameters": {"input_dir": "input/opinions"}, "seeds": [1]}
+    path = root / "mine.yaml"
+    path.write_text(yaml.safe_dump({**given, "rows": {"head": ROWS["head"]}, "baselines": ["zero-shot"]}))
+    assert main([str(path)]) == 2
+    assert "nothing is kept of zero-shot, and strategy sequence cannot be asked untrained" in capsys.readouterr().err
+
+
+# ---- a search ------------------------------------------------------------------------------------------------------
+
+SPACE = {"opinion_learning_rate": {"low": 1e-4, "high": 0.01, "log": True}, "lora_r": [4, 8, 16]}
+SEARCH = {"rows": {"phrases": ROWS["phrases"]}, "measure": "rmse", "search": {"trials": 20, "space": SPACE}}
+
+
+def test_a_search_looks_at_val_and_keeps_the_lowest_error(root):
+    pytest.importorskip("optuna")
+    search = studied(root, seeds=[1], **SEARCH)["search"]
+    trials = [one for one in RAN[root][0] if one[0].startswith("mine-trial-")]
+    folder = root / "results_train" / "mine" / "folds" / "input-opinions-val"
+    assert {given for _, given in trials} == {folder.relative_to(root).as_posix()}
+    assert read_json(folder / "test" / "texts.json") == read_json(root / "input" / "opinions" / "val" / "texts.json")
+    assert {path.name for path in folder.iterdir()} == {"train", "val", "test", "topics.json"}
+    assert search["best"] == min(search["trials"], key=lambda one: one["rmse"])["parameters"]
+    table = (root / "results_train" / "mine" / "table.md").read_text()
+    assert table.index(f"| trial {search['best trial']} |") == min(table.index(f"| trial {k} |") for k in range(1, 21))
+
+
+def test_a_search_that_was_killed_ends_as_an_undisturbed_one(root):
+    pytest.importorskip("optuna")
+    whole = studied(root, seeds=[1], name="whole", **SEARCH)["search"]
+    ran, stop = RAN[root]
+    ran.clear()
+    stop.append(7)
+    studied(root, 130, seeds=[1], name="other", **SEARCH)
+    stop.clear()
+    assert studied(root, seeds=[1], name="other", **SEARCH)["search"]["trials"] == whole["trials"]
+    assert len({name for name, _ in ran}) == len(ran), "nothing was run twice"

@@ -76,7 +76,7 @@ def test_without_anything_varied_there_is_one_row(written):
         ("rows: {}", "rows is {}"),
         ("rows: {a b: {}, a-b: {}}", "two rows are called alike"),
         ("rows: {a: {lora_r: 4, lora_r: 8}}", "lora_r.*there twice"),
-        ("tasks: [opinion]\nfolds: 3", "folds is for conversations; a study of opinions has rows, seeds and measure"),
+        ("tasks: [opinion]\nfolds: 3", "folds is for conversations; a study of opinions has rows, seeds and a search"),
         ("tasks: [opinion]\nvary: {samples: [5]}", "samples are of conversations"),
         ("tasks: [opinion]\nmeasure: pairs", "measure is 'pairs'; choose one of accuracy, macro_f1, rmse"),
         ("seeds: [1, 1]", "seeds is .* a list of different ones"),

@@ -11,8 +11,9 @@ from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations
 from utils.data.folds import absent, folds
 from utils.data.labels import LABELS_FILE, LabelSet, labels_in
+from utils.data.topics import TOPICS_FILE
 from utils.data.validation import PAIRS
-from utils.record.inputs import Texts, find_input
+from utils.record.inputs import Conversations, Texts, find_input
 from utils.record.provenance import fingerprints
 from utils.record.samples import equal_steps, nested
 from utils.record.stages import EMOTION_TASKS, STAGES, TEXT_TASKS
@@ -138,16 +139,19 @@ class Inputs:
             self._write(source, splits, name)
 
     def val_input(self, parameters: dict) -> str:
-        """The input_dir of conversations whose test is val, written where it is not there: what a search looks at."""
+        """The input_dir of an input whose test is val, written where it is not there: what a search looks at."""
         source, name = self.source(parameters), self.fold_input(parameters.get("input_dir", Config.input_dir), "val")
         if not (self.root / name).is_dir():
             self._write(source, {**source.splits, "test": source.splits["val"]}, name)
         return name
 
     def _write(self, source: Source, splits: dict, name: str) -> None:
-        texts = {f"{split}/conversations.json": to_json(some) for split, some in splits.items()}
+        file = (Texts if source.of_texts else Conversations).file
+        texts = {f"{split}/{file}": to_json(some) for split, some in splits.items()}
         if (source.folder / LABELS_FILE).is_file():
             texts[LABELS_FILE] = to_json(source.labels.as_dict())
+        if source.of_texts:
+            texts[TOPICS_FILE] = (source.folder / TOPICS_FILE).read_text(encoding="utf-8")
         write_set(self.root / name, texts)
 
     def fold_input(self, name: str, k: int | str) -> str:

@@ -16,7 +16,7 @@ from utils.data.opinion_rows import Asked, read_asked
 from utils.data.opinions import Text, without_opinions
 from utils.record.labelled import RECORD, beside, made_by
 from utils.record.opinion_predict import OpinionPredict, opinions_asked
-from utils.record.opinions import FINE_TUNED, NOT_KEPT, baselines, rounded
+from utils.record.opinions import FINE_TUNED, ZERO_SHOT, baselines, rounded
 from utils.record.provenance import revision, versions
 from utils.report.opinion_metrics import opinion_head, opinion_rows, opinions_table
 from utils.system.errors import OpinionError
@@ -79,7 +79,7 @@ def label_file(
     record = labelling_of(predictor, adapter, len(gold))
     result = {out: written(added(asked, *found, task), out), files["record"]: to_json(record)}
     if score:
-        systems = {**(baselines(task, learnt, gold) if learnt else {}), FINE_TUNED if adapter else NOT_KEPT[0]: found}
+        systems = {**(baselines(task, learnt, gold) if learnt else {}), FINE_TUNED if adapter else ZERO_SHOT: found}
         rows = opinion_rows(task, gold, {name: rounded(task, *one) for name, one in systems.items()})
         result[files["figures"]] = to_json({**opinion_head(task, gold), "opinions": rows})
         yield opinions_table(rows)

@@ -10,7 +10,7 @@ Probabilities have six digits, and opinions and scores are read from these, so t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from utils.tasks.opinion_baselines import NAMES, baseline
 
 Answered = tuple[list[Text], list[dict]]  # texts with their opinions, for each {topic: {part: probabilities}}
 FINE_TUNED = "fine-tuned"  # the row of the run's own opinions
-NOT_KEPT = ("zero-shot",)  # rows whose predictions are in no file
+ZERO_SHOT = "zero-shot"  # that of the untrained model
+_FILES = {FINE_TUNED: "predictions.jsonl", ZERO_SHOT: "zero_shot.jsonl"}  # what holds each in a run's folder
 _DIGITS = 6
 
 
@@ -65,9 +66,11 @@ def _shortened(opinions: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def save_opinions(folder: Path, task: Opinions, texts: Sequence[Text], tables: Sequence[Mapping]) -> None:
-    """Writes folder/predictions.jsonl."""
-    write_text(text_of(opinion_lines(task, texts, tables)), folder / "predictions.jsonl")
+def save_opinions(
+    folder: Path, task: Opinions, texts: Sequence[Text], tables: Sequence[Mapping], system: str = FINE_TUNED
+) -> None:
+    """Writes folder/predictions.jsonl, or folder/zero_shot.jsonl for the system ZERO_SHOT."""
+    write_text(text_of(opinion_lines(task, texts, tables)), folder / _FILES[system])
 
 
 def score_opinions(run: Run, task: Opinions, gold: Sequence[Text], systems: Mapping[str, Answered]) -> dict[str, Any]:
@@ -135,12 +138,26 @@ def opinions_of(folder: Path, root: Path | None = None) -> tuple[Opinions, list[
     return given.asked, train, given.items(split, labelled=True)
 
 
+def systems_of(
+    folder: Path, task: Opinions, train: Sequence[Text], gold: Sequence[Text], names: Iterable[str]
+) -> dict[str, Answered]:
+    """{system: what it says of `gold`} of those `names` that a run's folder keeps, or that `train` fits again.
+
+    Raises RunError as `read_opinions` does."""
+    found = {}
+    for name in names:
+        if name in NAMES and train:
+            found[name] = rounded(task, *baseline(name, task, train, list(map(without_opinions, gold))))
+        elif name == FINE_TUNED or (name == ZERO_SHOT and (folder / _FILES[name]).is_file()):
+            found[name] = read_opinions(folder / _FILES[name], task, gold)
+    return found
+
+
 def opinion_scores(folder: Path, root: Path | None = None) -> tuple[dict[str, Any], set[str]]:
     """(what metrics.json of a run of opinions must hold of the rows that it has, the rows that cannot be computed)."""
     task, train, gold = opinions_of(folder, root)
-    rows, systems = read_scores(folder)["opinions"], {FINE_TUNED: read_opinions(folder, task, gold)}
-    for name, answered in (baselines(task, train, gold) if train else {}).items():
-        if name in rows:
-            systems[name] = rounded(task, *answered)
-    unknown = {f"opinions / {name}" for name in (*NOT_KEPT, *NAMES) if name in rows and name not in systems}
+    rows = read_scores(folder)["opinions"]
+    there = [FINE_TUNED, *(name for name in (ZERO_SHOT, *NAMES) if name in rows)]
+    systems = systems_of(folder, task, train, gold, there)
+    unknown = {f"opinions / {name}" for name in there if name not in systems}
     return {**opinion_head(task, gold), "opinions": opinion_rows(task, gold, systems)}, unknown

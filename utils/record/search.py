@@ -14,8 +14,10 @@ from typing import Any
 
 from utils.data.validation import same_id
 from utils.record.cells import TEST, Cell, Inputs
-from utils.record.study import figures, scored
+from utils.record.study import scored
 from utils.record.study_file import Study
+from utils.record.study_texts import scored_texts
+from utils.report.study import ERRORS
 from utils.system.errors import ConfigError, shown
 from utils.system.files import read_object, write_json
 
@@ -37,9 +39,10 @@ def search_best(study: Study, inputs: Inputs, measure: str, run: Callable[[list[
         raise ConfigError(INSTALL) from error
     search, folder = study.search, inputs.folder
     assert search
+    direction, best_of = ("minimize", min) if measure in ERRORS else ("maximize", max)
     fixed = next(iter(study.rows.values()))
     if not inputs.source(fixed).splits["val"]:
-        raise ConfigError(f"{inputs.source(fixed).folder}/val holds no conversation: a search chooses on val")
+        raise ConfigError(f"{inputs.source(fixed).folder}/val holds nothing: a search chooses on val")
     _check_same(study, inputs, measure, fixed)
     space = {name: _distribution(optuna, one) for name, one in search.space.items()}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -48,7 +51,7 @@ def search_best(study: Study, inputs: Inputs, measure: str, run: Callable[[list[
     kept = optuna.create_study(
         storage=optuna.storages.JournalStorage(backend),
         study_name=study.name,
-        direction="maximize",
+        direction=direction,
         load_if_exists=True,
         pruner=pruner,
     )
@@ -79,7 +82,7 @@ def search_best(study: Study, inputs: Inputs, measure: str, run: Callable[[list[
         for one in _ended(optuna, kept)[: search.trials]
     ]
     whole = [one for one in trials if one["seeds"] == len(study.seeds)]
-    best = max(whole, key=lambda one: one[measure])
+    best = best_of(whole, key=lambda one: one[measure])
     return {
         "space": search.space,
         "sampler": search.sampler,
@@ -132,11 +135,12 @@ def _cell(study: Study, inputs: Inputs, fixed: dict, parameters: dict, seed: int
 
 
 def _value(inputs: Inputs, cell: Cell, fixed: dict, measure: str) -> float:
-    """The figure `measure` of a finished run on val."""
-    source = inputs.source(fixed)
-    val = {same_id(c["conversation_ID"]) for c in source.splits["val"]}
-    one = scored(inputs.root / "results_train" / cell.run, inputs.root, source.labels, val)[TEST]
-    return figures(one.gold, one.predicted, one.tables, source.labels)[measure]
+    """The figure `measure` of a finished run on val, which is the test of its input."""
+    labels, folder = inputs.source(fixed).labels, inputs.root / "results_train" / cell.run
+    if inputs.source(fixed).of_texts:
+        return scored_texts(folder, inputs.root)[TEST].figures(labels)[measure]
+    val = {same_id(c["conversation_ID"]) for c in inputs.source(fixed).splits["val"]}
+    return scored(folder, inputs.root, labels, val)[TEST].figures(labels)[measure]
 
 
 def _check_same(study: Study, inputs: Inputs, measure: str, fixed: dict) -> None:

@@ -170,10 +170,7 @@ def outcome(
     first = next(iter(found))
     for name in study.baselines:
         for cell, _ in found[first]:
-            labels, test, folder = _of(inputs, cell)
-            gold, predicted, tables = baseline(name, folder, inputs.root, labels)
-            lines = [{"emotion_probabilities": table} for table in tables]
-            found.setdefault(name, []).append((cell, parted(gold, predicted, lines, test)))
+            found.setdefault(name, []).append((cell, _without_training(inputs, cell, name)))
     for row, its in found.items():
         labels = inputs.source(study.rows[its[0][0].row]).labels
         by_part = {part: _by_seed(its, part) for part in its[0][1]}
@@ -203,11 +200,20 @@ def outcome(
 
 
 def _scored(inputs: Inputs, cell: Cell) -> dict[str, Any]:
-    """{part: what a run predicts for it}."""
+    """{part: what a run predicts for it}, each with its `figures`."""
     if inputs.source(inputs.study.rows[cell.row]).of_texts:
         return scored_texts(inputs.root / "results_train" / cell.run, inputs.root)
     labels, test, folder = _of(inputs, cell)
     return scored(folder, inputs.root, labels, test)
+
+
+def _without_training(inputs: Inputs, cell: Cell, name: str) -> dict[str, Any]:
+    """`_scored` of a system without training, in the place of a run."""
+    if inputs.source(inputs.study.rows[cell.row]).of_texts:
+        return scored_texts(inputs.root / "results_train" / cell.run, inputs.root, name)
+    labels, test, folder = _of(inputs, cell)
+    gold, predicted, tables = baseline(name, folder, inputs.root, labels)
+    return parted(gold, predicted, [{"emotion_probabilities": table} for table in tables], test)
 
 
 def _of(inputs: Inputs, cell: Cell) -> tuple[LabelSet, set, Path]:

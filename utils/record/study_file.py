@@ -14,7 +14,7 @@ from typing import Any
 from utils.config import Config, check_names, load_config
 from utils.record.search_space import Search, read_search
 from utils.record.stages import EMOTION_TASKS, TEXT_TASKS
-from utils.report.study import BASELINES
+from utils.report.study import BASELINES, OF_TEXTS
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import check_known, read_mapping
 
@@ -34,7 +34,7 @@ KEYS = (
     "jobs",
 )
 SAMPLES = "samples"  # set or varied as a parameter: how many conversations of train a row learns from
-MEASURES, OF_TEXTS = ("accuracy", "weighted_f1", "macro_f1", "pairs"), ("accuracy", "macro_f1", "rmse")
+MEASURES, TEXT_MEASURES = ("accuracy", "weighted_f1", "macro_f1", "pairs"), ("accuracy", "macro_f1", "rmse")
 BY_THE_STUDY = ("run_name", "seed")  # it gives these to each run
 
 
@@ -51,7 +51,7 @@ class Study:
     measure  the figure of the comparison and of the plot; "" for the official F1 of pairs, or that of emotions
     jobs     runs at a time; None: one a card
     search   what is searched before; the one row is then compared with the best that was found
-    baselines  rows without training, keys of BASELINES
+    baselines  rows without training: of BASELINES, or for texts with opinions of OF_TEXTS
     """
 
     name: str
@@ -88,9 +88,9 @@ def read_study(path: str | Path) -> Study:
     if not isinstance(tasks, list) or tasks not in ([*EMOTION_TASKS[: len(tasks)]], [*TEXT_TASKS]):
         raise ConfigError(f"{path}: tasks is {shown(tasks)}; write [emotion], [emotion, cause] or [opinion]")
     of_texts = tasks == [*TEXT_TASKS]
-    for field in ("folds", "group", "search", "baselines") if of_texts else ():
+    for field in ("folds", "group") if of_texts else ():
         if field in given:
-            raise ConfigError(f"{path}: {field} is for conversations; a study of opinions has rows, seeds and measure")
+            raise ConfigError(f"{path}: {field} is for conversations; a study of opinions has rows, seeds and a search")
     if of_texts and any(SAMPLES in row for row in rows.values()):
         raise ConfigError(f"{path}: samples are of conversations; a study of opinions has none")
     if not _whole(folds, 1):
@@ -99,7 +99,7 @@ def read_study(path: str | Path) -> Study:
         raise ConfigError(f"{path}: group says what stays together in a fold; add folds, such as folds: 5")
     if jobs is not None and not _whole(jobs, 1):
         raise ConfigError(f"{path}: jobs is {shown(jobs)}; write how many runs may work at a time")
-    measure, measures = given.get("measure", ""), OF_TEXTS if of_texts else MEASURES
+    measure, measures = given.get("measure", ""), TEXT_MEASURES if of_texts else MEASURES
     if measure and measure not in measures:
         raise ConfigError(f"{path}: measure is {shown(measure)}; choose one of {', '.join(measures)}")
     group = given.get("group", Study.group)
@@ -108,9 +108,9 @@ def read_study(path: str | Path) -> Study:
         if len(rows) > 1 or folds > 1:
             raise ConfigError(f"{path}: search has one row and no folds; take vary, rows and folds into another study")
         search = read_search(given["search"], next(iter(rows.values())), path)
-    baselines = given.get("baselines", [])
-    if not isinstance(baselines, list) or not all(one in BASELINES for one in baselines):
-        raise ConfigError(f"{path}: baselines is {shown(baselines)}; write a list of {', '.join(BASELINES)}")
+    baselines, known = given.get("baselines", []), OF_TEXTS if of_texts else BASELINES
+    if not isinstance(baselines, list) or not all(one in known for one in baselines):
+        raise ConfigError(f"{path}: baselines is {shown(baselines)}; write a list of {', '.join(known)}")
     if both := [one for one in baselines if one in rows]:
         raise ConfigError(f"{path}: {both[0]} is the name of a baseline; call the row otherwise")
     study = Study(name, rows, tuple(tasks), tuple(seeds), folds, group, measure, jobs, search, tuple(baselines))

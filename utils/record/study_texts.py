@@ -1,6 +1,7 @@
 """What a study takes from a run of opinions: figures, and counts for a paired bootstrap over texts.
 
 scored_texts(folder, root)["test"].figures(labels)
+scored_texts(folder, root, "TF-IDF")       # a row without training
 """
 
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 from utils.data.labels import LabelSet
 from utils.data.opinions import Text
 from utils.record.cells import TEST
-from utils.record.opinions import opinions_of, read_opinions
+from utils.record.opinions import FINE_TUNED, opinions_of, systems_of
 from utils.report.opinion_metrics import opinion_figures
+from utils.system.errors import RunError
 from utils.tasks.opinion import ASKED, Opinions, expectation, label_of
 
 
@@ -65,7 +67,11 @@ class ScoredTexts(NamedTuple):
         return (f1 * (support > 0)).sum(-1) / np.maximum((support > 0).sum(-1), 1)
 
 
-def scored_texts(folder: Path, root: Path) -> dict[str, ScoredTexts]:
-    """{part: what a run of opinions predicts for it}. Raises RunError as `opinions_of` and `read_opinions` do."""
-    task, _, gold = opinions_of(folder, root)
-    return {TEST: ScoredTexts(task, gold, *read_opinions(folder, task, gold))}
+def scored_texts(folder: Path, root: Path, system: str = FINE_TUNED) -> dict[str, ScoredTexts]:
+    """{part: what a run of opinions predicts for it}; or what another `system` of its metrics.json does, such as
+    TF-IDF. Raises RunError as `opinions_of` and `systems_of` do, and for a system that the run does not have."""
+    task, train, gold = opinions_of(folder, root)
+    found = systems_of(folder, task, train, gold, [system])
+    if system not in found:
+        raise RunError(f"{folder}: nothing is kept of {system}, and strategy {task.strategy} cannot be asked untrained")
+    return {TEST: ScoredTexts(task, gold, *found[system])}

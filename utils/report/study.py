@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e-?[0-9]+)?")
-BASELINES = ("majority", "neighbours", "zero-shot")  # rows without training
+# Rows without training: of conversations, and of texts with opinions.
+BASELINES = ("majority", "neighbours", "zero-shot")
+OF_TEXTS = ("majority", "TF-IDF", "nearest neighbours", "zero-shot")
+ERRORS = ("rmse",)  # measures that are the better, the lower they are
 NAMES = {
     "accuracy": "accuracy",
     "weighted_f1": "weighted F1",
@@ -74,12 +77,13 @@ def _told(record) -> list[str]:
 def _searched(record) -> list[str]:
     """The trials of a search, the best first."""
     search, measure = record["search"], record["measure"]
+    sign = 1 if measure in ERRORS else -1
     said = (
         f"{len(search['trials'])} trials by {search['sampler']}, pruner {search['pruner']}; trained on train, scored on"
     )
     lines = ["", "## Search", "", f"{said} val. The best was then compared with the configuration as it was given."]
     lines += ["", *_head([*search["space"], "seeds", f"{NAMES[measure]} on val"])]
-    for number, one in sorted(enumerate(search["trials"], 1), key=lambda trial: -trial[1][measure]):
+    for number, one in sorted(enumerate(search["trials"], 1), key=lambda trial: sign * trial[1][measure]):
         cells = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in one["parameters"].values()]
         lines.append(_line(f"trial {number}", [*cells, str(one["seeds"]), f"{one[measure]:.3f}"]))
     return lines
@@ -121,7 +125,7 @@ def study_plot(record: dict[str, Any]):
         }
         for part in _parts(record)
     }
-    if not (varied := numbers_of([row for row in rows if row not in BASELINES])):
+    if not (varied := numbers_of([row for row in rows if row not in (*BASELINES, *OF_TEXTS)])):
         return plots.means(series, title, NAMES[measure], about)
     name, places = varied
     lines: dict[str, dict[float, list]] = {}
