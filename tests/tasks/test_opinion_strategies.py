@@ -22,6 +22,7 @@ from utils.engine.rows import encode_trees
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import train
 from utils.models.adapters import adapter_weights, add_adapter, load_adapter, save_adapter
+from utils.models.adapting import OF_HEADS
 from utils.models.head import groups_of, outputs_of
 from utils.models.load import load_model
 from utils.models.virtual import virtual_tokens
@@ -64,10 +65,10 @@ def norm(model):
 # ---- sequence ------------------------------------------------------------------------------------------------------
 
 
-def with_head(folder, task):
+def with_head(folder, task, method="lora"):
     model, tokenizer = load_model(folder, precision="float32", outputs=task.outputs)
     torch.manual_seed(0)
-    return shaken(add_adapter(model, **LORA)), tokenizer
+    return shaken(add_adapter(model, method, **({} if method == "ia3" else LORA))), tokenizer
 
 
 def sequences(tokenizer, task):
@@ -132,9 +133,10 @@ def test_the_loss_of_a_head_is_torchs():
     assert head_loss(outputs, targets, values, groups).item() == pytest.approx((choices + numbers).item(), rel=1e-5)
 
 
-def test_a_head_is_saved_loaded_and_read_by_transformers_alone(tiny_model_folder, tmp_path):
+@pytest.mark.parametrize("method", OF_HEADS)
+def test_a_head_is_saved_loaded_and_read_by_transformers_alone(tiny_model_folder, tmp_path, method):
     task = OpinionsOfHead(TOPICS, "stance")
-    model, tokenizer = with_head(tiny_model_folder, task)
+    model, tokenizer = with_head(tiny_model_folder, task, method)
     settings = InferenceSettings()
     before = predict(task, model.eval(), tokenizer, TEXTS, settings)
     save_adapter(model, tmp_path / "adapter", tiny_model_folder)
