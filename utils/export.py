@@ -49,6 +49,7 @@ def merge(adapter):
     model, tokenizer = load_model(config.model, config.quantization, precision, place=place, outputs=outputs)
     if config.quantization != "none":
         model = model.dequantize(dtype=torch.float32)
+        model.is_loaded_in_4bit = False  # PEFT would refuse to merge IA3
     model = load_adapter(model.float(), adapter, config.model)
     model = model.merge_and_unload()
     model.config.name_or_path = config.model

@@ -177,7 +177,10 @@ def test_other_adapters_become_part_of_the_weights(tiny_model_folder, twenty, tm
     wanted = scores(load_adapter(model, adapter, tiny_model_folder), tokenizer, twenty)
     form = "gguf" if quantization == "none" else "safetensors"
     folder = export(adapter, tmp_path / "out", form)
-    model = read_gguf(folder / "model-float32.gguf")[0] if form == "gguf" else load_model(str(folder))[0].float()
+    if form == "gguf":
+        model, _ = read_gguf(folder / "model-float32.gguf")
+    else:
+        model, _ = load_model(str(folder), precision="float32")
     assert_equal(scores(model, AutoTokenizer.from_pretrained(folder), twenty), wanted, 1e-3)
     assert {"dora": "A DoRA", "ia3": "An IA3"}[method] + " adapter, merged into" in (folder / "README.md").read_text()
 

@@ -171,7 +171,7 @@ def test_what_is_written_is_the_likeliest_token_by_token(adapted, tokenizer, met
 def test_the_attention_of_mistral_is_adapted_too(tmp_path, tokenizer, conversations):
     torch.manual_seed(3)
     sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = MistralConfig(len(tokenizer), **sizes, num_key_value_heads=2, head_dim=16, sliding_window=None)
+    config = MistralConfig(vocab_size=len(tokenizer), **sizes, num_key_value_heads=2, head_dim=16, sliding_window=None)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     model = with_adapter(str(tmp_path), method="llama_adapter")

@@ -133,7 +133,7 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             f"{folder}: no adapter here (adapter_config.json and adapter_model.safetensors). Run the training notebook "
             "first, or give the folder that it wrote"
         )
-    if weights.stat().st_size < 1024:
+    if weights.stat().st_size < 512:
         raise ModelError(f"{weights}: holds no weights ({weights.stat().st_size} bytes). Train the adapter again")
     record = adapter_record(folder)
     made_for = record["base_model_name_or_path"]

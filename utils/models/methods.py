@@ -29,7 +29,7 @@ class Method:
     keys       {key of adapter_config.json: whether it may have this value}. Of other keys that PEFT writes the default
                alone is allowed: some of them import modules, open files or change the base model
     exact      whether the weight of this name stays float32 in files and in inference: factors near one, which 16 bits
-               would round by more than training moves them
+               would round by more than training moves them; and virtual tokens, which PEFT writes so
     stored     what PEFT's file calls the parameter of this name
     prepare    makes a model that has the adapter ready for rows of trees
     unmerged   why it cannot be added to the model's weights; "" for one that can
@@ -164,6 +164,7 @@ METHODS = {  # by their names in utils/models/adapting.py
             "prompt_tuning_init_text": lambda value: value is None or isinstance(value, str),
             "tokenizer_name_or_path": lambda value: value is None or isinstance(value, str),
         },
+        exact=lambda name: "prompt_encoder" in name,
         stored=lambda name: "prompt_embeddings",
         prepare=put_in_front,
         unmerged="virtual tokens are no part of a model's weights",

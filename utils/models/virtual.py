@@ -30,14 +30,24 @@ def virtual_tokens(model) -> int:
 
 
 def put_in_front(model) -> None:
-    """Makes the model's forward pass read rows: the virtual tokens stand in their first places. PEFT's own puts them in
-    front itself, with a mask and positions of its own; `generate` keeps that."""
+    """Makes the model's forward pass read rows: the virtual tokens stand in their first places. `generate` puts them in
+    front of prompts, left-padded ones too. PEFT's own passes have a mask, or positions, of their own."""
     base = model.get_base_model()
 
-    def forward(input_ids, **given):
-        embedded = base.get_input_embeddings()(input_ids)
-        prompt = model.prompt_encoder[model.active_adapter].embedding.weight.to(embedded.dtype)
-        rows = torch.cat([prompt[None].expand(len(embedded), -1, -1), embedded[:, len(prompt) :]], 1)
-        return base(inputs_embeds=rows, **given)
+    def embedded(input_ids):
+        """The embeddings of the virtual tokens and of the others: (rows, tokens, width) each."""
+        others = base.get_input_embeddings()(input_ids)
+        learnt = model.prompt_encoder[model.active_adapter].embedding.weight.to(others.dtype)
+        return learnt.expand(len(others), -1, -1), others
 
-    model.forward = forward
+    def forward(input_ids, **given):
+        learnt, others = embedded(input_ids)
+        return base(inputs_embeds=torch.cat([learnt, others[:, learnt.shape[1] :]], 1), **given)
+
+    def generate(input_ids, attention_mask, **how):
+        learnt, others = embedded(input_ids)
+        seen = torch.cat([attention_mask.new_ones(learnt.shape[:2]), attention_mask], 1)
+        written = base.generate(inputs_embeds=torch.cat([learnt, others], 1), attention_mask=seen, **how)
+        return torch.cat([input_ids, written], 1)
+
+    model.forward, model.generate = forward, generate
