@@ -70,6 +70,12 @@ class Config:
         "the wording of the pool that training and inference ask with. drawn: training draws one that is not held out "
         "for each conversation, and inference asks with the first",
     )
+    captions: str | list = parameter(
+        TASK,
+        "",
+        "fields of an utterance, such as video_caption, whose texts stand behind its words, in this order; one that is "
+        "absent or blank leaves no trace",
+    )
     logit_adjustment: float = parameter(
         TASK,
         0.5,
@@ -254,7 +260,7 @@ class Config:
         check_adapter(self)
         if self.prompt != DRAWN and not self.prompts:
             raise ConfigError(f"parameter prompt is {shown(self.prompt)}; it is a name in a pool: give prompts")
-        for name in ("targets", "prompts", "focal_gamma", "class_weights", "sampling"):
+        for name in ("targets", "prompts", "captions", "focal_gamma", "class_weights", "sampling"):
             value = getattr(self, name)
             if self.recipe == "published" and value != getattr(Config, name):
                 raise ConfigError(

@@ -19,12 +19,13 @@ Several processes share the work:
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from utils.config import parse_value
+from utils.config import Config, parse_value
+from utils.data.captions import check_captions
 from utils.data.conversations import Conversation, names_of, pairs, without_labels
 from utils.data.formats.opinions import COLUMNS
 from utils.data.given import inputs_of, read_given
@@ -42,6 +43,7 @@ from utils.record.predictions import lines_of, run_folder, text_of
 from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command
 from utils.system.errors import TooLong
 from utils.system.files import check_output, to_json, write_texts
+from utils.system.parameters import names_in
 
 __all__ = ["OpinionPredict", "Predictor", "main", "predict"]  # OpinionPredict is from utils.record
 
@@ -80,6 +82,7 @@ class Predictor:
 
         adapters = choose_adapters(emotion_adapter, cause_adapter)
         self.configs = configs_of(adapters, max_row_tokens, parameters)
+        check_asked(conversations, "conversations", self.configs)
         self.tasks, self.models, bases = {}, {}, {}
         labels = labels_of(adapters[0])
         for (name, config), adapter in zip(self.configs.items(), filter(None, adapters)):
@@ -114,7 +117,8 @@ class Predictor:
         Raises ConversationError, before any work, for what is no list of conversations; TrainingError for one that is
         too long, DoesNotFit for one that memory does not suffice for.
         """
-        unlabelled = [without_labels(c) for c in checked(conversations)]
+        check_asked(checked(conversations), "conversations", self.configs)
+        unlabelled = [without_labels(c) for c in conversations]
         labelled, emotions = self._answer(self.tasks["emotion"], unlabelled, journal)
         if "cause" not in self.tasks:
             return labelled, emotions, [{} for _ in labelled]
@@ -132,6 +136,13 @@ class Predictor:
 def checked(conversations: Any) -> list[Conversation]:
     """`conversations`, which must be what a file may hold. Raises ConversationError, as the command does for a file."""
     return validate_conversations(conversations, labels=None, allow_empty=True)
+
+
+def check_asked(conversations: Iterable[Conversation], source: str | Path, configs: Mapping[str, Config]) -> None:
+    """Raises ConversationError for captions that are no text, where adapters with these parameters read them. source:
+    what messages call the conversations."""
+    for config in configs.values():
+        check_captions(conversations, source, names_in(config.captions))
 
 
 def named(conversation: Conversation, table: list, causes: dict, labels: LabelSet) -> dict:
@@ -232,7 +243,8 @@ def label_conversations(argv: list[str]) -> int:
     conversations = read_given(arguments.conversations)
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
-    configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
+    configs = configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
+    check_asked(conversations, arguments.conversations, configs)
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
     from utils.engine.processes import processes
 

@@ -26,6 +26,7 @@ from utils.system.errors import DoesNotFit, ModelError, TrainingError
 from utils.system.files import read_json
 from utils.tasks import cause_structure, emotion
 from utils.tasks.ask import predict
+from utils.tasks.senses import senses_of
 from utils.tasks.task import Task
 
 
@@ -139,7 +140,10 @@ def fit(
 def _learn_words(model, tokenizer, conversations, config, folder) -> list[dict]:
     """Trains the adapter on the words of `conversations` unless the labels have begun; the trainer's log history."""
     rows = text_rows(
-        [emotion.text(c) for c in conversations], names_of(conversations), tokenizer, config.max_row_tokens
+        [emotion.text(c, senses_of(config)) for c in conversations],
+        names_of(conversations),
+        tokenizer,
+        config.max_row_tokens,
     )
     check_positions(rows, names_of(conversations), positions_of(model), in_front(config))
     place = folder / "checkpoints" / "text"

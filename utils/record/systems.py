@@ -18,6 +18,7 @@ from utils.tasks.ask import search_all
 from utils.tasks.cause import Cause
 from utils.tasks.combine import MeanStructure, Recorded, averaged, mixed, unadjusted
 from utils.tasks.emotion import Emotion
+from utils.tasks.senses import senses_of
 from utils.tasks.task import check_labels
 
 # ---- runs with adapters ----------------------------------------------------------------------------------------
@@ -52,6 +53,11 @@ def scored(adapters: list[Path], trees: list, names: list[str], journal) -> list
         config = trained_with(adapter)
         if config.recipe != "one_pass" or not isinstance(config.task("cause"), Cause):
             raise ModelError(f"{adapter}: needs recipe one_pass and cause_form candidates")
+        if (its := senses_of(config)) != (first := senses_of(trained_with(adapters[0]))):
+            raise ModelError(
+                f"{adapter}: it reads captions {list(its.captions)}, and {adapters[0]} reads {list(first.captions)}. "
+                "Give runs that read the same"
+            )
         how = config.model, config.quantization, config.precision
         if base != (*how, adapter_method(config)):  # adapters of two kinds do not go on one model
             base = *how, adapter_method(config)
