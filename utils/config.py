@@ -7,21 +7,20 @@ docs/parameters.md is made from this file (`make docs`).
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from utils.data.labels import ECF
 from utils.data.opinions import TASK_TYPES
 from utils.data.votes import AGREED
 from utils.engine.settings import InferenceSettings, TrainingSettings
+from utils.models.adapting import TITLES, adapter_settings, check_adapter
 from utils.system.errors import ConfigError, shown
-from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
+from utils.system.parameters import as_declared, check_known, name_problem, parameter, parse, problem, read_mapping
 from utils.tasks.forms import STRATEGIES, TASKS
 from utils.tasks.imbalance import SAMPLING, WEIGHTS
 from utils.tasks.instruction import TOO_LONG
-from utils.tasks.opinion import OPENING
 from utils.tasks.pool import DRAWN
-from utils.tasks.task import Task
+from utils.tasks.task import Task, TaskDefaults
 
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
 
@@ -114,8 +113,7 @@ class Config:
         TASK,
         "generation",
         "of opinions: how the model says them. generation: phrases, of which each has a probability; sequence: a head "
-        "on the last hidden state, classes or a number; prompt: phrases, and only virtual tokens in front are learnt "
-        "(Lester et al. 2021)",
+        "on the last hidden state, classes or a number; prompt: phrases, with the adapter prompt_tuning",
         choices=tuple(STRATEGIES),
     )
 
@@ -204,13 +202,26 @@ class Config:
         "that is in it",
         choices=SAMPLING,
     )
-    virtual_tokens: int = parameter(LEARNING, 30, "of strategy prompt: how many; they begin as a sentence", above=0)
-    lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
-    lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
+    adapter: str = parameter(
+        LEARNING,
+        "lora",
+        "what is trained beside the model. lora: narrow matrices (Hu et al. 2021); dora: these, and a length an output "
+        "(Liu et al. 2024); ia3: factors (Liu et al. 2022); prompt_tuning: virtual tokens in front (Lester et al. "
+        "2021); llama_adapter: prompts in the attention (Zhang et al. 2023)",
+        choices=tuple(TITLES),
+    )
+    virtual_tokens: int = parameter(
+        LEARNING, 30, "of prompt_tuning, where they begin as a sentence, and of llama_adapter: how many", above=0
+    )
+    adapter_layers: int = parameter(
+        LEARNING, 0, "of llama_adapter: how many layers, the upper ones; 0 is all", minimum=0
+    )
+    lora_r: int = parameter(LEARNING, 16, "the rank of lora and dora; the published one", above=0)
+    lora_alpha: int = parameter(LEARNING, 16, "these are scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = parameter(
         LEARNING, 0.0, "0 is off: dropout costs a fifth of a CPU step; its gain was not measured", minimum=0, below=1
     )
-    lora_targets: str | list = parameter(LEARNING, "all-linear", "the modules that get an adapter")
+    lora_targets: str | list = parameter(LEARNING, "all-linear", "the modules that lora and dora are put beside")
 
     quantization: str = parameter(
         MACHINE,
@@ -257,6 +268,7 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
         if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
+        check_adapter(self)
         if self.prompt != DRAWN and not self.prompts:
             raise ConfigError(f"parameter prompt is {shown(self.prompt)}; it is a name in a pool: give prompts")
         for name in ("targets", "prompts", "captions", "focal_gamma", "class_weights", "sampling"):
@@ -266,13 +278,8 @@ class Config:
                     f"parameter {name} is {value}; recipe published has {getattr(Config, name) or 'none'} alone: give "
                     "one_pass"
                 )
-        # It names folders on every system, stands in commands, and papermill fills {}.
-        plain = Path(self.run_name).name == self.run_name and not set("{}\\") & set(self.run_name)
-        if not plain or not self.run_name.strip() or self.run_name[0] in ".-" or len(self.run_name) > 100:
-            raise ConfigError(
-                f"parameter run_name is {shown(self.run_name)}; it must be one plain folder name of up to 100 "
-                "characters, without braces and backslashes, and not begin with a dot or a dash"
-            )
+        if reason := name_problem(self.run_name):
+            raise ConfigError(f"parameter run_name is {shown(self.run_name)}; {reason}")
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -298,22 +305,9 @@ class Config:
             report_to=self.report_to,
         )
 
-    def adapter(self) -> dict[str, Any]:
-        """The adapter's method and its settings, as utils.models.adapters.add_adapter takes them."""
-        if self.strategy == "prompt":
-            return {
-                "method": "prompt_tuning",
-                "tokens": self.virtual_tokens,
-                "text": OPENING,
-                "tokenizer": self.model,
-            }
-        return {
-            "method": "lora",
-            "r": self.lora_r,
-            "alpha": self.lora_alpha,
-            "dropout": self.lora_dropout,
-            "targets": self.lora_targets,
-        }
+    def adapter_settings(self, opening: str = TaskDefaults.opening) -> dict[str, Any]:
+        """The adapter's method and settings, as utils.models.adapters.add_adapter takes them. opening: the task's."""
+        return adapter_settings(self, opening)
 
     def inference(self) -> InferenceSettings:
         """The settings of inference, for any task."""

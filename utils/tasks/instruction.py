@@ -51,6 +51,7 @@ class Instructions(TaskDefaults):
     unparsed = ""
     on_emotions = False
     counted = "examples"
+    opening = "Answer the instruction."
 
     @property
     def labels(self) -> LabelSet:
