@@ -212,9 +212,10 @@ def test_an_exported_model_writes_the_answers_of_the_adapter(tiny_model_folder, 
     write_json(record, adapter / "training.json")
     wanted = next(InstructionPredict(adapter).answers("Say it.", how=Writing(new_tokens=8)))["trained"]
     folder = export(adapter, tmp_path / "out", form)
-    model, tokenizer = (
-        read_gguf(folder / "model-float32.gguf") if form == "gguf" else load_model(str(folder), precision="float32")
-    )
+    if form == "gguf":
+        model, tokenizer = read_gguf(folder / "model-float32.gguf")[0], AutoTokenizer.from_pretrained(folder)
+    else:
+        model, tokenizer = load_model(str(folder), precision="float32")
     example = {"example_ID": 1, "instruction": "Say it.", "input": ""}
     assert written(Instructions(template), model, tokenizer, [example], Writing(new_tokens=8)) == [wanted]
 
