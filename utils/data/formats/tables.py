@@ -153,7 +153,7 @@ def known_columns(rows: list[dict], columns: dict, usual: dict, path, of: str, m
     if known["text"] is None:
         raise FileError(
             f"{path}: no column is called text (found {', '.join(map(str, there)) or 'none'}). Name it: --columns "
-            "text=COLUMN label=COLUMN"
+            "text=COLUMN"
         )
     return known
 
@@ -167,9 +167,12 @@ def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dic
     """
     given, found = list(given), {}
     known = known_columns(given, columns, COLUMNS, path, "conversations")
+    named = any(row.get(known["speaker"]) not in (None, "") for row in given)
     for number, row in enumerate(given, 1):
         cells = {what: row[name] for what, name in known.items() if name is not None and name in row}
         speaker, emotion = cells.get("speaker"), cells.get("label")
+        if named and speaker in (None, ""):
+            raise FileError(f"{path}: row {number} behind the head names no speaker, as others do. Write who speaks")
         one = {"text": cells.get("text"), "speaker": ALONE if speaker in (None, "") else speaker}
         if known["label"] is not None:
             one["emotion"] = emotion.strip() or None if isinstance(emotion, str) else emotion
