@@ -14,13 +14,13 @@ from utils.data.labels import ECF
 from utils.data.opinions import TASK_TYPES
 from utils.data.votes import AGREED
 from utils.engine.settings import InferenceSettings, TrainingSettings
+from utils.models.adapting import TITLES, adapter_settings, check_adapter
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
 from utils.tasks.forms import STRATEGIES, TASKS
 from utils.tasks.imbalance import SAMPLING, WEIGHTS
-from utils.tasks.opinion import OPENING
 from utils.tasks.pool import DRAWN
-from utils.tasks.task import Task
+from utils.tasks.task import Task, TaskDefaults
 
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
 
@@ -70,6 +70,12 @@ class Config:
         "the wording of the pool that training and inference ask with. drawn: training draws one that is not held out "
         "for each conversation, and inference asks with the first",
     )
+    captions: str | list = parameter(
+        TASK,
+        "",
+        "fields of an utterance, such as video_caption, whose texts stand behind its words, in this order; one that is "
+        "absent or blank leaves no trace",
+    )
     logit_adjustment: float = parameter(
         TASK,
         0.5,
@@ -110,8 +116,7 @@ class Config:
         TASK,
         "generation",
         "of opinions: how the model says them. generation: phrases, of which each has a probability; sequence: a head "
-        "on the last hidden state, classes or a number; prompt: phrases, and only virtual tokens in front are learnt "
-        "(Lester et al. 2021)",
+        "on the last hidden state, classes or a number; prompt: phrases, with the adapter prompt_tuning",
         choices=tuple(STRATEGIES),
     )
 
@@ -181,13 +186,26 @@ class Config:
         "that is in it",
         choices=SAMPLING,
     )
-    virtual_tokens: int = parameter(LEARNING, 30, "of strategy prompt: how many; they begin as a sentence", above=0)
-    lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
-    lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
+    adapter: str = parameter(
+        LEARNING,
+        "lora",
+        "what is trained beside the model. lora: narrow matrices (Hu et al. 2021); dora: these, and a length an output "
+        "(Liu et al. 2024); ia3: factors (Liu et al. 2022); prompt_tuning: virtual tokens in front (Lester et al. "
+        "2021); llama_adapter: prompts in the attention (Zhang et al. 2023)",
+        choices=tuple(TITLES),
+    )
+    virtual_tokens: int = parameter(
+        LEARNING, 30, "of prompt_tuning, where they begin as a sentence, and of llama_adapter: how many", above=0
+    )
+    adapter_layers: int = parameter(
+        LEARNING, 0, "of llama_adapter: how many layers, the upper ones; 0 is all", minimum=0
+    )
+    lora_r: int = parameter(LEARNING, 16, "the rank of lora and dora; the published one", above=0)
+    lora_alpha: int = parameter(LEARNING, 16, "these are scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = parameter(
         LEARNING, 0.0, "0 is off: dropout costs a fifth of a CPU step; its gain was not measured", minimum=0, below=1
     )
-    lora_targets: str | list = parameter(LEARNING, "all-linear", "the modules that get an adapter")
+    lora_targets: str | list = parameter(LEARNING, "all-linear", "the modules that lora and dora are put beside")
 
     quantization: str = parameter(
         MACHINE,
@@ -239,9 +257,10 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
         if self.offload and self.quantization == "nf4":
             raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
+        check_adapter(self)
         if self.prompt != DRAWN and not self.prompts:
             raise ConfigError(f"parameter prompt is {shown(self.prompt)}; it is a name in a pool: give prompts")
-        for name in ("targets", "prompts", "focal_gamma", "class_weights", "sampling"):
+        for name in ("targets", "prompts", "captions", "focal_gamma", "class_weights", "sampling"):
             value = getattr(self, name)
             if self.recipe == "published" and value != getattr(Config, name):
                 raise ConfigError(
@@ -280,22 +299,9 @@ class Config:
             report_to=self.report_to,
         )
 
-    def adapter(self) -> dict[str, Any]:
-        """The adapter's method and its settings, as utils.models.adapters.add_adapter takes them."""
-        if self.strategy == "prompt":
-            return {
-                "method": "prompt_tuning",
-                "tokens": self.virtual_tokens,
-                "text": OPENING,
-                "tokenizer": self.model,
-            }
-        return {
-            "method": "lora",
-            "r": self.lora_r,
-            "alpha": self.lora_alpha,
-            "dropout": self.lora_dropout,
-            "targets": self.lora_targets,
-        }
+    def adapter_settings(self, opening: str = TaskDefaults.opening) -> dict[str, Any]:
+        """The adapter's method and settings, as utils.models.adapters.add_adapter takes them. opening: the task's."""
+        return adapter_settings(self, opening)
 
     def inference(self) -> InferenceSettings:
         """The settings of inference, for any task."""

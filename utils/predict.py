@@ -19,12 +19,13 @@ Several processes share the work:
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from utils.config import parse_value
+from utils.config import Config, parse_value
+from utils.data.captions import check_captions
 from utils.data.conversations import Conversation, names_of, pairs, without_labels
 from utils.data.formats.opinions import COLUMNS
 from utils.data.given import SPOKEN, inputs_of, read_given
@@ -32,6 +33,7 @@ from utils.data.labels import LabelSet
 from utils.data.opinions import TASK_TYPES
 from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
+from utils.models.adapting import adapter_method
 from utils.record.adapter import DECIDES, choose_adapters, configs_of, labels_of, said_of
 from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
 from utils.record.opinion_file import label_file
@@ -42,6 +44,7 @@ from utils.report.spoken import spoken
 from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command
 from utils.system.errors import TooLong
 from utils.system.files import check_output, to_json, write_texts
+from utils.system.parameters import names_in
 
 __all__ = ["OpinionPredict", "Predictor", "main", "predict"]  # OpinionPredict is from utils.record
 
@@ -80,17 +83,19 @@ class Predictor:
 
         adapters = choose_adapters(emotion_adapter, cause_adapter)
         self.configs = configs_of(adapters, max_row_tokens, parameters)
+        check_asked(conversations, "conversations", self.configs)
         self.tasks, self.models, bases = {}, {}, {}
         labels = labels_of(adapters[0])
         for (name, config), adapter in zip(self.configs.items(), filter(None, adapters)):
             self.tasks[name] = config.task(name, labels).trained(adapter)
-            base = config.model, config.quantization, config.precision, config.offload
+            how = config.model, config.quantization, config.precision, config.offload
+            base = *how, adapter_method(config)  # adapters of two kinds do not go on one model
             if base not in bases:
                 # Causes are asked about emotions that are not known yet; their rows are shorter.
                 read = conversations if config.recipe == "one_pass" and not self.tasks[name].on_emotions else ()
                 trees = [self.tasks[name].tree(without_labels(c)) for c in read]
                 check_memory(config, longest=partial(_longest, trees, names_of(read), config))
-                bases[base] = load_model(*base)
+                bases[base] = load_model(*how)
             model, tokenizer = bases[base]
             bases[base] = self.models[name] = load_adapter(model, adapter, config.model, name=name), tokenizer
 
@@ -113,7 +118,8 @@ class Predictor:
         Raises ConversationError, before any work, for what is no list of conversations; TrainingError for one that is
         too long, DoesNotFit for one that memory does not suffice for.
         """
-        unlabelled = [without_labels(c) for c in checked(conversations)]
+        check_asked(checked(conversations), "conversations", self.configs)
+        unlabelled = [without_labels(c) for c in conversations]
         labelled, emotions = self._answer(self.tasks["emotion"], unlabelled, journal)
         if "cause" not in self.tasks:
             return labelled, emotions, [{} for _ in labelled]
@@ -131,6 +137,13 @@ class Predictor:
 def checked(conversations: Any) -> list[Conversation]:
     """`conversations`, which must be what a file may hold. Raises ConversationError, as the command does for a file."""
     return validate_conversations(conversations, labels=None, allow_empty=True)
+
+
+def check_asked(conversations: Iterable[Conversation], source: str | Path, configs: Mapping[str, Config]) -> None:
+    """Raises ConversationError for captions that are no text, where adapters with these parameters read them. source:
+    what messages call the conversations."""
+    for config in configs.values():
+        check_captions(conversations, source, names_in(config.captions))
 
 
 def named(conversation: Conversation, table: list, causes: dict, labels: LabelSet) -> dict:
@@ -232,7 +245,8 @@ def label_conversations(argv: list[str]) -> int:
     conversations = read_given(arguments.conversations, dict(arguments.columns or ()))
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
-    configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
+    configs = configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
+    check_asked(conversations, arguments.conversations, configs)
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
     from utils.engine.processes import processes
 

@@ -20,6 +20,7 @@ import sys
 from functools import partial
 from typing import Any
 
+from utils.data.captions import check_captions
 from utils.data.conversations import without_labels
 from utils.data.given import inputs_of, read_given
 from utils.engine.prefix_tree import paths
@@ -28,6 +29,7 @@ from utils.record.adapter import choose_adapters, labels_of, trained_with
 from utils.system.command import add_adapters, command
 from utils.system.errors import EngineError, RunError
 from utils.system.files import check_output, write_json
+from utils.system.parameters import names_in
 from utils.tasks.cause import Cause
 
 RANKS = (8, 16, 32, 64, 128, 256)  # what vLLM reserves for an adapter
@@ -62,6 +64,7 @@ class Labeller:
         if (self.emotion.model, self.emotion.quantization) != (self.cause.model, self.cause.quantization):
             raise EngineError("the adapters have different base models, and the engine holds one: use utils.predict")
         self.limits = {"emotion": self.emotion.max_row_tokens, "cause": self.cause.max_row_tokens}
+        self.captions = (*names_in(self.emotion.captions), *names_in(self.cause.captions))
         labels = labels_of(emotion_adapter)
         self.tasks: dict[str, Any] = {
             "emotion": self.emotion.task("emotion", labels).trained(emotion_adapter),
@@ -78,11 +81,14 @@ class Labeller:
             from vllm import LLM
         except ImportError as error:
             raise EngineError(f"no vLLM ({error}): run `pip install vllm` on a machine with a GPU") from error
-        from utils.models.adapters import adapter_record
         from utils.models.load import source
+        from utils.models.methods import adapter_record
         from utils.system.hardware import choose_precision
 
-        ranks = [adapter_record(folder)["r"] for folder in self.adapters.values()]
+        records = [adapter_record(folder) for folder in self.adapters.values()]
+        if any(one.get("peft_type", "LORA") != "LORA" or one.get("use_dora") for one in records):
+            raise EngineError("vLLM takes adapters of the kind lora alone: use utils.predict")
+        ranks = [one["r"] for one in records]
         if max(ranks) > max(RANKS):
             raise EngineError(f"vLLM takes adapters up to rank {max(RANKS)}, and these have {ranks}: use utils.predict")
         precision = self.emotion.precision
@@ -123,6 +129,7 @@ class Labeller:
             return {"conversation": [json.dumps(c, ensure_ascii=False) for c in labelled]}
         from utils.tasks.ask import search_all
 
+        check_captions(given, "conversations", self.captions)
         given = [without_labels(c) for c in given]
         labelled, tables = search_all(self.tasks["emotion"], given, partial(self._scores, "emotion"))
         task = self.tasks["cause"].given_emotions(labelled, tables)
@@ -144,6 +151,8 @@ def main(argv=None) -> int:
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     if adapters[1] is None:
         raise RunError(f"{adapters[0]} has no cause adapter beside it; give --cause-adapter, or use utils.predict")
+    for adapter in adapters:  # with the file's name, and before the engine is loaded
+        check_captions(conversations, arguments.conversations, names_in(trained_with(adapter).captions))
     labelled = Labeller(*adapters, max_row_tokens=arguments.max_row_tokens)(conversations)
     write_json(labelled, arguments.out)
     print(f"{len(labelled)} conversations labelled: {arguments.out}")

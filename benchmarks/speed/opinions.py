@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import psutil
 import torch
@@ -154,7 +155,7 @@ class Prompts:
 
     def load(self, names):
         self.tokenizer = load_tokenizer(self.rows.config.model)
-        self.model = AutoModelForCausalLM.from_pretrained(source(self.rows.config.model), dtype=torch.float32)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(source(self.rows.config.model), dtype=torch.float32)
 
     def train(self, texts, folder, clock):
         self.load(TOPICS[:1])
@@ -220,6 +221,7 @@ def measured(way, texts_of: dict[str, list[Text]], seconds: dict[str, list[float
     with TemporaryDirectory() as folder:
         clock = Clock()
         way.train(texts_of["training"], Path(folder), clock)
+    assert clock.seconds, "training ends behind its first step"
     seconds["training"].append(clock.seconds)
     way.load(TOPICS[:1])
     for mode, names in (("inference", TOPICS[:1]), ("inference, five topics", TOPICS)):

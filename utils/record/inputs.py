@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.config import Config
+from utils.data.captions import check_captions, check_there
 from utils.data.conversations import load_conversations, without_labels
 from utils.data.labels import LabelSet, labels_in
 from utils.data.opinion_input import make_sample
@@ -24,8 +25,10 @@ from utils.record.stages import CONVERSATIONS, EMOTION_TASKS, FIRST, TEXTS, Stag
 from utils.system import places
 from utils.system.errors import ConfigError, RunError, shown
 from utils.system.files import write_set
+from utils.system.parameters import names_in
 from utils.system.places import ROOT
 from utils.tasks.opinion import unanswered
+from utils.tasks.senses import senses_of
 from utils.tasks.task import Task
 
 TEXTS_DIR = "input/opinions"  # where generate_input.py writes texts
@@ -46,12 +49,16 @@ class Conversations:
         path = self.folder / split / self.file
         if not path.is_file():
             return _absent(path, split)
-        return load_conversations(path, labelled=labelled, allow_empty=split != "train", labels=self.labels)
+        found = load_conversations(path, labelled=labelled, allow_empty=split != "train", labels=self.labels)
+        check_captions(found, path, names_in(self.config.captions))
+        return found
 
     def task(self, name: str) -> Task:
-        """The task `name`, a key of TASKS. Raises ConfigError for a label set that it cannot be asked of, RunError for
-        causes where the input has none."""
+        """The task `name`, a key of TASKS. Raises ConfigError for a label set that it cannot be asked of and for
+        captions that train has none of, RunError for causes where the input has none."""
         task = self.config.task(name, self.labels)
+        if captions := senses_of(self.config).captions:
+            check_there(self.items("train", labelled=True), self.folder / "train", captions)
         if task.on_emotions and name not in self.tasks():
             raise RunError(
                 f"{self.folder}: the conversations have emotions and no causes, so notebooks 1 and 2 are all there "
@@ -79,8 +86,7 @@ class Texts:
         if not (folder / TOPICS_FILE).is_file():
             raise RunError(f"{folder / TOPICS_FILE} is missing: run {FIRST['train']} --task opinion first")
         self._known = topics_in(folder)
-        names = [config.topic] if isinstance(config.topic, str) else config.topic
-        names = [name for name in names if name] or [*self._known]
+        names = names_in(config.topic) or [*self._known]
         for name in names:
             if name not in self._known:
                 known = ", ".join(self._known)

@@ -116,6 +116,11 @@ def _twice(node, seen: set | None = None) -> list[str]:
     return [key for key in keys if keys.count(key) > 1] + [key for one in within for key in _twice(one, seen)]
 
 
+def names_in(value: str | list) -> tuple[str, ...]:
+    """The names that a parameter holds, of those that are text or a list of names: none for empty text."""
+    return tuple(name for name in ([value] if isinstance(value, str) else value) if name)
+
+
 def check_known(values: Iterable, known: list[str], source) -> None:
     """Raises ConfigError for one of `values` that is none of the names `known`, with the nearest of them."""
     for name in values:

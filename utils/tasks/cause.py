@@ -23,33 +23,40 @@ from utils.engine.prefix_tree import Node, Question, chain
 from utils.tasks import cause_structure, emotion
 from utils.tasks.candidates import asked, check_causes, emotional
 from utils.tasks.pool import Pool, recorded
+from utils.tasks.senses import WORDS, Senses
 from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 ANSWERS = (" no", " yes")
 INSTRUCTION = "Which utterances cause an emotion?"
 
 
-def line(utterance: Utterance) -> str:
+def line(utterance: Utterance, senses: Senses = WORDS) -> str:
     """One utterance as one line, with its emotion, and its id at the end."""
-    return f"{emotion.line(utterance, utterance['emotion'])} #{utterance['utterance_ID']}"
+    return f"{emotion.line(utterance, utterance['emotion'], senses)} #{utterance['utterance_ID']}"
 
 
-def trunk(conversation: Conversation, branches: dict[int, list[Node]], opening: str = INSTRUCTION) -> Node:
+def trunk(
+    conversation: Conversation, branches: dict[int, list[Node]], opening: str = INSTRUCTION, senses: Senses = WORDS
+) -> Node:
     """The conversation with its emotions behind `opening`, and `branches[k]` behind the utterance at position k."""
-    return chain(opening, [line(u) for u in conversation["conversation"]], branches)
+    return chain(opening, [line(u, senses) for u in conversation["conversation"]], branches)
 
 
 # ---- one question a candidate -----------------------------------------------------------------------------------
 
 
 def candidates_tree(
-    conversation: Conversation, train: bool = False, labels: LabelSet = ECF, pool: Pool | None = None
+    conversation: Conversation,
+    train: bool = False,
+    labels: LabelSet = ECF,
+    pool: Pool | None = None,
+    senses: Senses = WORDS,
 ) -> Node:
     """The conversation; behind the later utterance of every pair the question for it, answered yes or no:
-    " <= #3" (does 3 cause the emotion of this one?) and " => #3" (does this one cause the emotion of 3?). `prompts`
-    word it in words instead."""
+    " <= #3" (does 3 cause the emotion of this one?) and " => #3" (does this one cause the emotion of 3?). `pool`
+    words it in words instead. `senses` add to the lines."""
     if pool is not None:
-        return _worded_tree(conversation, train, labels, pool)
+        return _worded_tree(conversation, train, labels, pool, senses)
     ids = [u["utterance_ID"] for u in conversation["conversation"]]
     gold = causes_of(conversation, labels) if train else {}
     branches = {}
@@ -58,10 +65,10 @@ def candidates_tree(
         node = branches.setdefault(here, {}).setdefault(arrow, Node(arrow))
         answer = ANSWERS[ids[j] in gold.get(ids[i], [])] if train else None
         node.children.append(Node(str(ids[there]), Question(ANSWERS, answer)))
-    return trunk(conversation, {here: list(arrows.values()) for here, arrows in branches.items()})
+    return trunk(conversation, {here: list(arrows.values()) for here, arrows in branches.items()}, senses=senses)
 
 
-def _worded_tree(conversation: Conversation, train: bool, labels: LabelSet, pool: Pool) -> Node:
+def _worded_tree(conversation: Conversation, train: bool, labels: LabelSet, pool: Pool, senses: Senses) -> Node:
     """`candidates_tree` with the questions of `pool`, in the same order."""
     utterances, gold = conversation["conversation"], causes_of(conversation, labels) if train else {}
     name, branches = pool.named(conversation, train), {}
@@ -70,7 +77,7 @@ def _worded_tree(conversation: Conversation, train: bool, labels: LabelSet, pool
         right = ANSWERS[cause in gold.get(end["utterance_ID"], [])] if train else None
         text = pool.put(name, emotion=end["utterance_ID"], cause=cause, label=end["emotion"])
         branches.setdefault(max(i, j), []).append(Node(text, Question(ANSWERS, right)))
-    return trunk(conversation, branches, pool.opening.format())
+    return trunk(conversation, branches, pool.opening.format(), senses)
 
 
 def read_candidates(
@@ -174,6 +181,7 @@ class Cause(TaskDefaults):
     structure  the boosted trees beside the adapter (utils/tasks/cause_structure.py); None: the adapter alone
     emotions   {conversation_ID: utterances x labels}, the probabilities that the emotion task gave; None: gold emotions
     pool       how the questions are worded; None: as they always were
+    senses     what a line has beside the words
     """
 
     labels: LabelSet = ECF
@@ -181,6 +189,7 @@ class Cause(TaskDefaults):
     structure: cause_structure.Structure | None = None
     emotions: dict | None = None
     pool: Pool | None = None
+    senses: Senses = WORDS
 
     def __post_init__(self):
         check_causes(self.labels)
@@ -189,9 +198,10 @@ class Cause(TaskDefaults):
     new_tokens = 25  # the published recipe's
     unparsed = "no cause"
     on_emotions = True
+    opening = INSTRUCTION
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return candidates_tree(item, train, self.labels, self.pool)
+        return candidates_tree(item, train, self.labels, self.pool, self.senses)
 
     def prompts(self, item: Conversation) -> list[tuple[str, str | None]]:
         return published_prompts(item, self.labels)

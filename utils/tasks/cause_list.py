@@ -10,7 +10,8 @@ from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question
 from utils.tasks import emotion
 from utils.tasks.candidates import candidates, check_causes, emotional, window
-from utils.tasks.cause import parse_all, published_prompts, trunk
+from utils.tasks.cause import INSTRUCTION, parse_all, published_prompts, trunk
+from utils.tasks.senses import WORDS, Senses
 from utils.tasks.task import TaskDefaults, check_labels, probabilities
 
 
@@ -23,9 +24,14 @@ def list_options(ids: list[int], taken: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def list_tree(
-    conversation: Conversation, train: bool = False, open_lists: dict | None = None, labels: LabelSet = ECF
+    conversation: Conversation,
+    train: bool = False,
+    open_lists: dict | None = None,
+    labels: LabelSet = ECF,
+    senses: Senses = WORDS,
 ) -> Node:
     """The conversation; behind the last candidate of each emotional utterance the beginnings of its list of causes.
+    `senses` add to the lines.
 
     In training the beginnings are those of the gold list; otherwise `open_lists`, {position: [ids taken, ...]}.
     """
@@ -41,7 +47,7 @@ def list_tree(
             for taken in lists[position]:
                 _add_open_list(node, ids, taken)
         branches.setdefault(window(conversation, position)[-1], []).append(node)
-    return trunk(conversation, branches)
+    return trunk(conversation, branches, senses=senses)
 
 
 def _add_gold_list(node, ids, causes):
@@ -75,8 +81,8 @@ class ListSearch:
     to all finished lists.
     """
 
-    def __init__(self, conversation: Conversation, width: int = 2, labels: LabelSet = ECF):
-        self.conversation, self.width, self.labels = conversation, width, labels
+    def __init__(self, conversation: Conversation, width: int = 2, labels: LabelSet = ECF, senses: Senses = WORDS):
+        self.conversation, self.width, self.labels, self.senses = conversation, width, labels, senses
         self.open = {position: [(0.0, ())] for position in emotional(conversation, labels)}  # heaps of (-log p, taken)
         self.finished = {position: {} for position in self.open}  # {taken: log p}
         self.asked = {}
@@ -93,7 +99,9 @@ class ListSearch:
                 # the order in which list_tree puts the questions: depth first, shorter lists before longer
                 self.asked[position] = sorted(popped, key=lambda one: one[1])
         lists = {position: [taken for _, taken in popped] for position, popped in self.asked.items()}
-        return list_tree(self.conversation, open_lists=lists, labels=self.labels) if lists else None
+        if not lists:
+            return None
+        return list_tree(self.conversation, open_lists=lists, labels=self.labels, senses=self.senses)
 
     def update(self, scores: list[list[float]]):
         """`scores`: for each question of `tree`, in its order, the log-probability of each option."""
@@ -128,9 +136,13 @@ class ListSearch:
 
 @dataclass(frozen=True)
 class CauseList(TaskDefaults):
-    """The task with one question an emotional utterance, answered by a list of ids. Twin of cause.Cause."""
+    """The task with one question an emotional utterance, answered by a list of ids. Twin of cause.Cause.
+
+    senses  what a line has beside the words
+    """
 
     labels: LabelSet = ECF
+    senses: Senses = WORDS
 
     def __post_init__(self):
         check_causes(self.labels)
@@ -139,15 +151,16 @@ class CauseList(TaskDefaults):
     new_tokens = 25  # the published recipe's
     unparsed = "no cause"
     on_emotions = True
+    opening = INSTRUCTION
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return list_tree(item, train, None if train else {}, self.labels)
+        return list_tree(item, train, None if train else {}, self.labels, self.senses)
 
     def prompts(self, item: Conversation) -> list[tuple[str, str | None]]:
         return published_prompts(item, self.labels)
 
     def ask(self, item: Conversation) -> ListSearch:
-        return ListSearch(item, labels=self.labels)
+        return ListSearch(item, labels=self.labels, senses=self.senses)
 
     def parse(self, item: Conversation, texts: list[str]) -> tuple[Conversation, dict, int]:
         return parse_all(item, texts, self.labels)

@@ -23,18 +23,20 @@ from utils.system.errors import RunError
 from utils.system.files import read_object
 from utils.tasks.imbalance import Balance
 from utils.tasks.pool import Pool, recorded
+from utils.tasks.senses import WORDS, Senses
 from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 
-def line(utterance: Utterance, emotion: str | None = None) -> str:
-    """One utterance as one line. White space is made single, so that no text can imitate a line of its own."""
+def line(utterance: Utterance, emotion: str | None = None, senses: Senses = WORDS) -> str:
+    """One utterance as one line, with what `senses` add. White space is made single, so that no text can imitate a line
+    of its own."""
     speaker, text = " ".join(utterance["speaker"].split()), " ".join(utterance["text"].split())
-    return f"{speaker}{f' {emotion}' if emotion else ''}: {text}"
+    return f"{speaker}{f' {emotion}' if emotion else ''}: {text}{senses.beside(utterance)}"
 
 
-def text(conversation: Conversation) -> str:
+def text(conversation: Conversation, senses: Senses = WORDS) -> str:
     """The conversation's lines alone, as the tree has them: what is read before any question is asked."""
-    return "\n".join(line(u) for u in conversation["conversation"])
+    return "\n".join(line(u, senses=senses) for u in conversation["conversation"])
 
 
 def answers(labels: LabelSet) -> tuple[str, ...]:
@@ -64,6 +66,7 @@ def tree(
     votes: bool = False,
     weights: dict[str, float] | None = None,
     pool: Pool | None = None,
+    senses: Senses = WORDS,
 ) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading, as a branch, the
     question for its emotion.
@@ -71,10 +74,11 @@ def tree(
     So a question has just read its utterance, and what came after it before that. It beats a single reading trained
     for as many tokens, and an utterance repeated in its branch (LOG.md). With `train` the gold emotions are the
     targets, or with `votes` the annotators' distribution, and nothing is asked about an utterance that has none. Where
-    there are `weights`, {label: weight}, a target counts as much. `pool` words the questions.
+    there are `weights`, {label: weight}, a target counts as much. `pool` words the questions. `senses` add to
+    the lines.
     """
     utterances = conversation["conversation"]
-    lines = [line(u) for u in utterances]
+    lines = [line(u, senses=senses) for u in utterances]
     allowed = answers(labels)
     opening, asked = wording(conversation, train, labels, pool, "the emotion", " Emotion:")
     gold = [_gold(u, labels, votes, weights) if train else None for u in utterances]
@@ -173,6 +177,7 @@ class Emotion(TaskDefaults):
     balance     what is done in training about rare labels
     weights     {label: how much an utterance with it counts in training} of a `taught` task; {}: all alike
     pool        how the question is worded; None: as it always was
+    senses      what a line has beside the words
     """
 
     labels: LabelSet = ECF
@@ -182,13 +187,15 @@ class Emotion(TaskDefaults):
     balance: Balance = Balance()
     weights: dict[str, float] = field(default_factory=dict)
     pool: Pool | None = None
+    senses: Senses = WORDS
     name = "emotion"
     new_tokens = 15  # the published recipe's
     unparsed = "neutral"
     on_emotions = False
+    opening = "Name the emotion of every utterance."
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return tree(item, train, self.labels, self.votes, self.weights, self.pool)
+        return tree(item, train, self.labels, self.votes, self.weights, self.pool, self.senses)
 
     def taught(self, items: list[Conversation], seed: int) -> tuple["Emotion", list[Conversation]]:
         def carried(c):

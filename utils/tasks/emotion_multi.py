@@ -25,6 +25,7 @@ from utils.system.files import read_object
 from utils.tasks.emotion import line, wording
 from utils.tasks.imbalance import Balance
 from utils.tasks.pool import Pool, recorded
+from utils.tasks.senses import WORDS, Senses
 from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
 
 ANSWERS = (" no", " yes")
@@ -36,12 +37,13 @@ def tree(
     labels: LabelSet = ECF,
     weights: dict[str, dict] | None = None,
     pool: Pool | None = None,
+    senses: Senses = WORDS,
 ) -> Node:
     """The conversation line by line, then once more, and behind each line of the second reading a branch with a
     question for each label: does the utterance carry it? With `train` the labels are the targets (votes.several), and
     nothing is asked about an utterance without one. Where there are `weights`, {label: {answer: weight}}, a target
-    counts as much. `pool` words what stands in front of a line's questions."""
-    lines = [line(u) for u in conversation["conversation"]]
+    counts as much. `pool` words what stands in front of a line's questions. `senses` add to the lines."""
+    lines = [line(u, senses=senses) for u in conversation["conversation"]]
     opening, asked = wording(conversation, train, labels, pool, "all emotions", " Emotions:")
     branches = {}
     for k, u in enumerate(conversation["conversation"]):
@@ -101,6 +103,7 @@ class EmotionMulti(TaskDefaults):
     weights     {label: {answer: how much it counts in training}} of a `taught` task; {}: all alike. The two answers
                 about a label are weighed against each other, since each label is a question of its own
     pool        how the questions are worded; None: as they always were
+    senses      what a line has beside the words
     """
 
     labels: LabelSet = ECF
@@ -108,13 +111,15 @@ class EmotionMulti(TaskDefaults):
     balance: Balance = Balance()
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
     pool: Pool | None = None
+    senses: Senses = WORDS
     name = "emotion"
     new_tokens = 0  # without the published recipe
     unparsed = ""
     on_emotions = False
+    opening = "Name all emotions of every utterance."
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
-        return tree(item, train, self.labels, self.weights, self.pool)
+        return tree(item, train, self.labels, self.weights, self.pool, self.senses)
 
     def taught(self, items: list[Conversation], seed: int) -> tuple["EmotionMulti", list[Conversation]]:
         def carried(c):

@@ -19,6 +19,7 @@ from utils.tasks.imbalance import Balance
 from utils.tasks.opinion import ASKED, Opinions
 from utils.tasks.opinion_head import OpinionsOfHead
 from utils.tasks.pool import Pool, read_pool
+from utils.tasks.senses import senses_of
 from utils.tasks.task import Task
 
 
@@ -34,21 +35,21 @@ def _emotion(config: Any, labels: LabelSet) -> Task:
     if labels.multi and config.targets != "multi":
         problem = f"label set {labels.name} has several labels an utterance: give multi"
         raise ConfigError(f"parameter targets is {config.targets}; {problem}")
-    balance, pool = _balance(config), _pool(config, "emotion")
+    how = {"balance": _balance(config), "pool": _pool(config, "emotion"), "senses": senses_of(config)}
     if config.targets == "multi":
-        return EmotionMulti(labels, balance=balance, pool=pool)
-    return Emotion(labels, config.logit_adjustment, votes=config.targets == "votes", balance=balance, pool=pool)
+        return EmotionMulti(labels, **how)
+    return Emotion(labels, config.logit_adjustment, votes=config.targets == "votes", **how)
 
 
 def _cause(config: Any, labels: LabelSet) -> Task:
     if config.targets == "multi" and not labels.multi:  # such a set has a message of its own
         raise ConfigError("parameter targets is multi; a cause belongs to one emotion: give single or votes")
     if config.cause_form == "candidates":
-        return Cause(labels, config.cause_threshold, pool=_pool(config, "cause"))
+        return Cause(labels, config.cause_threshold, pool=_pool(config, "cause"), senses=senses_of(config))
     if config.prompts:
         problem = "its answer, a list, has one wording: give candidates, or no prompts"
         raise ConfigError(f"parameter cause_form is {config.cause_form}; {problem}")
-    return CauseList(labels)
+    return CauseList(labels, senses_of(config))
 
 
 _ALIKE = Balance()

@@ -46,13 +46,15 @@ class OpinionsOfHead(Opinions):
 
     def branches(self, topic: Topic, opinion: Opinion | None) -> list[Node]:
         gold: dict[int, float] = {}
-        for key in ASKED[self.task_type] if opinion is not None else ():
+        if opinion is None:
+            return [Node("\nAnswer:", Question(()))]
+        for key in ASKED[self.task_type]:
             part, start = PARTS[key], self.outputs.index(NAMES[key][0])
             target = part.target(opinion)
             if target is not None:
                 counts = self.weight(opinion, topic)
                 gold |= {start: float(target)} if part.scored else {start + int(target): counts}
-        return [Node("\nAnswer:", Question((), gold or None))] if gold or opinion is None else []
+        return [Node("\nAnswer:", Question((), gold))] if gold else []
 
     def tables(self, scores: list[list[float]]) -> list[list[float]]:
         return [table for one in scores for table in self._tables(one)]
