@@ -291,7 +291,8 @@ ADAPTERS = {
     "--cause-adapter": "results_train/tiny/adapters/cause",
 }
 FILLED = {
-    "CONVERSATIONS.json": "few.json", "FILE.json": "few.json", "MINE.txt": "mine.txt", "data/sample/unlabelled.json": "few.json",
+    "CONVERSATIONS.json": "few.json", "FILE.json": "few.json", "MINE.txt": "mine.txt",
+    "data/sample/unlabelled.json": "few.json",
     "G.json": "input/test/conversations.json", "P.json": "input/test/conversations.json",
     "PATH/TO/ecf": "ecf", "PATH/TO/MELD": "MELD", "PATH/TO/IEMOCAP": "IEMOCAP",
     "results_train/RUN/adapters/emotion": "results_train/tiny/adapters/emotion",
