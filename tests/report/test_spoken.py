@@ -5,20 +5,21 @@ python -m pytest tests/report/test_spoken.py
 
 from helpers import FIVE
 
-from utils.data.conversations import pairs, with_emotions
+from utils.data.conversations import pairs, with_emotions, with_pairs
 from utils.data.labels import ECF
 from utils.report.spoken import SHOWN, WIDE, spoken
 
 
 def test_each_utterance_has_its_emotion_and_the_utterances_that_caused_it():
-    first, *lines = spoken(FIVE, ECF).split("\n")
-    assert first == f"conversation {FIVE['conversation_ID']}:" and len(lines) == len(FIVE["conversation"])
-    for u, one in zip(FIVE["conversation"], lines):
-        causes = [str(cause) for of, _, cause in pairs(FIVE, ECF) if of == u["utterance_ID"]]
+    given = with_pairs(FIVE, [(1, "joy", 1), (2, "fear", 1), (2, "fear", 2)])
+    first, *lines = spoken(given, ECF).split("\n")
+    assert first == f"conversation {given['conversation_ID']}:" and len(lines) == len(given["conversation"])
+    for u, one in zip(given["conversation"], lines):
+        causes = [str(cause) for of, _, cause in pairs(given, ECF) if of == u["utterance_ID"]]
         end = f"  {u['emotion']}" + (f" <- {', '.join(causes)}" if causes else "")
         assert one.startswith(f"  {u['utterance_ID']} {u['speaker']}: ") and one.endswith(end)
-    without = {name: one for name, one in FIVE.items() if name != "emotion-cause_pairs"}
-    assert "<-" in spoken(FIVE, ECF) and "<-" not in spoken(without, ECF), "an adapter of emotions alone"
+    without = {name: one for name, one in given.items() if name != "emotion-cause_pairs"}
+    assert "fear <- 1, 2" in spoken(given, ECF) and "<-" not in spoken(without, ECF), "an adapter of emotions alone"
 
 
 def test_long_and_hostile_texts_stay_a_line():
