@@ -11,7 +11,7 @@ from utils.report.spoken import SHOWN, WIDE, spoken
 
 
 def test_each_utterance_has_its_emotion_and_the_utterances_that_caused_it():
-    given = with_pairs(FIVE, [(1, "joy", 1), (2, "fear", 1), (2, "fear", 2)])
+    given = with_pairs(FIVE, [(1, "joy", 1), (4, "fear", 1), (4, "fear", 2)])
     first, *lines = spoken(given, ECF).split("\n")
     assert first == f"conversation {given['conversation_ID']}:" and len(lines) == len(given["conversation"])
     for u, one in zip(given["conversation"], lines):
