@@ -115,10 +115,10 @@ def test_columns_of_a_table_may_be_named(tmp_path):
 
 
 def test_a_cell_without_a_speaker_is_no_speaker(tmp_path):
-    (tmp_path / "chat.csv").write_text("text,speaker\nHello,Ana\nBye,\n")
+    (tmp_path / "chat.csv").write_text("conversation,text,speaker\n1,Hello,Ana\n1,Bye,\n")
     with pytest.raises(UserError, match="row 2 behind the head names no speaker, as others do. Write who speaks"):
         read_given(tmp_path / "chat.csv")
-    (tmp_path / "chat.csv").write_text("text,speaker\nHello,\nBye,\n")
+    (tmp_path / "chat.csv").write_text("text,speaker\nHello,\nBye,\n")  # texts, each by itself
     assert [c["conversation"][0]["speaker"] for c in read_given(tmp_path / "chat.csv")] == ["A", "A"]
 
 

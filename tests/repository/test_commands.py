@@ -297,7 +297,7 @@ FILLED = {
     "PATH/TO/ecf": "ecf", "PATH/TO/MELD": "MELD", "PATH/TO/IEMOCAP": "IEMOCAP",
     "results_train/RUN/adapters/emotion": "results_train/tiny/adapters/emotion",
     "results_train/RUN": "results_train/smollm2-135m-ecf",
-    "RUN": "tiny", "NAME": "tiny", "TEXTS.csv": "texts.csv",
+    "RUN": "tiny", "NAME": "tiny", "sample": "smollm2-135m-ecf", "TEXTS.csv": "texts.csv",
     "FOLDER": "results_train/smollm2-135m-ecf",
 }  # fmt: skip
 QUICK = ("generate_input.py", "utils.score", "utils.runs", "utils.card", "utils.predict", "utils.export")

@@ -171,14 +171,14 @@ def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dic
     for number, row in enumerate(given, 1):
         cells = {what: row[name] for what, name in known.items() if name is not None and name in row}
         speaker, emotion = cells.get("speaker"), cells.get("label")
-        if named and speaker in (None, ""):
-            raise FileError(f"{path}: row {number} behind the head names no speaker, as others do. Write who speaks")
         one = {"text": cells.get("text"), "speaker": ALONE if speaker in (None, "") else speaker}
         if known["label"] is not None:
             one["emotion"] = emotion.strip() or None if isinstance(emotion, str) else emotion
         if cells.get("votes") not in (None, ""):
             one["votes"] = cells["votes"]
         key = cells.get("conversation")
+        if named and key not in (None, "") and speaker in (None, ""):
+            raise FileError(f"{path}: row {number} behind the head names no speaker, as others do. Write who speaks")
         found.setdefault(number if key in (None, "") else _number(str(key)), []).append(one)
     return [talk(key, utterances) for key, utterances in found.items()]
 
