@@ -3,7 +3,7 @@
 A conversation goes in, its emotions with probabilities and arrows from their causes come out; a line is edited, and the
 page shows what that changes. On the other tab texts go in.
 
-    pip install gradio
+    pip install -c constraints.txt gradio
     python -m utils.demo [--run NAME] [--opinion-adapter DIR] [--port 7860]
     python -m utils.demo --task instruction [--run NAME]      # another page: utils/record/instruction_page.py
 
@@ -156,7 +156,7 @@ def build(predictor, about: str = "", opinions: "Asker | None" = None):
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as page:
         with gr.Tab(TITLE):
             gr.Markdown(
-                f"# {TITLE}\nWrite or paste a conversation, a line an utterance, or load a file. Then change a line "
+                f"# {TITLE}\nWrite or paste one conversation, a line an utterance, or load a file. Then change a line "
                 "and label it again, to see what that changes. A file with labels is compared with them."
             )
             loaded, before = gr.State(samples), gr.State(None)
@@ -261,7 +261,7 @@ def address_of(number: int) -> str:
     gradio is missing or the port is taken."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     if importlib.util.find_spec("gradio") is None:
-        raise PlaceError("gradio is missing: pip install gradio")
+        raise PlaceError("gradio is missing: pip install -c constraints.txt gradio")
     check_port(address := os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), number)
     return address
 

@@ -44,7 +44,7 @@ def test_what_the_command_cannot_do_is_one_message(tmp_path, monkeypatch, tiny_m
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "gradio", None)
     code, said = called(demo.main, "--task", "instruction")
-    assert (code, said) == (2, "utils.demo: gradio is missing: pip install gradio\n")
+    assert (code, said) == (2, "utils.demo: gradio is missing: pip install -c constraints.txt gradio\n")
     with pytest.raises(SystemExit):
         demo.main(["--task", "instruction", "--emotion-adapter", "here"])
 
