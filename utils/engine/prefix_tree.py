@@ -13,7 +13,6 @@ A row stores its tokens in depth-first order, so the descendants of a token are 
 the whole mask follows from one number a token: the index of its last descendant.
 """
 
-from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,13 +39,15 @@ class Question:
 class Node:
     """A piece of text, at most one question behind it, and what branches off behind it.
 
-    whole  of a root: every text from it to an answer is tokenized as one; None: each piece by itself, which is faster
+    whole   of a root: every text from it to an answer is tokenized as one; None: each piece by itself, which is faster
+    shared  whether other trees have this piece, and what is above it, too: a row reads it once (utils/engine/rows.py)
     """
 
     text: str
     question: Question | None = None
     children: list["Node"] = field(default_factory=list)
     whole: Whole | None = None
+    shared: bool = False
 
 
 def chain(instruction: str, lines: list[str], branches: dict[int, list[Node]]) -> Node:
@@ -70,6 +71,7 @@ class Row:
     targets    (index, token id): the token at `index` must predict `token id`
     weights    how much each target counts in the loss, one a target
     answers    for each question, for each allowed answer, its [(index, token id), ...]; empty in training
+    trunk      of one tree: the tokens of its `shared` nodes
     """
 
     input_ids: list[int] = field(default_factory=list)
@@ -78,6 +80,7 @@ class Row:
     targets: list[tuple[int, int]] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     answers: list[list[list[tuple[int, int]]]] = field(default_factory=list)
+    trunk: tuple[int, ...] = ()
 
     def __len__(self):
         return len(self.input_ids)
@@ -130,6 +133,7 @@ class TreeEncoder:
             if not tokens:
                 raise ValueError("a node of a prefix tree needs at least one token of text")
             end = _append(row, parents, tokens, parent)
+            row.trunk += tuple(tokens) if node.shared else ()
             if node.question is not None and not node.question.answers:
                 _append_head(row, node.question, end, train)
             elif node.question is not None:
@@ -288,24 +292,6 @@ def rooted(row: Row, count: int) -> Row:
         list(row.weights),
         [[[(index + count, token) for index, token in answer] for answer in question] for question in row.answers],
     )
-
-
-def plan_rows(lengths: list[int], token_budget: int) -> list[list[int]]:
-    """Which trees share a row: lists of indices, each row at most `token_budget` tokens long (best fit, longest
-    first). A tree longer than the budget gets a row to itself: nothing is ever cut."""
-    rows: list[list[int]] = []
-    open_rows: list[tuple[int, int]] = []  # (room left, number of the row), sorted
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        best = bisect_left(open_rows, (lengths[index], -1))
-        if best < len(open_rows):
-            room, number = open_rows.pop(best)
-            rows[number].append(index)
-        else:
-            room, number = token_budget, len(rows)
-            rows.append([index])
-        if room > lengths[index]:
-            insort(open_rows, (room - lengths[index], number))
-    return rows
 
 
 def mask(last):
