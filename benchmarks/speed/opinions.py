@@ -98,7 +98,7 @@ class Rows:
     def train(self, texts, folder, clock):
         task = self.task(TOPICS[:1])
         self.load(TOPICS[:1])
-        model = add_adapter(self.model, **self.config.adapter())
+        model = add_adapter(self.model, **self.config.adapter_settings())
         rows = packed(training_rows(task, texts, self.tokenizer, self.config), self.config)
         settings = replace(self.config.training("opinion"), epochs=1, gradient_accumulation=len(rows))
         train(model, self.tokenizer, rows, settings, folder, callbacks=[clock])
