@@ -7,7 +7,6 @@ docs/parameters.md is made from this file (`make docs`).
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from utils.data.labels import ECF
@@ -21,6 +20,7 @@ from utils.tasks.imbalance import SAMPLING, WEIGHTS
 from utils.tasks.opinion import OPENING
 from utils.tasks.pool import DRAWN
 from utils.tasks.task import Task
+from utils.tasks.together import conflict
 
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
 
@@ -76,6 +76,19 @@ class Config:
         "fields of an utterance, such as video_caption, whose texts stand behind its words, in this order; one that is "
         "absent or blank leaves no trace",
     )
+    streams: str | list = parameter(
+        TASK,
+        "",
+        "streams of vectors, such as voice, that are read with the words: files of input_dir/features, by video_name",
+    )
+    stream_tokens: int = parameter(
+        TASK,
+        1,
+        "how many tokens a stream has in front of each line; more vectors are averaged in parts",
+        above=0,
+        below=65,
+    )
+    without: str | list = parameter(TASK, "", "inference: streams that are read as if they were absent")
     logit_adjustment: float = parameter(
         TASK,
         0.5,
@@ -187,6 +200,13 @@ class Config:
         "that is in it",
         choices=SAMPLING,
     )
+    stream_dropout: float = parameter(
+        LEARNING,
+        0.2,
+        "how often training reads a conversation without a stream, each by itself, so that inference can do without",
+        minimum=0,
+        below=1,
+    )
     virtual_tokens: int = parameter(LEARNING, 30, "of strategy prompt: how many; they begin as a sentence", above=0)
     lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
     lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
@@ -243,24 +263,8 @@ class Config:
             setattr(self, f.name, value)
             if reason := problem(f, value):
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
-        if self.offload and self.quantization == "nf4":
-            raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
-        if self.prompt != DRAWN and not self.prompts:
-            raise ConfigError(f"parameter prompt is {shown(self.prompt)}; it is a name in a pool: give prompts")
-        for name in ("targets", "prompts", "captions", "focal_gamma", "class_weights", "sampling"):
-            value = getattr(self, name)
-            if self.recipe == "published" and value != getattr(Config, name):
-                raise ConfigError(
-                    f"parameter {name} is {value}; recipe published has {getattr(Config, name) or 'none'} alone: give "
-                    "one_pass"
-                )
-        # It names folders on every system, stands in commands, and papermill fills {}.
-        plain = Path(self.run_name).name == self.run_name and not set("{}\\") & set(self.run_name)
-        if not plain or not self.run_name.strip() or self.run_name[0] in ".-" or len(self.run_name) > 100:
-            raise ConfigError(
-                f"parameter run_name is {shown(self.run_name)}; it must be one plain folder name of up to 100 "
-                "characters, without braces and backslashes, and not begin with a dot or a dash"
-            )
+        if reason := conflict(self):
+            raise ConfigError(f"parameter {reason}")
 
     def as_dict(self) -> dict:
         return asdict(self)

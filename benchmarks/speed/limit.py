@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.speed.measure import memory_watched, now, summary
 from benchmarks.speed.systems import OnePass
-from utils.engine.prefix_tree import plan_rows
+from utils.engine.rows import plan_rows
 from utils.record.fit import examples
 from utils.report.colours import COLOURS
 from utils.report.plots import DPI, FAINT, entitle

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from utils.engine.prefix_tree import plan_rows
+from utils.engine.rows import plan_rows
 
 
 def plain(lengths, budget):

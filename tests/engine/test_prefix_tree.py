@@ -21,9 +21,9 @@ from utils.engine.prefix_tree import (
     model_inputs,
     pack,
     paths,
-    plan_rows,
     render,
 )
+from utils.engine.rows import plan_rows
 
 WORDS = (" joy", " fear", "\n1 Bo: oh", " no", " no", " =>", " é", " a longer piece of text, with 123")
 ANSWERS = ((" joy", " sadness", " surprise", " anger"), (" no", " yes"), ("1,", "1]", "12,", "12]", "]"))

@@ -13,11 +13,11 @@ A row stores its tokens in depth-first order, so the descendants of a token are 
 the whole mask follows from one number a token: the index of its last descendant.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from utils.engine.vectors import PLACEHOLDER, Placed, Vector, vector_inputs
 from utils.engine.whole_texts import Whole, last_descendants, text_tokens, trie
 from utils.system.errors import TrainingError
 
@@ -40,21 +40,27 @@ class Question:
 class Node:
     """A piece of text, at most one question behind it, and what branches off behind it.
 
-    whole  of a root: every text from it to an answer is tokenized as one; None: each piece by itself, which is faster
+    whole    of a root: every text from it to an answer is tokenized as one; None: each piece by itself, which is faster
+    vectors  what placeholders in front of the text stand for; none in a tree that is read whole, nor in front of a root
     """
 
     text: str
     question: Question | None = None
     children: list["Node"] = field(default_factory=list)
     whole: Whole | None = None
+    vectors: tuple[Vector, ...] = ()
 
 
-def chain(instruction: str, lines: list[str], branches: dict[int, list[Node]]) -> Node:
+def chain(
+    instruction: str, lines: list[str], branches: dict[int, list[Node]], vectors: Sequence[tuple[Vector, ...]] = ()
+) -> Node:
     """A tree whose trunk is `lines` behind `instruction`, a line each; `branches[k]` branch off behind line k
-    (from 0). Lines behind the last branch are left out: no question would see them."""
+    (from 0). Lines behind the last branch are left out: no question would see them. `vectors`, if any, stand in front
+    of each line."""
     root = end = Node(instruction)
     for number in range(max(branches, default=-1) + 1):
         here = Node(f"\n{lines[number]}", children=list(branches.get(number, [])))
+        here.vectors = vectors[number] if vectors else ()
         end.children.append(here)
         end = here
     return root
@@ -70,6 +76,7 @@ class Row:
     targets    (index, token id): the token at `index` must predict `token id`
     weights    how much each target counts in the loss, one a target
     answers    for each question, for each allowed answer, its [(index, token id), ...]; empty in training
+    vectors    (index, what the token there stands for), of the placeholders
     """
 
     input_ids: list[int] = field(default_factory=list)
@@ -78,6 +85,7 @@ class Row:
     targets: list[tuple[int, int]] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     answers: list[list[list[tuple[int, int]]]] = field(default_factory=list)
+    vectors: Placed = field(default_factory=list)
 
     def __len__(self):
         return len(self.input_ids)
@@ -111,7 +119,7 @@ class TreeEncoder:
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
         self.start = list(tokenizer("").input_ids)  # the begin-of-sequence token, where the model wants one
-        self._answers = {}
+        self._answers, self._placeholder = {}, encode(tokenizer, PLACEHOLDER)
 
     def __call__(self, root: Node, train: bool) -> Row:
         """The row of one tree. In training the gold answers are targets, otherwise every allowed answer is.
@@ -129,6 +137,9 @@ class TreeEncoder:
                 tokens = self.start + tokens
             if not tokens:
                 raise ValueError("a node of a prefix tree needs at least one token of text")
+            for vector in node.vectors:
+                parent = _append(row, parents, self._placeholder, parent)
+                row.vectors.append((parent, vector))
             end = _append(row, parents, tokens, parent)
             if node.question is not None and not node.question.answers:
                 _append_head(row, node.question, end, train)
@@ -249,6 +260,7 @@ def render(root: Node) -> str:
     parts, waiting = [], [root]
     while waiting:
         node = waiting.pop()
+        parts += [f" <{'no ' * (vector.values is None)}{vector.stream}>" for vector in node.vectors]
         parts.append(node.text)
         if node.question is not None:
             gold = node.question.gold
@@ -271,6 +283,7 @@ def pack(rows: list[Row]) -> Row:
         packed.answers += [
             [[(index + shift, token) for index, token in answer] for answer in question] for question in row.answers
         ]
+        packed.vectors += [(index + shift, vector) for index, vector in row.vectors]
     return packed
 
 
@@ -287,25 +300,8 @@ def rooted(row: Row, count: int) -> Row:
         [(index + count, token) for index, token in row.targets],
         list(row.weights),
         [[[(index + count, token) for index, token in answer] for answer in question] for question in row.answers],
+        [(index + count, vector) for index, vector in row.vectors],
     )
-
-
-def plan_rows(lengths: list[int], token_budget: int) -> list[list[int]]:
-    """Which trees share a row: lists of indices, each row at most `token_budget` tokens long (best fit, longest
-    first). A tree longer than the budget gets a row to itself: nothing is ever cut."""
-    rows: list[list[int]] = []
-    open_rows: list[tuple[int, int]] = []  # (room left, number of the row), sorted
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        best = bisect_left(open_rows, (lengths[index], -1))
-        if best < len(open_rows):
-            room, number = open_rows.pop(best)
-            rows[number].append(index)
-        else:
-            room, number = token_budget, len(rows)
-            rows.append([index])
-        if room > lengths[index]:
-            insort(open_rows, (room - lengths[index], number))
-    return rows
 
 
 def mask(last):
@@ -322,7 +318,8 @@ def model_inputs(row: Row, targets: list[tuple[int, int]], device: Any = "cpu") 
     """What a causal language model of transformers takes to score `targets` in `row` (batch of one).
 
     Only the positions that predict something go through the language-model head (`logits_to_keep`), and
-    `shift_labels` holds, already shifted, what each of them must predict: (1, number of targets).
+    `shift_labels` holds, already shifted, what each of them must predict: (1, number of targets). `vectors` is there
+    for a row that has some, and for a model with a projector (utils/models/projector.py).
     """
     import torch
 
@@ -336,6 +333,7 @@ def model_inputs(row: Row, targets: list[tuple[int, int]], device: Any = "cpu") 
         "logits_to_keep": indices,
         "labels": tokens,
         "shift_labels": tokens,
+        **({"vectors": vector_inputs(row.vectors, device)} if row.vectors else {}),
     }
 
 

@@ -1,8 +1,9 @@
 """From trees of text to rows of tokens: encoded, refused where too long, packed."""
 
 import random
+from bisect import bisect_left, insort
 
-from utils.engine.prefix_tree import Node, Row, TreeEncoder, encode, pack, plan_rows
+from utils.engine.prefix_tree import Node, Row, TreeEncoder, encode, pack
 from utils.system.errors import TooLong, TrainingError
 
 
@@ -37,6 +38,24 @@ def check_positions(rows: list[Row], names: list[str], positions: int | None) ->
                 f"{name}: a question stands behind up to {max(row.positions)} tokens, and the model has {positions} "
                 "positions. Leave the conversation out, or take another model"
             )
+
+
+def plan_rows(lengths: list[int], token_budget: int) -> list[list[int]]:
+    """Which trees share a row: lists of indices, each row at most `token_budget` tokens long (best fit, longest
+    first). A tree longer than the budget gets a row to itself: nothing is ever cut."""
+    rows: list[list[int]] = []
+    open_rows: list[tuple[int, int]] = []  # (room left, number of the row), sorted
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        best = bisect_left(open_rows, (lengths[index], -1))
+        if best < len(open_rows):
+            room, number = open_rows.pop(best)
+            rows[number].append(index)
+        else:
+            room, number = token_budget, len(rows)
+            rows.append([index])
+        if room > lengths[index]:
+            insort(open_rows, (room - lengths[index], number))
+    return rows
 
 
 def pack_rows(rows: list[Row], token_budget: int, seed: int) -> list[Row]:
