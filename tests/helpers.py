@@ -157,6 +157,21 @@ class CalmPredictor:
 # ---- models and adapters ------------------------------------------------------------------------------------------
 
 
+def small_adapter(model, folder, method="lora"):
+    """`model`, which is in `folder`, with a small fresh adapter by one of the methods."""
+    from utils.models.adapters import add_adapter
+
+    lora = {"r": 4, "alpha": 8, "dropout": 0.0, "targets": "all-linear"}
+    settings = {
+        "lora": lora,
+        "dora": lora,
+        "ia3": {},
+        "prompt_tuning": {"tokens": 5, "text": "What is felt here?", "tokenizer": folder},
+        "llama_adapter": {"tokens": 3, "layers": 0},
+    }
+    return add_adapter(model, method, **settings[method])
+
+
 def with_lora(model, zero=False):
     """`model` with a small adapter; its output weights are random unless `zero`, as after a training that did
     nothing."""
@@ -173,27 +188,28 @@ def with_lora(model, zero=False):
 
 
 def randomize(model, seed=0, std=0.1):
-    """Random output weights for a fresh adapter, which starts at zero and would have no gradient on its input
-    side."""
+    """Random weights for a fresh adapter. LoRA's output side, which starts at zero, would give its input side no
+    gradient; what another method learns is moved a little from where it starts."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * std)
+        elif any(part in name for part in ("lora_magnitude", "ia3_l", "prompt_encoder", "adaption_")):
+            parameter.data += (torch.randn(parameter.shape, generator=generator) * std).to(parameter)
     return model
 
 
-def with_adapter(folder, quantization="none", seed=0, std=0.1):
+def with_adapter(folder, quantization="none", seed=0, std=0.1, method="lora"):
     """The model in `folder` with a small random adapter, in float32."""
     import torch
 
-    from utils.models.adapters import add_lora
     from utils.models.load import load_model
 
     model, _ = load_model(folder, quantization=quantization, precision="float32")
     torch.manual_seed(seed)
-    return randomize(add_lora(model, r=4, alpha=8, dropout=0.0, targets="all-linear"), seed, std)
+    return randomize(small_adapter(model, folder, method), seed, std)
 
 
 def middle_threshold(emotion_adapter, cause_adapter, conversations):

@@ -6,12 +6,15 @@ The sequences are written out here piece by piece, and go through the same model
 masks, positions or packing. tests/promises/test_parity.py and test_embedded_model.py use it.
 """
 
+from contextlib import contextmanager
+
 import torch
 
 from utils.data.conversations import causes_of
 from utils.data.labels import ECF
 from utils.engine.inference import score_row
-from utils.engine.prefix_tree import TreeEncoder, encode, model_inputs, pack, paths
+from utils.engine.prefix_tree import TreeEncoder, encode, model_inputs, pack, paths, rooted
+from utils.models.virtual import virtual_tokens
 from utils.tasks import cause, cause_list, emotion
 from utils.tasks.candidates import candidates, emotional
 
@@ -74,12 +77,23 @@ def tokens_of(tokenizer, pieces):
     return tokenizer("").input_ids + [token for piece in pieces for token in encode(tokenizer, piece)]
 
 
+@contextmanager
+def pefts_own(model):
+    """Inside, the forward pass is PEFT's own, which puts virtual tokens in front of each sequence."""
+    ours = vars(model).pop("forward", None)
+    try:
+        yield
+    finally:
+        if ours is not None:
+            model.forward = ours
+
+
 def plain_logp(model, before, answer):
     """Log-probability of each token of `answer` behind the tokens `before`, as an ordinary causal
     sequence."""
     logits = model(input_ids=torch.tensor([before + answer], device=model.device), use_cache=False).logits[0].float()
     tokens = torch.tensor(answer, device=model.device)
-    return logits[len(before) - 1 : -1].log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
+    return logits[-len(answer) - 1 : -1].log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
 
 
 def plain_scores(model, tokenizer, questions):
@@ -145,11 +159,13 @@ def measure_parity(model, tokenizer, task, conversations, prepare=lambda: None):
             assert paths(score, target) == [(before + tokens[:i], tokens[i]) for i in range(len(tokens))]
 
     model.eval()
-    plain_table = plain_scores(model, tokenizer, questions)
-    plain_loss, plain_gradients = plain_step(model, tokenizer, questions)
+    with pefts_own(model):
+        plain_table = plain_scores(model, tokenizer, questions)
+        plain_loss, plain_gradients = plain_step(model, tokenizer, questions)
     scores = score_difference(score_row(model, score), plain_table)
     model.zero_grad()
     prepare()
+    learn = rooted(learn, virtual_tokens(model))
     loss = model(**model_inputs(learn, learn.targets, model.device), use_cache=False).loss
     loss.backward()
     return (

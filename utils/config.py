@@ -13,13 +13,13 @@ from utils.data.labels import ECF
 from utils.data.opinions import TASK_TYPES
 from utils.data.votes import AGREED
 from utils.engine.settings import InferenceSettings, TrainingSettings
+from utils.models.adapting import TITLES, adapter_settings, check_adapter
 from utils.system.errors import ConfigError, shown
 from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
 from utils.tasks.forms import STRATEGIES, TASKS
 from utils.tasks.imbalance import SAMPLING, WEIGHTS
-from utils.tasks.opinion import OPENING
 from utils.tasks.pool import DRAWN
-from utils.tasks.task import Task
+from utils.tasks.task import Task, TaskDefaults
 from utils.tasks.together import conflict
 
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
@@ -129,8 +129,7 @@ class Config:
         TASK,
         "generation",
         "of opinions: how the model says them. generation: phrases, of which each has a probability; sequence: a head "
-        "on the last hidden state, classes or a number; prompt: phrases, and only virtual tokens in front are learnt "
-        "(Lester et al. 2021)",
+        "on the last hidden state, classes or a number; prompt: phrases, with the adapter prompt_tuning",
         choices=tuple(STRATEGIES),
     )
 
@@ -207,13 +206,26 @@ class Config:
         minimum=0,
         below=1,
     )
-    virtual_tokens: int = parameter(LEARNING, 30, "of strategy prompt: how many; they begin as a sentence", above=0)
-    lora_r: int = parameter(LEARNING, 16, "the adapter's rank; the published one", above=0)
-    lora_alpha: int = parameter(LEARNING, 16, "the adapter is scaled by lora_alpha / lora_r", above=0)
+    adapter: str = parameter(
+        LEARNING,
+        "lora",
+        "what is trained beside the model. lora: narrow matrices (Hu et al. 2021); dora: these, and a length an output "
+        "(Liu et al. 2024); ia3: factors (Liu et al. 2022); prompt_tuning: virtual tokens in front (Lester et al. "
+        "2021); llama_adapter: prompts in the attention (Zhang et al. 2023)",
+        choices=tuple(TITLES),
+    )
+    virtual_tokens: int = parameter(
+        LEARNING, 30, "of prompt_tuning, where they begin as a sentence, and of llama_adapter: how many", above=0
+    )
+    adapter_layers: int = parameter(
+        LEARNING, 0, "of llama_adapter: how many layers, the upper ones; 0 is all", minimum=0
+    )
+    lora_r: int = parameter(LEARNING, 16, "the rank of lora and dora; the published one", above=0)
+    lora_alpha: int = parameter(LEARNING, 16, "these are scaled by lora_alpha / lora_r", above=0)
     lora_dropout: float = parameter(
         LEARNING, 0.0, "0 is off: dropout costs a fifth of a CPU step; its gain was not measured", minimum=0, below=1
     )
-    lora_targets: str | list = parameter(LEARNING, "all-linear", "the modules that get an adapter")
+    lora_targets: str | list = parameter(LEARNING, "all-linear", "the modules that lora and dora are put beside")
 
     quantization: str = parameter(
         MACHINE,
@@ -265,6 +277,7 @@ class Config:
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
         if reason := conflict(self):
             raise ConfigError(f"parameter {reason}")
+        check_adapter(self)
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -290,22 +303,9 @@ class Config:
             report_to=self.report_to,
         )
 
-    def adapter(self) -> dict[str, Any]:
-        """The adapter's method and its settings, as utils.models.adapters.add_adapter takes them."""
-        if self.strategy == "prompt":
-            return {
-                "method": "prompt_tuning",
-                "tokens": self.virtual_tokens,
-                "text": OPENING,
-                "tokenizer": self.model,
-            }
-        return {
-            "method": "lora",
-            "r": self.lora_r,
-            "alpha": self.lora_alpha,
-            "dropout": self.lora_dropout,
-            "targets": self.lora_targets,
-        }
+    def adapter_settings(self, opening: str = TaskDefaults.opening) -> dict[str, Any]:
+        """The adapter's method and settings, as utils.models.adapters.add_adapter takes them. opening: the task's."""
+        return adapter_settings(self, opening)
 
     def inference(self) -> InferenceSettings:
         """The settings of inference, for any task."""

@@ -39,8 +39,10 @@ def merge(adapter):
 
     from utils.models.adapters import load_adapter
     from utils.models.load import load_model
-    from utils.models.virtual import virtual_tokens
+    from utils.models.methods import unmerged
 
+    if why := unmerged(adapter):
+        raise ExportError(f"{adapter}: {why}. Use the folder itself, with PEFT")
     config = trained_with(adapter)
     if streams := names_in(config.streams):
         raise ExportError(
@@ -53,11 +55,8 @@ def merge(adapter):
     model, tokenizer = load_model(config.model, config.quantization, precision, place=place, outputs=outputs)
     if config.quantization != "none":
         model = model.dequantize(dtype=torch.float32)
+        model.is_loaded_in_4bit = False  # PEFT would refuse to merge IA3
     model = load_adapter(model.float(), adapter, config.model)
-    if virtual_tokens(model):
-        raise ExportError(
-            f"{adapter}: virtual tokens are no part of a model's weights. Use the folder itself, with PEFT"
-        )
     model = model.merge_and_unload()
     model.config.name_or_path = config.model
     return model, tokenizer

@@ -34,6 +34,7 @@ from utils.data.labels import LabelSet
 from utils.data.opinions import TASK_TYPES
 from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
+from utils.models.adapting import adapter_method
 from utils.record.adapter import LABELS_BY, choose_adapters, configs_of, labels_of, said_of
 from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
 from utils.record.opinion_file import label_file
@@ -93,13 +94,14 @@ class Predictor:
             self.tasks[name] = config.task(name, labels).trained(adapter)
             if streams:
                 self.tasks[name] = sensing(self.tasks[name], streams)
-            base = config.model, config.quantization, config.precision, config.offload
+            how = config.model, config.quantization, config.precision, config.offload
+            base = *how, adapter_method(config)  # adapters of two kinds do not go on one model
             if base not in bases:
                 # Causes are asked about emotions that are not known yet; their rows are shorter.
                 read = conversations if config.recipe == "one_pass" and not self.tasks[name].on_emotions else ()
                 trees = [self.tasks[name].tree(without_labels(c)) for c in read]
                 check_memory(config, longest=partial(_longest, trees, names_of(read), config))
-                bases[base] = load_model(*base)
+                bases[base] = load_model(*how)
             model, tokenizer = bases[base]
             bases[base] = self.models[name] = load_adapter(model, adapter, config.model, name=name), tokenizer
 

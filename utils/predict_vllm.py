@@ -83,11 +83,14 @@ class Labeller:
             from vllm import LLM
         except ImportError as error:
             raise EngineError(f"no vLLM ({error}): run `pip install vllm` on a machine with a GPU") from error
-        from utils.models.adapters import adapter_record
         from utils.models.load import source
+        from utils.models.methods import adapter_record
         from utils.system.hardware import choose_precision
 
-        ranks = [adapter_record(folder)["r"] for folder in self.adapters.values()]
+        records = [adapter_record(folder) for folder in self.adapters.values()]
+        if any(one.get("peft_type", "LORA") != "LORA" or one.get("use_dora") for one in records):
+            raise EngineError("vLLM takes adapters of the kind lora alone: use utils.predict")
+        ranks = [one["r"] for one in records]
         if max(ranks) > max(RANKS):
             raise EngineError(f"vLLM takes adapters up to rank {max(RANKS)}, and these have {ranks}: use utils.predict")
         precision = self.emotion.precision

@@ -45,7 +45,7 @@ def validate(config: Config, parts: list[list[Conversation]], test: list[Convers
         set_seed(config.seed)
         if model is None or not goes_on:
             model, tokenizer = load_model(config.model, config.quantization, config.precision)
-            model = add_adapter(model, gradient_checkpointing=False, **config.adapter())
+            model = add_adapter(model, gradient_checkpointing=False, **config.adapter_settings())
         others = [c for other in parts if other is not part for c in other]
         rows = examples(task, others, tokenizer, config)
         with tempfile.TemporaryDirectory() as folder:

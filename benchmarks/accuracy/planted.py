@@ -99,7 +99,7 @@ def taught(config: Config, task: Emotion, known: list[Conversation]):
     model, tokenizer = load_model(config.model, config.quantization, config.precision)
     rows = training_rows(task, known, tokenizer, config)
     set_seed(config.seed)
-    model = add_adapter(model, gradient_checkpointing=False, **config.adapter())
+    model = add_adapter(model, gradient_checkpointing=False, **config.adapter_settings(task.opening))
     project(model, rows, config)
     with tempfile.TemporaryDirectory() as folder:
         train(model, tokenizer, packed(rows, config), config.training("emotion"), Path(folder))

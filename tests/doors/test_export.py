@@ -9,7 +9,7 @@ import sys
 import gguf
 import pytest
 import torch
-from helpers import beginning, randomize, with_lora
+from helpers import beginning, randomize, with_adapter
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -37,12 +37,12 @@ from utils.tasks.ask import predict
 from utils.tasks.forms import opinion_task
 
 
-def make_adapter(root, base, quantization="none"):
+def make_adapter(root, base, quantization="none", method="lora"):
     """The emotion adapter of a run in `root`, with random weights; its folder."""
     run = root / "results_train" / "mine"
     adapter = run / "adapters" / "emotion"
-    save_adapter(with_lora(load_model(base, quantization, "float32")[0]), adapter, base)
-    parameters = Config(model=base, quantization=quantization, precision="float32").as_dict()
+    save_adapter(with_adapter(base, quantization, method=method), adapter, base)
+    parameters = Config(model=base, quantization=quantization, precision="float32", adapter=method).as_dict()
     write_json({"parameters": parameters, "revision": "abc", "emotions": {}, "history": []}, adapter / "training.json")
     record = {"parameters": parameters, "input": {}, "revision": "abc", "versions": {}}
     write_json({"1_emotion_recognition_training": record}, run / "config.json")
@@ -169,6 +169,33 @@ def test_an_adapter_of_a_4_bit_model_is_merged_into_what_it_was_trained_on(tiny_
     assert (full - wanted).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("method", ["dora", "ia3"])
+def test_other_adapters_become_part_of_the_weights(tiny_model_folder, twenty, tmp_path, method, quantization):
+    adapter = make_adapter(tmp_path, tiny_model_folder, quantization, method)
+    model, tokenizer = load_model(tiny_model_folder, quantization, "float32")
+    wanted = scores(load_adapter(model, adapter, tiny_model_folder), tokenizer, twenty)
+    form = "gguf" if quantization == "none" else "safetensors"
+    folder = export(adapter, tmp_path / "out", form)
+    if form == "gguf":
+        model, _ = read_gguf(folder / "model-float32.gguf")
+    else:
+        model, _ = load_model(str(folder), precision="float32")
+    assert_equal(scores(model, AutoTokenizer.from_pretrained(folder), twenty), wanted, 1e-3)
+    assert {"dora": "A DoRA", "ia3": "An IA3"}[method] + " adapter, merged into" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("method", ["prompt_tuning", "llama_adapter"])
+def test_what_is_no_part_of_the_weights_is_refused_before_the_model_is_loaded(
+    tiny_model_folder, tmp_path, method, monkeypatch
+):
+    adapter = make_adapter(tmp_path, tiny_model_folder, method=method)
+    monkeypatch.setattr("utils.models.load.load_model", lambda *anything, **more: pytest.fail("the model was loaded"))
+    with pytest.raises(ExportError, match="are no part of a model's weights. Use the folder itself, with PEFT"):
+        export(adapter, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 # ---- opinions ----------------------------------------------------------------------------------------------
 
 
@@ -179,7 +206,7 @@ def opinion_adapter(folder, base, strategy):
     config = Config(model=base, quantization="none", precision="float32", strategy=strategy, virtual_tokens=4)
     model, tokenizer = load_model(base, precision="float32", outputs=task.outputs)
     torch.manual_seed(0)
-    model = randomize(add_adapter(model, **config.adapter())).eval()
+    model = randomize(add_adapter(model, **config.adapter_settings())).eval()
     save_adapter(model, folder, base)
     record = {"task": "opinion", "parameters": config.as_dict(), **task.decided([], list)}
     write_json(record, folder / "training.json")

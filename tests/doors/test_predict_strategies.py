@@ -30,7 +30,7 @@ def made(request, tiny_model_folder, tmp_path):
     config = Config(model=tiny_model_folder, precision="float32", quantization="none", strategy=request.param)
     model, tokenizer = load_model(tiny_model_folder, precision="float32", outputs=task.outputs)
     torch.manual_seed(2)
-    model = add_adapter(model, **config.adapter()).eval()
+    model = add_adapter(model, **config.adapter_settings()).eval()
     for _, weight in adapter_weights(model):
         weight.data += torch.randn_like(weight) * 0.1
     save_adapter(model, tmp_path / "adapter", tiny_model_folder)

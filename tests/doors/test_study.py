@@ -8,9 +8,11 @@ import json
 import random
 import re
 
+import numpy as np
 import pytest
 import yaml
 from helpers import beginning, run_in, tables_of
+from safetensors.numpy import save_file
 from sklearn.metrics import accuracy_score, f1_score
 
 from utils import study as door
@@ -59,6 +61,11 @@ def root(tmp_path, sample, monkeypatch):
             found = labelled(test, name, right=min(1, parameters.get("lora_r", 16) / 20))
             run.save_emotions(run.train_dir, found, tables_of(found)[0])
             run.score_emotions(test, {"fine-tuned": (found, tables_of(found)[0])})
+            if "lora_targets" in parameters:
+                adapter = run.adapter("emotion")
+                adapter.mkdir(parents=True)
+                save_file({"w": np.zeros((parameters["lora_r"], 5))}, adapter / "adapter_model.safetensors")
+                write_json({"history": [{"loss": 1.0}, {"train_runtime": 90.0}]}, adapter / "training.json")
             ran.append(name)
             yield name, 60.0
 
@@ -112,6 +119,14 @@ def test_rows_and_seeds_become_runs_and_a_table(root, capsys):
     less = record["rows"]["lora_r 16"]["less the first"]["test"]
     assert less["difference"] == pytest.approx(mean - (values[0] + values[1]) / 2) and less["share_above_zero"] > 0.9
     assert "| lora_r 16 | 2 | " in (folder / "table.md").read_text()
+
+
+def test_adapters_of_other_sizes_have_columns_for_that(root):
+    rows = {name: {"lora_r": rank, "lora_targets": "q_proj"} for name, rank in (("a", 8), ("b", 4))}
+    assert main([str(write(root, rows=rows, seeds=[1, 2]))]) == 0
+    table = (root / "results_train" / "mine" / "table.md").read_text()
+    assert "|  | runs | trained numbers | minutes of training | accuracy |" in table
+    assert "| a | 2 | 40 | 1.5 | 0." in table and "| b | 2 | 20 | 1.5 | 0." in table
 
 
 def test_finished_runs_are_kept_and_more_can_be_asked_for(root, capsys):

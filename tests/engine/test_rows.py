@@ -46,6 +46,9 @@ def test_a_path_may_have_as_many_tokens_as_the_model_has_positions():
     check_positions([row], ["conversation 1"], None)
     with pytest.raises(TrainingError, match="conversation 1: .* the model has 3 positions"):
         check_positions([row], ["conversation 1"], 3)
+    check_positions([row], ["conversation 1"], 6, virtual=2)
+    with pytest.raises(TrainingError, match="behind up to 5 tokens, and the model has 5 positions"):
+        check_positions([row], ["conversation 1"], 5, virtual=2)
 
 
 def test_the_order_of_packed_rows_follows_from_the_seed():

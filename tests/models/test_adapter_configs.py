@@ -11,8 +11,9 @@ import sys
 import pytest
 from helpers import ROOT, amounts, damaged, with_lora
 
-from utils.models.adapters import METHODS, adapter_record, load_adapter, save_adapter
+from utils.models.adapters import load_adapter, save_adapter
 from utils.models.load import load_model
+from utils.models.methods import METHODS, adapter_record
 from utils.system.errors import FileError, ModelError
 from utils.system.files import read_json, write_json
 

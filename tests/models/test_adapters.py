@@ -87,7 +87,7 @@ def test_adapters_of_nobody_and_of_another_model_are_refused(tiny_model_folder, 
 
 def test_an_adapter_that_learnt_nothing_is_not_saved(tiny_model_folder, tmp_path):
     model = with_lora(load_model(tiny_model_folder)[0], zero=True)
-    with pytest.raises(ModelError, match="all zero: nothing was trained"):
+    with pytest.raises(ModelError, match="as before any training: nothing was trained"):
         save_adapter(model, tmp_path / "adapter", tiny_model_folder)
     assert not (tmp_path / "adapter").exists()
 

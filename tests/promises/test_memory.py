@@ -20,7 +20,7 @@ from utils.data.conversations import names_of, without_labels
 from utils.engine import inference
 from utils.engine.inference import Journal
 from utils.engine.memory import InParts
-from utils.engine.prefix_tree import model_inputs, pack
+from utils.engine.prefix_tree import model_inputs, pack, rooted
 from utils.engine.rows import encode_trees
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import split_batch, train
@@ -155,12 +155,13 @@ def test_other_errors_are_not_hidden(tiny_model_folder, conversations):
 # ---- training ----------------------------------------------------------------------------------------------
 
 
-def test_the_trees_of_a_packed_row_come_apart_again(tokenizer, conversations):
+@pytest.mark.parametrize("virtual", [0, 3])
+def test_the_trees_of_a_packed_row_come_apart_again(tokenizer, conversations, virtual):
     trees = [emotion.tree(c, train=True) for c in conversations]
     rows = encode_trees(trees, names_of(conversations), tokenizer, 4096, train=True)
-    whole = pack(rows)
-    for row, part in zip(rows, split_batch(model_inputs(whole, whole.targets)), strict=True):
-        alone = model_inputs(row, row.targets)
+    whole = rooted(pack(rows), virtual)
+    for row, part in zip(rows, split_batch(model_inputs(whole, whole.targets), virtual), strict=True):
+        alone = model_inputs(rooted(row, virtual), rooted(row, virtual).targets)
         assert alone.keys() == part.keys() and all(torch.equal(alone[name], part[name]) for name in alone)
 
 

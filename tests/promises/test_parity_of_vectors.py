@@ -17,11 +17,13 @@ from one_sequence import gradient_difference, gradients, questions_of, score_dif
 
 from utils.config import Config
 from utils.engine.inference import score_row, score_trees
-from utils.engine.prefix_tree import TreeEncoder, encode, model_inputs, pack, paths
+from utils.engine.prefix_tree import TreeEncoder, encode, model_inputs, pack, paths, rooted
 from utils.engine.settings import TrainingSettings
 from utils.engine.trainer import split_batch, train
 from utils.engine.vectors import measured
+from utils.models.adapting import TITLES
 from utils.models.projector import attach, fresh
+from utils.models.virtual import virtual_tokens
 from utils.tasks.ask import predict
 from utils.tasks.senses import sensing
 
@@ -47,9 +49,9 @@ def task_of(kind, streams, **more):
     return sensing(config.task(name), streams)
 
 
-def seeing(folder, items, streams, quantization="none", random=True):
+def seeing(folder, items, streams, quantization="none", random=True, method="lora"):
     """The tiny model with a small adapter and a projector, whose weights are random, or zero as before training."""
-    model = with_adapter(folder, quantization)
+    model = with_adapter(folder, quantization, method=method)
     encoder = TreeEncoder(tokenizer_of(folder))
     rows = [encoder(task_of("emotion", streams).tree(c), train=False) for c in items]
     width = model.get_input_embeddings().embedding_dim
@@ -109,8 +111,10 @@ def embedded(model, tokenizer, pieces):
 
 def plain_logp(model, tokenizer, pieces, answer):
     tokens = encode(tokenizer, answer)
-    given = embedded(model, tokenizer, [*pieces, answer])[None]
-    logits = model(inputs_embeds=given, use_cache=False).logits[0].float()
+    given = embedded(model, tokenizer, [*pieces, answer])
+    if virtual_tokens(model):
+        given = torch.cat([model.prompt_encoder["default"].embedding.weight, given])
+    logits = model.get_base_model()(inputs_embeds=given[None], use_cache=False).logits[0].float()
     return logits[-len(tokens) - 1 : -1].log_softmax(-1).gather(-1, torch.tensor(tokens)[:, None])[:, 0]
 
 
@@ -166,6 +170,19 @@ def test_a_tree_with_vectors_equals_one_sequence_a_question(
     assert score_difference(score_row(model, score), table) < TOLERANCE
 
 
+@pytest.mark.parametrize("method", [one for one in TITLES if one != "lora"])
+def test_so_it_does_with_other_adapters(tiny_model_folder, tokenizer, items, streams, method):
+    model = seeing(tiny_model_folder, items, streams, method=method).eval()
+    task, encoder = task_of("emotion", streams), TreeEncoder(tokenizer)
+    loss, wanted = plain_step(model, tokenizer, by_hand("emotion", items, streams))
+    model.zero_grad()
+    learn = rooted(pack([encoder(task.tree(c, train=True), train=True) for c in items]), virtual_tokens(model))
+    ours = model(**model_inputs(learn, learn.targets), use_cache=False).loss
+    ours.backward()
+    assert ours.item() == pytest.approx(loss, rel=TOLERANCE)
+    assert gradient_difference(gradients(model), wanted) < TOLERANCE
+
+
 def test_a_training_step_with_vectors_is_the_plain_one(tiny_model_folder, tokenizer, items, streams, tmp_path):
     loss, wanted = plain_step(
         seeing(tiny_model_folder, items, streams).eval(), tokenizer, by_hand("emotion", items[:2], streams)
@@ -184,11 +201,13 @@ def test_a_training_step_with_vectors_is_the_plain_one(tiny_model_folder, tokeni
     assert gradient_difference(steps, {name: g * min(1, 0.3 / norm) for name, g in wanted.items()}) < 10 * TOLERANCE
 
 
-def test_a_row_in_parts_has_the_vectors_of_each_part(tiny_model_folder, tokenizer, items, streams):
+@pytest.mark.parametrize("virtual", [0, 4])
+def test_a_row_in_parts_has_the_vectors_of_each_part(tokenizer, items, streams, virtual):
     rows = [TreeEncoder(tokenizer)(task_of("emotion", streams).tree(c, train=True), train=True) for c in items]
-    packed = pack(rows)
-    for part, row in zip(split_batch(model_inputs(packed, packed.targets)), rows, strict=True):
-        alone = model_inputs(row, row.targets)["vectors"]
+    packed = rooted(pack(rows), virtual)
+    for part, row in zip(split_batch(model_inputs(packed, packed.targets), virtual), rows, strict=True):
+        alone = rooted(row, virtual)
+        alone = model_inputs(alone, alone.targets)["vectors"]
         assert part["vectors"].keys() == alone.keys()
         for name, one in alone.items():
             assert all(torch.equal(part["vectors"][name][key], value) for key, value in one.items())

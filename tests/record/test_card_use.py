@@ -22,6 +22,7 @@ from utils.data.labels import ECF
 from utils.engine.inference import score_trees
 from utils.export import export
 from utils.models.adapters import load_adapter, save_adapter
+from utils.models.adapting import TITLES
 from utils.models.hub import hub_id
 from utils.models.load import EMBEDDED, embedded_model, load_model
 from utils.record.adapter import trained_with
@@ -86,6 +87,21 @@ def test_plain_peft_gives_the_repositorys_probabilities(run, tiny_model_folder, 
     expected = wanted(adapter, tiny_model_folder, task)
     assert found == pytest.approx(expected, abs=1e-4) and list(found) == list(expected)
     assert 0.01 < max(found.values()) < 0.999, "neither chance nor certain"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dora", "ia3", "prompt_tuning", "llama_adapter"])
+def test_so_it_does_with_every_kind_of_adapter(run, tiny_model_folder, tmp_path, method):
+    folder = shutil.copytree(run, tmp_path / "results_train" / "other")
+    adapter = folder / "adapters" / "emotion"
+    save_adapter(with_adapter(tiny_model_folder, std=0.5, method=method), adapter, tiny_model_folder)
+    for file in (folder / "config.json", adapter / "training.json"):
+        text = file.read_text(encoding="utf-8")
+        assert '"adapter": "lora"' in text
+        file.write_text(text.replace('"adapter": "lora"', f'"adapter": "{method}"'), encoding="utf-8")
+    text = card(adapter)
+    assert f"{TITLES[method]} for" in text and f"- {method}\n" in text
+    assert printed(text, adapter) == pytest.approx(wanted(adapter, tiny_model_folder, "emotion"), abs=1e-4)
 
 
 @pytest.mark.slow

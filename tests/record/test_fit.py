@@ -4,7 +4,9 @@ python -m pytest tests/record/test_fit.py
 """
 
 import pytest
+import torch
 from helpers import with_votes
+from safetensors.torch import load_file
 
 from utils.config import Config
 from utils.data.conversations import with_emotions, with_pairs
@@ -12,6 +14,7 @@ from utils.data.labels import ECF
 from utils.data.votes import distribution
 from utils.engine.settings import InferenceSettings
 from utils.models.adapters import load_adapter
+from utils.models.adapting import TITLES
 from utils.models.load import load_model
 from utils.record.adapter import labels_of, trained_with
 from utils.record.fit import examples, fit
@@ -39,6 +42,46 @@ def test_the_adapter_has_the_parameters_rank_scale_and_dropout(tiny_model_folder
     fit(run, config.task("emotion"), *load_model(tiny_model_folder, precision="float32"), conversations[:1])
     made = read_json(run.adapter("emotion") / "adapter_config.json")
     assert (made["r"], made["lora_alpha"], made["lora_dropout"]) == (4, 12, 0.25)
+
+
+@pytest.mark.parametrize("adapter", TITLES)
+def test_any_adapter_is_trained_recorded_and_read_again(tiny_model_folder, conversations, tmp_path, adapter):
+    config = Config(
+        run_name=adapter,
+        model=tiny_model_folder,
+        quantization="none",
+        precision="float32",
+        adapter=adapter,
+        virtual_tokens=4,
+        text_epochs=1.0,
+        emotion_epochs=2.0,
+        emotion_learning_rate=0.01,
+        gradient_accumulation=1,
+    )
+    run = Run(config, "n", [], root=tmp_path)
+    task = config.task("emotion")
+    model, history = fit(run, task, *load_model(tiny_model_folder, precision="float32"), conversations)
+    assert [one["loss"] for one in history if "loss" in one]
+    folder = run.adapter("emotion")
+    assert trained_with(folder) == config
+    base, tokenizer = load_model(tiny_model_folder, precision="float32")
+    loaded = load_adapter(base, folder, tiny_model_folder)
+    found = [predict(task, one, tokenizer, conversations, config.inference())[1] for one in (model, loaded)]
+    assert found[0] == found[1]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"{TITLES[adapter]} for `" in card and f"- {adapter}\n" in card
+
+
+def test_virtual_tokens_begin_as_the_tasks_sentence(tiny_model_folder, conversations, tmp_path):
+    how = {"virtual_tokens": 40, "emotion_learning_rate": 1e-9, "gradient_accumulation": 1}
+    config = Config(run_name="a", model=tiny_model_folder, precision="float32", adapter="prompt_tuning", **how)
+    model, tokenizer = load_model(tiny_model_folder, precision="float32")
+    words = model.get_input_embeddings().weight.detach().clone()
+    run = Run(config, "n", [], root=tmp_path)
+    fit(run, config.task("emotion"), model, tokenizer, conversations)
+    saved = load_file(run.adapter("emotion") / "adapter_model.safetensors")["prompt_embeddings"]
+    tokens = (tokenizer("Name the emotion of every utterance.").input_ids * 40)[:40]
+    assert torch.allclose(saved, words[tokens], atol=1e-6) and not torch.equal(saved, words[tokens])
 
 
 def test_a_calm_conversation_is_no_row_of_cause_training(tiny_model_folder, tokenizer, conversations, tmp_path):

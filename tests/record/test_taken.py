@@ -77,7 +77,7 @@ def test_an_adapter_that_learnt_nothing_leaves_the_name_free(tiny_model_folder, 
 
     run = opened(root, model=tiny_model_folder, emotion_epochs=0.01, emotion_learning_rate=1e-30)
     model, tokenizer = load_model(tiny_model_folder, precision="float32")
-    with pytest.raises(ModelError, match="all zero: nothing was trained. Give more data or epochs"):
+    with pytest.raises(ModelError, match="nothing was trained. Give more data or epochs"):
         fit(run, run.task("emotion"), model, tokenizer, conversations)
     opened(root, model=tiny_model_folder, emotion_epochs=1.0)
 

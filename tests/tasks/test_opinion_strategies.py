@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from helpers import stopped_training
+from one_sequence import pefts_own
 from transformers import AutoModelForSequenceClassification
 
 from utils.config import Config
@@ -21,6 +22,7 @@ from utils.engine.rows import encode_trees
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import train
 from utils.models.adapters import adapter_weights, add_adapter, load_adapter, save_adapter
+from utils.models.adapting import OF_HEADS
 from utils.models.head import groups_of, outputs_of
 from utils.models.load import load_model
 from utils.models.virtual import virtual_tokens
@@ -63,10 +65,10 @@ def norm(model):
 # ---- sequence ------------------------------------------------------------------------------------------------------
 
 
-def with_head(folder, task):
+def with_head(folder, task, method="lora"):
     model, tokenizer = load_model(folder, precision="float32", outputs=task.outputs)
     torch.manual_seed(0)
-    return shaken(add_adapter(model, **LORA)), tokenizer
+    return shaken(add_adapter(model, method, **({} if method == "ia3" else LORA))), tokenizer
 
 
 def sequences(tokenizer, task):
@@ -131,9 +133,10 @@ def test_the_loss_of_a_head_is_torchs():
     assert head_loss(outputs, targets, values, groups).item() == pytest.approx((choices + numbers).item(), rel=1e-5)
 
 
-def test_a_head_is_saved_loaded_and_read_by_transformers_alone(tiny_model_folder, tmp_path):
+@pytest.mark.parametrize("method", OF_HEADS)
+def test_a_head_is_saved_loaded_and_read_by_transformers_alone(tiny_model_folder, tmp_path, method):
     task = OpinionsOfHead(TOPICS, "stance")
-    model, tokenizer = with_head(tiny_model_folder, task)
+    model, tokenizer = with_head(tiny_model_folder, task, method)
     settings = InferenceSettings()
     before = predict(task, model.eval(), tokenizer, TEXTS, settings)
     save_adapter(model, tmp_path / "adapter", tiny_model_folder)
@@ -164,13 +167,6 @@ def with_prompt(folder, tokens=5):
     return shaken(add_adapter(model, "prompt_tuning", **adapter)), tokenizer
 
 
-def pefts_own(model):
-    """The same model with PEFT's own forward pass: the prompt in front of each sequence."""
-    del model.forward
-    model.get_base_model().get_input_embeddings()._forward_hooks.clear()
-    return model
-
-
 def plain_answers(model, tokenizer, task):
     """For each question, for each answer, its log-probability, by one sequence each; with gradients."""
     found = []
@@ -195,8 +191,8 @@ def test_virtual_tokens_at_the_root_of_a_row_equal_pefts_in_front_of_each_sequen
     model, tokenizer = with_prompt(tiny_model_folder)
     _, tables = predict(task, model.eval(), tokenizer, TEXTS, InferenceSettings(token_budget=budget))
     found = [p for text, table in zip(TEXTS, tables) for name in text["opinions"] for p in table[name].values()]
-    with torch.no_grad():
-        wanted = plain_answers(pefts_own(model), tokenizer, task)
+    with torch.no_grad(), pefts_own(model):
+        wanted = plain_answers(model, tokenizer, task)
     for one, logs in zip(found, wanted, strict=True):
         assert one == pytest.approx(torch.stack(logs).softmax(0).tolist(), rel=1e-3, abs=1e-6)
 
@@ -206,9 +202,11 @@ def test_a_training_step_of_virtual_tokens_is_pefts(tiny_model_folder, tmp_path)
     model, tokenizer = with_prompt(tiny_model_folder)
     rows = examples(task, TEXTS, tokenizer, Config(token_budget=4096))
     first = train(model, tokenizer, rows, TrainingSettings(**STEP, optimizer="sgd"), tmp_path)[0]
-    plain = pefts_own(with_prompt(tiny_model_folder)[0]).train()
+    plain = with_prompt(tiny_model_folder)[0].train()
     golds = [int(opinion["relevant"]) for text in TEXTS for opinion in text["opinions"].values()]
-    logs = [answers[gold] for answers, gold in zip(plain_answers(plain, tokenizer, task), golds, strict=True)]
+    with pefts_own(plain):
+        answers = plain_answers(plain, tokenizer, task)
+    logs = [one[gold] for one, gold in zip(answers, golds, strict=True)]
     words = [topic.opinion if gold else topic.no_opinion
              for gold, topic in zip(golds, (topic for text in TEXTS for topic, _ in task.questions(text)))]  # fmt: skip
     loss = -sum(logs) / sum(len(encode(tokenizer, f" {one}")) for one in words)

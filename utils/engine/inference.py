@@ -134,9 +134,10 @@ def score_trees(
     for a tree longer than `max_row_tokens` or than the model can read, DoesNotFit for one that memory does not suffice
     for, ModelError for a model that cannot read trees.
     """
-    check_tree_mask(model, max_row_tokens)
+    virtual = virtual_tokens(model)
+    check_tree_mask(model, max_row_tokens + virtual)
     rows = encode_trees(trees, names, tokenizer, max_row_tokens, train=False)
-    check_positions(rows, names, positions_of(model))
+    check_positions(rows, names, positions_of(model), virtual)
     results: list = [None] * len(rows)
     in_parts = InParts()
     origin, width = fingerprint(model) if journal else "", len(outputs_of(model))

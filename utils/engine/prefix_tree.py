@@ -288,7 +288,7 @@ def pack(rows: list[Row]) -> Row:
 
 
 def rooted(row: Row, count: int) -> Row:
-    """The row behind `count` virtual tokens, the root of all its trees (utils.models.adapters.virtual_tokens). Token 0
+    """The row behind `count` virtual tokens, the root of all its trees (utils.models.virtual.virtual_tokens). Token 0
     stands in their places."""
     if not count:
         return row

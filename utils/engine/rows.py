@@ -29,14 +29,15 @@ def _refuse_longer(rows, names, max_row_tokens, what):
         raise TooLong(tokens, max_row_tokens, what)
 
 
-def check_positions(rows: list[Row], names: list[str], positions: int | None) -> None:
-    """Raises TrainingError for a row in which a path from the root has more tokens than the model has `positions`
-    (utils.models.attention.positions_of; None: no limit)."""
+def check_positions(rows: list[Row], names: list[str], positions: int | None, virtual: int = 0) -> None:
+    """Raises TrainingError for a row in which a path from the root, with so many `virtual` tokens in front, has more
+    tokens than the model has `positions` (utils.models.attention.positions_of; None: no limit)."""
     for row, name in zip(rows, names, strict=True):
-        if positions and max(row.positions, default=-1) >= positions:
+        last = virtual + max(row.positions, default=-1)
+        if positions and last >= positions:
             raise TrainingError(
-                f"{name}: a question stands behind up to {max(row.positions)} tokens, and the model has {positions} "
-                "positions. Leave the conversation out, or take another model"
+                f"{name}: a question stands behind up to {last} tokens, and the model has {positions} positions. Leave "
+                "the conversation out, or take another model"
             )
 
 

@@ -45,25 +45,28 @@ def _row(example: dict) -> Row:
     return Row(**{**example, "targets": targets, "vectors": vectors})
 
 
-def split_batch(inputs: dict) -> list[dict]:
-    """A batch's independent parts: the trees of a packed row, or the sequences of the published recipe's batch."""
+def split_batch(inputs: dict, virtual: int = 0) -> list[dict]:
+    """A batch's independent parts: the trees of a packed row, each behind the row's `virtual` tokens, or the sequences
+    of the published recipe's batch."""
     mask = inputs["attention_mask"]
     if mask.dim() == 2:
         return [{name: value[i : i + 1] for name, value in inputs.items()} for i in range(len(mask))]
-    starts = (inputs["position_ids"][0] == 0).nonzero().flatten().tolist()  # a tree begins at position 0
+    starts = (inputs["position_ids"][0] == virtual).nonzero().flatten().tolist()  # where a tree begins
     parts, kept = [], inputs["logits_to_keep"]
     for start, end in zip(starts, [*starts[1:], mask.shape[-1]]):
         mine = (start <= kept) & (kept < end)
-        part = {name: inputs[name][:, start:end] for name in ("input_ids", "position_ids")}
+        there = [*range(virtual), *range(start, end)] if virtual else slice(start, end)
+        part = {name: inputs[name][:, there] for name in ("input_ids", "position_ids")}
         if "vectors" in inputs:
-            part["vectors"] = vectors_between(inputs["vectors"], start, end)
+            part["vectors"] = vectors_between(inputs["vectors"], start, end, virtual)
         if "weights" in inputs:
             first, targets = (kept < start).sum(), mine[inputs["slots"][0]]
             part |= {name: inputs[name][:, targets] for name in TARGETS}
             part["slots"] = part["slots"] - first
         else:
             part |= {name: inputs[name][:, mine] for name in ("labels", "shift_labels")}
-        parts.append({**part, "attention_mask": mask[:, :, start:end, start:end], "logits_to_keep": kept[mine] - start})
+        place = {"attention_mask": mask[:, :, there][..., there], "logits_to_keep": kept[mine] - start + virtual}
+        parts.append({**part, **place})
     return parts
 
 
@@ -105,7 +108,7 @@ class PatientTrainer(Resumed, SFTTrainer):
 
     def _parts(self, inputs):
         """The batch's parts; of several processes all must do as many steps, so there it stays whole."""
-        return split_batch(inputs) if self.args.world_size == 1 else [inputs]
+        return split_batch(inputs, virtual_tokens(self.model)) if self.args.world_size == 1 else [inputs]
 
     def _results(self, step, inputs, parts, undo=lambda: None):
         """[step(inputs)], or the step of each part."""

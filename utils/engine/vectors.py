@@ -94,13 +94,13 @@ def vector_inputs(placed: Placed, device: Any = "cpu") -> dict[str, dict]:
     return found
 
 
-def vectors_between(inputs: dict[str, dict], start: int, end: int) -> dict[str, dict]:
-    """`vector_inputs` of the tokens from `start` to below `end` alone, counted from there."""
+def vectors_between(inputs: dict[str, dict], start: int, end: int, virtual: int) -> dict[str, dict]:
+    """`vector_inputs` of the tokens from `start` to below `end` alone, behind `virtual` tokens."""
     found = {}
     for stream, one in inputs.items():
         mine = (start <= one["index"]) & (one["index"] < end)
         found[stream] = {
-            "index": one["index"][mine] - start,
+            "index": one["index"][mine] - start + virtual,
             "slot": one["slot"][mine],
             "present": one["present"][mine],
             "values": one["values"][mine[one["present"]]],

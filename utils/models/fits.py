@@ -17,6 +17,7 @@ from transformers.integrations.sdpa_attention import repeat_kv
 from transformers.masking_utils import sdpa_mask
 
 from utils.models.adapters import add_adapter
+from utils.models.adapting import in_front
 from utils.models.attention import PLAIN_UP_TO
 from utils.models.load import empty_model
 from utils.system.errors import NotEnoughMemory
@@ -36,8 +37,8 @@ class Estimate:
     weights      of the base model, as they are loaded
     adapter      its weights in float32, and in training as much again for the gradients
     optimizer    two numbers a trained weight
-    activations  what a row of `token_budget` x `batch_size` tokens leaves for the backward pass; in inference, one
-                 layer's
+    activations  what a row of `token_budget` x `batch_size` tokens, and virtual ones in front, leaves for the backward
+                 pass; in inference, one layer's
     """
 
     weights: int
@@ -62,7 +63,8 @@ def estimate_memory(config, training: bool, longest: int = 0) -> Estimate:
 
     Raises ModelError for a model that cannot be found.
     """
-    dtype, tokens = dtype_of(config.precision), max(config.token_budget * config.batch_size, longest)
+    dtype = dtype_of(config.precision)
+    tokens = max(config.token_budget * config.batch_size, longest) + in_front(config)
     published = config.recipe == "published"  # a loss on every token, and prompts of their own instead of one row
     shape = (config.batch_size, config.token_budget) if published else (1, tokens)
     on_text = training and config.text_epochs > 0
@@ -76,7 +78,7 @@ def estimate_memory(config, training: bool, longest: int = 0) -> Estimate:
     if config.quantization == "nf4" or getattr(model.config, "quantization_config", None):
         # in training peft makes float32 of what is not quantized
         weights = math.ceil(linear * NF4_BYTES) + (parameters - linear) * (4 if training else size)
-    model = add_adapter(model, **config.adapter())
+    model = add_adapter(model, **config.adapter_settings())
     trained = [p for p in model.parameters() if p.requires_grad]
     adapter = sum(p.numel() for p in trained)
     for parameter in trained:  # computes in the base model's precision (autocast)

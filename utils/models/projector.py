@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from utils.models.virtual import virtual_tokens
 from utils.system.errors import ModelError
 from utils.system.files import let_others_read
 
@@ -71,14 +72,15 @@ class Projector(torch.nn.Module):
         for name, one in self.of().items():
             one.load_state_dict(its[name].state_dict())
 
-    def added(self, vectors: dict[str, dict], positions) -> tuple[torch.Tensor, torch.Tensor]:
+    def added(self, vectors: dict[str, dict], positions, first: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """(indices, (indices, hidden)): which tokens of one row get something added, and what.
 
-        positions  (1, length), of which a tree begins at 0
+        positions  (1, length)
+        first      the position at which every tree begins
 
         Raises ModelError for a stream that the projector was not made for, and for vectors of another width.
         """
-        indices, parts, trees, known = [], [], (positions[0] == 0).cumsum(0), self.of()
+        indices, parts, trees, known = [], [], (positions[0] == first).cumsum(0), self.of()
         for name, one in vectors.items():
             if name not in known:
                 raise ModelError(f"stream {name}: the adapter was trained with {', '.join(known)}. Give it these")
@@ -128,7 +130,7 @@ def attach(model, projector: Projector, name: str = "default") -> None:
         vectors, positions = waiting.pop("vectors", None), waiting.pop("positions", None)
         if not vectors:
             return embedded
-        indices, added = model.projectors[model.active_adapter].added(vectors, positions)
+        indices, added = model.projectors[model.active_adapter].added(vectors, positions, virtual_tokens(model))
         return embedded.index_add(1, indices.to(embedded.device), added[None].to(embedded))
 
     model.register_forward_pre_hook(take, with_kwargs=True)

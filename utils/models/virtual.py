@@ -1,6 +1,6 @@
-"""Virtual tokens: what strategy prompt learns, at the root of every row of trees.
+"""Virtual tokens: what the adapter prompt_tuning learns, at the root of every row of trees.
 
-config = prompt_tuning(30, "What does the writer think?", "smollm2-135m-instruct")
+config = prompt_tuning(model, 30, "What does the writer think?", "smollm2-135m-instruct")
 virtual_tokens(model)                          # 30; utils.engine.prefix_tree.rooted makes room for them
 """
 
@@ -10,7 +10,7 @@ from peft import PromptTuningConfig, PromptTuningInit
 from utils.models.load import source
 
 
-def prompt_tuning(tokens: int, text: str, tokenizer: str) -> PromptTuningConfig:
+def prompt_tuning(model, tokens: int, text: str, tokenizer: str) -> PromptTuningConfig:
     """Lester et al. 2021: so many virtual tokens, which begin as the tokens of `text`, again and again, by the
     `tokenizer` of the model of this name (utils.models.load.source)."""
     return PromptTuningConfig(
@@ -30,13 +30,24 @@ def virtual_tokens(model) -> int:
 
 
 def put_in_front(model) -> None:
-    """The virtual tokens in the first places of every row. PEFT would put them in front itself, with a mask and
-    positions of its own."""
+    """Makes the model's forward pass read rows: the virtual tokens stand in their first places. `generate` puts them in
+    front of prompts, left-padded ones too. PEFT's own passes have a mask, or positions, of their own."""
     base = model.get_base_model()
 
-    def embed(module, given, embedded):
-        prompt = model.prompt_encoder[model.active_adapter].embedding.weight.to(embedded.dtype)
-        return torch.cat([prompt[None].expand(len(embedded), -1, -1), embedded[:, len(prompt) :]], 1)
+    def embedded(input_ids):
+        """The embeddings of the virtual tokens and of the others: (rows, tokens, width) each."""
+        others = base.get_input_embeddings()(input_ids)
+        learnt = model.prompt_encoder[model.active_adapter].embedding.weight.to(others.dtype)
+        return learnt.expand(len(others), -1, -1), others
 
-    base.get_input_embeddings().register_forward_hook(embed)
-    model.forward = base.forward
+    def forward(input_ids, **given):
+        learnt, others = embedded(input_ids)
+        return base(inputs_embeds=torch.cat([learnt, others[:, learnt.shape[1] :]], 1), **given)
+
+    def generate(input_ids, attention_mask, **how):
+        learnt, others = embedded(input_ids)
+        seen = torch.cat([attention_mask.new_ones(learnt.shape[:2]), attention_mask], 1)
+        written = base.generate(inputs_embeds=torch.cat([learnt, others], 1), attention_mask=seen, **how)
+        return torch.cat([input_ids, written], 1)
+
+    model.forward, model.generate = forward, generate

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from utils.config import Config, check_names, load_config
 from utils.data.labels import ECF
+from utils.models.adapting import TITLES, adapter_method
 from utils.models.hub import hub_id
 from utils.record.adapter import other_adapter
 from utils.record.card_use import use
@@ -256,7 +257,7 @@ def card(adapter, merged: str | None = None) -> str:
     return TEMPLATE.read_text(encoding="utf-8").format(
         header=_header(known, title, merged),
         title=title,
-        kind="A LoRA adapter for" if merged is None else "A LoRA adapter, merged into",
+        kind=TITLES[adapter_method(known.config)] + (" for" if merged is None else ", merged into"),
         base=known.named,
         licence=f", which is {known.base_licence}" if known.base_licence else "; its licence holds as well",
         purpose=TASK_CARDS[known.task].purpose,
@@ -299,7 +300,7 @@ def _header(known: CardFacts, title: str, merged: str | None) -> str:
         pipeline_tag="text-classification",
         base_model=known.base,
         datasets=[known.data.hub] if known.data.hub else None,
-        tags=["emotion-cause-pair-extraction", "lora"],
+        tags=["emotion-cause-pair-extraction", adapter_method(known.config)],
         model_name=title if results else None,
         eval_results=results or None,
     ).to_yaml()

@@ -44,7 +44,7 @@ def tokens(text):
 
 @torch.no_grad()
 def log_probability(seen, answer):
-    logits = model(torch.tensor([seen + answer])).logits[0, len(seen) - 1 : -1].float()
+    logits = model(torch.tensor([seen + answer])).logits[0, -len(answer) - 1 : -1].float()
     return logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None]).sum()
 
 

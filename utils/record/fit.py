@@ -19,6 +19,7 @@ from utils.engine.rows import check_positions, encode_trees, pack_rows, text_row
 from utils.engine.trainer import train
 from utils.engine.vectors import measured
 from utils.models.adapters import add_adapter, gather_adapter, load_adapter, save_adapter
+from utils.models.adapting import in_front
 from utils.models.attention import check_tree_mask, positions_of
 from utils.models.projector import attach, fresh
 from utils.record.card import write_cards
@@ -112,14 +113,15 @@ def fit(
         rows, held_out = (examples(task, part, tokenizer, config) for part in (drawn, validation))
     if not rows:
         raise TrainingError(f"the training split holds no {task.name} to learn from; give more conversations")
+    virtual, limit = in_front(config), positions_of(model)
     if one_pass or config.text_epochs:
-        check_tree_mask(model, config.max_row_tokens)
-    limit = positions_of(model)
-    if one_pass and limit and limit < config.max_row_tokens:
-        check_positions(encoded, names_of(everyone), limit)
+        check_tree_mask(model, config.max_row_tokens + virtual)
+    if one_pass and limit and limit < config.max_row_tokens + virtual:
+        check_positions(encoded, names_of(everyone), limit, virtual)
     learnt = task.beside(conversations, config.seed) if one_pass else None
     set_seed(config.seed)  # the adapter's first weights are random
-    model = add_adapter(model, gradient_checkpointing=config.gradient_checkpointing, **config.adapter())
+    settings = config.adapter_settings(task.opening)
+    model = add_adapter(model, gradient_checkpointing=config.gradient_checkpointing, **settings)
     project(model, encoded[: len(drawn)], config)
     of_text = []
     if config.text_epochs:
@@ -154,7 +156,7 @@ def _learn_words(model, tokenizer, conversations, config, folder) -> list[dict]:
         tokenizer,
         config.max_row_tokens,
     )
-    check_positions(rows, names_of(conversations), positions_of(model))
+    check_positions(rows, names_of(conversations), positions_of(model), in_front(config))
     place = folder / "checkpoints" / "text"
     if last_checkpoint(folder / "checkpoints") is None:
         settings = replace(config.training("text"), report_to="none")  # a tracker follows one run, the labels'

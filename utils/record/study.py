@@ -4,11 +4,13 @@ record = outcome(study, inputs, cells, seconds)
 utils.report.study.study_table(record)
 """
 
+import math
 import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors import safe_open
 
 from utils.config import Config
 from utils.data.conversations import Conversation
@@ -23,6 +25,7 @@ from utils.record.study_texts import scored_texts
 from utils.report.bootstrap import paired
 from utils.report.label_metrics import emotion_figures, headline, label_counts
 from utils.report.metrics import pair_counts, pair_scores, weighted_f1
+from utils.system.files import read_object
 from utils.tasks.combine import runs_averaged
 
 VERSION = 1
@@ -165,7 +168,8 @@ def outcome(
     found: dict[str, list[tuple[Cell, dict[str, Any]]]] = {}  # {row: its runs}
     for cell in cells:
         parts, labels = _scored(inputs, cell), inputs.source(study.rows[cell.row]).labels
-        runs.append({**cell.as_dict(), "seconds": round(seconds[cell.run], 1), "figures": _figures(parts, labels)})
+        cost = {"seconds": round(seconds[cell.run], 1), **_trained(inputs.root / "results_train" / cell.run)}
+        runs.append({**cell.as_dict(), **cost, "figures": _figures(parts, labels)})
         found.setdefault(cell.row, []).append((cell, parts))
     first = next(iter(found))
     for name in study.baselines:
@@ -197,6 +201,18 @@ def outcome(
         "rows": rows,
         "runs": runs,
     }
+
+
+def _trained(run: Path) -> dict[str, Any]:
+    """{"trained": how many numbers a run's adapters have, "training_seconds": how long the trainer took}; {} without
+    adapters."""
+    numbers, seconds = 0, 0.0
+    for weights in run.glob("adapters/*/adapter_model.safetensors"):
+        with safe_open(weights, "numpy") as file:
+            numbers += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        history = read_object(weights.with_name("training.json"))["history"]
+        seconds += sum(one.get("train_runtime", 0.0) for one in history)
+    return {"trained": numbers, "training_seconds": round(seconds, 1)} if numbers else {}
 
 
 def _scored(inputs: Inputs, cell: Cell) -> dict[str, Any]:

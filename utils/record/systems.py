@@ -9,6 +9,7 @@ import numpy as np
 from utils.config import Config
 from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
+from utils.models.adapting import adapter_method
 from utils.record.adapter import trained_with
 from utils.record.predictions import System
 from utils.system.errors import ModelError, RunError
@@ -59,9 +60,10 @@ def scored(adapters: list[Path], trees: list, names: list[str], journal) -> list
                 f"{adapter}: it reads captions {list(its.captions)}, and {adapters[0]} reads {list(first.captions)}. "
                 "Give runs that read the same"
             )
-        if base != (config.model, config.quantization, config.precision):
-            base = config.model, config.quantization, config.precision
-            model, tokenizer = load_model(*base)
+        how = config.model, config.quantization, config.precision
+        if base != (*how, adapter_method(config)):  # adapters of two kinds do not go on one model
+            base = *how, adapter_method(config)
+            model, tokenizer = load_model(*how)
         model = load_adapter(model, adapter, config.model, name=f"adapter{number}")
         limits, run = (config.token_budget, config.max_row_tokens), adapter.parts[-3]
         found.append(score_trees(model, tokenizer, trees, names, *limits, run, journal))

@@ -5,6 +5,7 @@ study_plot(record)      plot.png
 """
 
 import re
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ def study_table(record: dict[str, Any]) -> str:
     lines = [f"# {record['study']}", "", *_told(record)]
     for part in _parts(record):
         there = {name: row for name, row in rows.items() if part in row["figures"]}
-        lines += ["", f"## {part[0].upper()}{part[1:]}", "", *_main(there, part, measure)]
+        lines += ["", f"## {part[0].upper()}{part[1:]}", "", *_main(there, part, measure, _sizes(record))]
         figures = [name for row in there.values() for name in row["figures"][part]]
         if others := [name for name in dict.fromkeys(figures) if name not in (*NAMES, "f1")]:
             lines += ["", "Sets of labels, and votes:", "", *_head([one.replace("_", " ") for one in others])]
@@ -55,12 +56,26 @@ def _parts(record) -> list[str]:
     return list(dict.fromkeys(part for row in record["rows"].values() for part in row["figures"]))
 
 
-def _main(rows, part, measure) -> list[str]:
+def _sizes(record) -> dict[str, list[str]]:
+    """{row: [trained numbers, minutes of training]} where these differ between rows, else {}."""
+    rows: dict[str, list] = {}
+    for run in record["runs"]:
+        if "trained" in run:
+            rows.setdefault(run["row"], []).append(run)
+    if len({run["trained"] for its in rows.values() for run in its}) < 2:
+        return {}
+    minutes = {row: statistics.mean(run["training_seconds"] for run in its) / 60 for row, its in rows.items()}
+    return {row: [f"{its[0]['trained']:,}", f"{minutes[row]:.1f}"] for row, its in rows.items()}
+
+
+def _main(rows, part, measure, sizes) -> list[str]:
     figures = [name for name in NAMES if any(name in row["figures"][part] for row in rows.values())]
     compared = [f"{NAMES[measure]} less the first (95 %)"] if any(_less(row, part) for row in rows.values()) else []
-    lines = _head(["runs", *(NAMES[name] for name in figures), *compared])
+    more = ["trained numbers", "minutes of training"] if sizes else []
+    lines = _head(["runs", *more, *(NAMES[name] for name in figures), *compared])
     for name, row in rows.items():
-        cells = [f"{row['runs']}", *(_cell(row["figures"][part].get(figure)) for figure in figures)]
+        cells = [f"{row['runs']}", *(sizes.get(name, ["", ""]) if sizes else [])]
+        cells += [_cell(row["figures"][part].get(figure)) for figure in figures]
         lines.append(_line(name, [*cells, *([_less(row, part)] if compared else [])]))
     return lines
 

@@ -199,6 +199,7 @@ class Cause(TaskDefaults):
     new_tokens = 25  # the published recipe's
     unparsed = "no cause"
     on_emotions = True
+    opening = INSTRUCTION
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
         return candidates_tree(item, train, self.labels, self.pool, self.senses)

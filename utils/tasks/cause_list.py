@@ -10,7 +10,7 @@ from utils.data.labels import ECF, LabelSet
 from utils.engine.prefix_tree import Node, Question
 from utils.tasks import emotion
 from utils.tasks.candidates import candidates, check_causes, emotional, window
-from utils.tasks.cause import parse_all, published_prompts, trunk
+from utils.tasks.cause import INSTRUCTION, parse_all, published_prompts, trunk
 from utils.tasks.senses import WORDS, Senses
 from utils.tasks.task import TaskDefaults, check_labels, probabilities
 
@@ -151,6 +151,7 @@ class CauseList(TaskDefaults):
     new_tokens = 25  # the published recipe's
     unparsed = "no cause"
     on_emotions = True
+    opening = INSTRUCTION
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
         return list_tree(item, train, None if train else {}, self.labels, self.senses)

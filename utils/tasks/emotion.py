@@ -192,6 +192,7 @@ class Emotion(TaskDefaults):
     new_tokens = 15  # the published recipe's
     unparsed = "neutral"
     on_emotions = False
+    opening = "Name the emotion of every utterance."
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
         return tree(item, train, self.labels, self.votes, self.weights, self.pool, self.senses)

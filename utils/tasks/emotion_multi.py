@@ -117,6 +117,7 @@ class EmotionMulti(TaskDefaults):
     new_tokens = 0  # without the published recipe
     unparsed = ""
     on_emotions = False
+    opening = "Name all emotions of every utterance."
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
         return tree(item, train, self.labels, self.weights, self.pool, self.senses)

@@ -106,7 +106,6 @@ PARTS = {
         lambda table, topic: {"stance": STANCES[table.index(max(table))]},
     ),
 }
-OPENING = "Does the writer hold an opinion on the topic, and is it for or against it?"  # virtual tokens begin as this
 ASKED = {  # of each type of task: its parts
     "binary": ("relevance",),
     "regression": ("score",),
@@ -172,6 +171,7 @@ class Opinions(TaskDefaults):
     unparsed = ""
     on_emotions = False
     counted = "opinions"
+    opening = "Does the writer hold an opinion on the topic, and is it for or against it?"
 
     def __post_init__(self):
         scales = {topic.scores: name for name, topic in self.topics.items()}

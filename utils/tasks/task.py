@@ -44,6 +44,7 @@ class Task(Protocol):
     on_emotions whether the items must carry emotions
     counted     what is counted by `counts`, as a record calls it
     outputs     the names of what a head in place of the vocabulary gives; () for a task that scores words
+    opening     the sentence that virtual tokens begin as, where an adapter learns some
     """
 
     @property
@@ -60,6 +61,8 @@ class Task(Protocol):
     def counted(self) -> str: ...
     @property
     def outputs(self) -> tuple[str, ...]: ...
+    @property
+    def opening(self) -> str: ...
 
     def tree(self, item: Any, train: bool = False) -> Node:
         """What the model reads, as a tree of text. With `train` the gold answers are the targets."""
@@ -109,6 +112,7 @@ class TaskDefaults:
     """What a Task answers that only learns weights: nothing beside them."""
 
     counted = "emotions"
+    opening = "Read the text, and answer the questions about it."
 
     @property
     def outputs(self) -> tuple[str, ...]:
