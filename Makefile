@@ -24,8 +24,8 @@ run: setup ## the four notebooks on the sample data, headless, and the scores
 	$(BIN)/python generate_input.py
 	$(BIN)/python -m utils.chain configs/sample.yaml
 	@printf '\nthe same conversations, labelled by the adapters that ship with the repository (trained on ECF):\n'
-	$(BIN)/python -m utils.predict input/test --out results_test/sample/shipped.json
-	$(BIN)/python -m utils.score --subtask 2 --gold input/test/conversations.json --pred results_test/sample/shipped.json
+	$(BIN)/python -m utils.predict input/test --out results_train/sample/shipped.json
+	$(BIN)/python -m utils.score --subtask 2 --gold input/test/conversations.json --pred results_train/sample/shipped.json
 
 lab: $(VENV)/lab ## JupyterLab on notebooks/; installs it on first use
 	$(BIN)/jupyter-lab notebooks
@@ -86,4 +86,4 @@ $(VENV)/lab: $(VENV)/installed
 	touch $@
 
 clean: ## remove the environments, the sample's input and results, and caches
-	rm -rf $(VENV) $(LATEST) input results_train/sample results_test/sample .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(LATEST) input results_train/sample* results_test/sample* .ruff_cache .pytest_cache .import_linter_cache

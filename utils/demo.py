@@ -3,7 +3,7 @@
 A conversation goes in, its emotions with probabilities and arrows from their causes come out; a line is edited, and the
 page shows what that changes. On the other tab texts go in.
 
-    pip install gradio
+    pip install -c constraints.txt gradio
     python -m utils.demo [--run NAME] [--opinion-adapter DIR] [--port 7860]
 
 The page is served to this machine alone and asks nobody else: no telemetry, no link to share, no font from elsewhere.
@@ -157,7 +157,7 @@ def build(predictor, about: str = "", opinions: "Asker | None" = None):
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as page:
         with gr.Tab(TITLE):
             gr.Markdown(
-                f"# {TITLE}\nWrite or paste a conversation, a line an utterance, or load a file. Then change a line "
+                f"# {TITLE}\nWrite or paste one conversation, a line an utterance, or load a file. Then change a line "
                 "and label it again, to see what that changes. A file with labels is compared with them."
             )
             loaded, before = gr.State(samples), gr.State(None)
@@ -254,7 +254,7 @@ def main(argv=None) -> int:
     try:
         import gradio as gr
     except ImportError:
-        print("utils.demo: gradio is missing: pip install gradio", file=sys.stderr)
+        print("utils.demo: gradio is missing: pip install -c constraints.txt gradio", file=sys.stderr)
         return 2
     check_port(address := os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), arguments.port)  # a container sets another
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)

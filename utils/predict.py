@@ -29,7 +29,7 @@ from utils.data.captions import check_captions
 from utils.data.conversations import Conversation, names_of, pairs, without_labels
 from utils.data.features import Stream, check_video_names, read_stream
 from utils.data.formats.opinions import COLUMNS
-from utils.data.given import inputs_of, read_given
+from utils.data.given import SPOKEN, inputs_of, read_given
 from utils.data.labels import LabelSet
 from utils.data.opinions import TASK_TYPES
 from utils.data.validation import validate_conversations
@@ -41,6 +41,7 @@ from utils.record.opinion_file import label_file
 from utils.record.opinion_predict import OpinionPredict
 from utils.record.parts import job_of, part_of, write_part
 from utils.record.predictions import lines_of, run_folder, text_of
+from utils.report.spoken import spoken
 from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command
 from utils.system.errors import ConfigError, TooLong
 from utils.system.files import check_output, to_json, write_texts
@@ -237,7 +238,7 @@ def label_conversations(argv: list[str]) -> int:
     )
     parser.add_argument(
         "conversations",
-        help="file of JSON, JSON lines or lines of Speaker: text; its folder; - for stdin",
+        help="file of JSON, JSON lines, lines of Speaker: text, or a table; its folder; - for stdin",
     )
     parser.add_argument("--out", required=True, metavar="PRED.json", help="where the labelled conversations go")
     parser.add_argument(
@@ -249,6 +250,7 @@ def label_conversations(argv: list[str]) -> int:
     )
     parser.add_argument("--probabilities", action="store_true", help="also write PRED.probabilities.jsonl")
     parser.add_argument("--skip-too-long", action="store_true", help="leave out what a row cannot hold, and say so")
+    add_columns(parser, SPOKEN)
     parser.add_argument("--features", metavar="DIR", help="where the streams are that the adapters read")
     add_parameter(parser, f"another value of {' or '.join(LABELS_BY)} than the run's", "cause_threshold 0.3")
     add_adapters(parser)
@@ -257,7 +259,7 @@ def label_conversations(argv: list[str]) -> int:
     others = [beside(arguments.out, RECORD), *[beside(arguments.out, PROBABILITIES)] * arguments.probabilities]
     for out in (arguments.out, *others):
         check_output(out, *inputs_of(arguments.conversations))
-    conversations = read_given(arguments.conversations)
+    conversations = read_given(arguments.conversations, dict(arguments.columns or ()))
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
     configs = configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
@@ -296,7 +298,9 @@ def label_conversations(argv: list[str]) -> int:
         print(f"skipped: {name}, {tokens} tokens; --max-row-tokens {tokens} would hold it")
     if skipped:
         print(f"skipped: {len(skipped)} of {len(share)} conversations, which are not in {written}")
-    print(f"{len(paired)} conversation{'s' * (len(paired) != 1)} {said_of(adapters)}: {written}")
+    if paired and parts == 1:
+        print(spoken(paired[0], predictor.labels))
+    print(f"{len(paired)} conversation{'s' * (len(paired) != 1)}: {written}")
     return 0
 
 

@@ -99,7 +99,8 @@ def _list(arguments) -> int:
 def _decide(arguments) -> int:
     parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
     folder = decide(arguments.name, parameters, arguments.out)
-    print(f"{results_table(folder)}\n\nresults: {folder}")
+    beside = overview_table(overview([arguments.name, str(folder)]))
+    print(f"{results_table(folder)}\n\nbefore and now:\n{beside}\n\nresults: {folder}")
     return 0
 
 

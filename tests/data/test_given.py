@@ -6,6 +6,7 @@ python -m pytest tests/data/test_given.py
 import io
 import json
 import sys
+import zipfile
 
 import pytest
 
@@ -97,3 +98,37 @@ def test_a_file_that_is_no_text_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
     with pytest.raises(UserError, match="standard input: not UTF-8"):
         read_given("-")
+
+
+def test_columns_of_a_table_may_be_named(tmp_path):
+    (tmp_path / "chat.csv").write_text("dialog,who,message\n1,Ana,Hello\n1,Ben,Bye\n")
+    with pytest.raises(
+        UserError, match="no column is called text .found dialog, who, message.. Name it: --columns text"
+    ):
+        read_given(tmp_path / "chat.csv")
+    columns = {"text": "message", "speaker": "who", "conversation": "dialog"}
+    (one,) = read_given(tmp_path / "chat.csv", columns)
+    assert [(u["speaker"], u["text"]) for u in one["conversation"]] == [("Ana", "Hello"), ("Ben", "Bye")]
+    (tmp_path / "talk.txt").write_text(TALK)
+    with pytest.raises(UserError, match="talk.txt: columns are for a table"):
+        read_given(tmp_path / "talk.txt", columns)
+
+
+def test_a_cell_without_a_speaker_is_no_speaker(tmp_path):
+    (tmp_path / "chat.csv").write_text("conversation,text,speaker\n1,Hello,Ana\n1,Bye,\n")
+    with pytest.raises(UserError, match="row 2 behind the head names no speaker, as others do. Write who speaks"):
+        read_given(tmp_path / "chat.csv")
+    (tmp_path / "chat.csv").write_text("text,speaker\nHello,\nBye,\n")  # texts, each by itself
+    assert [c["conversation"][0]["speaker"] for c in read_given(tmp_path / "chat.csv")] == ["A", "A"]
+
+
+def test_a_workbook_is_not_a_table(tmp_path):
+    with zipfile.ZipFile(tmp_path / "book.csv", "w") as book:
+        book.writestr("sheet.xml", "\xe9" * 50)
+    with pytest.raises(UserError, match="not UTF-8 .*Save the table as CSV"):
+        read_given(tmp_path / "book.csv")
+
+
+def test_what_begins_with_a_brace_is_json():
+    with pytest.raises(UserError, match="it: not JSON"):
+        conversations_in("{not json", "it")

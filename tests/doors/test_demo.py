@@ -349,7 +349,7 @@ def test_the_tab_asks_only_what_is_ticked(adapters, tiny_model_folder, tmp_path)
 
 def test_without_gradio_its_package_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    assert demo.main([]) == 2 and "pip install gradio" in capsys.readouterr().err
+    assert demo.main([]) == 2 and "pip install -c constraints.txt gradio" in capsys.readouterr().err
 
 
 # ---- in a browser --------------------------------------------------------------------------------------------

@@ -218,9 +218,11 @@ def test_an_adapter_with_a_head_becomes_a_sequence_classifier(tiny_model_folder,
     text = {"text_ID": 1, "text": "Build it.", "opinions": {"new-stadium": {}}}
     _, (table,) = predict(task, model, tokenizer, [text], InferenceSettings())
     alone = AutoModelForSequenceClassification.from_pretrained(export(adapter, tmp_path / "out")).eval()
-    question = encode(tokenizer, "\nWhat does the writer think of building a new stadium?")
+    tokens = tokenizer("What does the writer of a text think?").input_ids
+    for piece in ("\nWhat does the writer think of building a new stadium?", "\nText: Build it.", "\nAnswer:"):
+        tokens += encode(tokenizer, piece)
     with torch.no_grad():
-        logits = alone(torch.tensor([tokenizer("Text: Build it.").input_ids + question])).logits[0]
+        logits = alone(torch.tensor([tokens])).logits[0]
     assert [*alone.config.id2label.values()] == ["relevance: no opinion", "relevance: opinion", "score"]
     assert logits[:2].softmax(0).tolist() == pytest.approx(table["new-stadium"]["relevance"], abs=1e-4)
     assert logits[2].item() == pytest.approx(table["new-stadium"]["score"][0], abs=1e-3)

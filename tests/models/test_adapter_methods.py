@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from utils.config import CHOICES, Config, load_config
 from utils.engine.inference import fingerprint, score_trees
+from utils.engine.prefix_tree import TreeEncoder
 from utils.engine.rows import encode_trees
 from utils.engine.settings import TrainingSettings
 from utils.engine.trainer import train
@@ -25,7 +26,7 @@ from utils.models.adapting import TITLES
 from utils.models.load import empty_model, load_model
 from utils.models.methods import METHODS
 from utils.system import hardware
-from utils.system.errors import ConfigError, ModelError
+from utils.system.errors import ConfigError, ModelError, TrainingError
 from utils.system.files import read_json, write_json
 from utils.tasks import emotion
 
@@ -211,6 +212,19 @@ def test_a_model_whose_modules_peft_does_not_know_is_refused():
 def test_what_does_not_go_together_is_refused(parameters, message):
     with pytest.raises(ConfigError, match=message):
         Config.of(parameters)
+
+
+def test_virtual_tokens_count_among_the_models_positions(tiny_model_folder, tokenizer, conversations):
+    tree = emotion.tree(conversations[0])
+    longest = 1 + max(TreeEncoder(tokenizer)(tree, train=False).positions)
+    sizes = {"vocab_size": len(tokenizer), "n_embd": 32, "n_layer": 1, "n_head": 2}
+    for positions, fits in ((longest + 5, True), (longest + 4, False)):
+        config = AutoConfig.for_model("gpt2", **sizes, n_positions=positions)
+        model = AutoModelForCausalLM.from_config(config).eval()
+        score_trees(model, tokenizer, [tree], ["a"], 512, 4096)
+        adapted = small_adapter(model, tiny_model_folder, "prompt_tuning")
+        with nullcontext() if fits else pytest.raises(TrainingError, match=f"the model has {positions} positions"):
+            score_trees(adapted, tokenizer, [tree], ["a"], 512, 4096)
 
 
 # ---- settings, and sizes -------------------------------------------------------------------------------------------

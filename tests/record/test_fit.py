@@ -72,6 +72,18 @@ def test_any_adapter_is_trained_recorded_and_read_again(tiny_model_folder, conve
     assert f"{TITLES[adapter]} for `" in card and f"- {adapter}\n" in card
 
 
+@pytest.mark.parametrize("adapter", ["dora", "ia3", "llama_adapter"])
+def test_other_adapters_learn_the_published_recipe_too(tiny_model_folder, conversations, tmp_path, adapter):
+    how = {"recipe": "published", "adapter": adapter, "emotion_learning_rate": 0.01, "gradient_accumulation": 1}
+    config = Config(run_name="a", model=tiny_model_folder, precision="float32", emotion_epochs=2.0, **how)
+    run, task = Run(config, "n", [], root=tmp_path), config.task("emotion")
+    model, _ = fit(run, task, *load_model(tiny_model_folder, precision="float32"), conversations[:1])
+    base, tokenizer = load_model(tiny_model_folder, precision="float32")
+    loaded = load_adapter(base, run.adapter("emotion"), tiny_model_folder)
+    found = [predict(task, one, tokenizer, conversations[:2], config.inference()) for one in (model, loaded)]
+    assert found[0] == found[1]
+
+
 def test_virtual_tokens_begin_as_the_tasks_sentence(tiny_model_folder, conversations, tmp_path):
     how = {"virtual_tokens": 40, "emotion_learning_rate": 1e-9, "gradient_accumulation": 1}
     config = Config(run_name="a", model=tiny_model_folder, precision="float32", adapter="prompt_tuning", **how)

@@ -51,6 +51,6 @@ def test_several_labels_have_a_table_of_their_own():
     voted = with_votes(conversation(list("abcde"), ["joy"] * 5))
     figures = scored(voted, with_emotions(voted, ["joy"] * 5))
     text = report_text(figures, ECF)
-    table = rows(text, "several labels an utterance")
+    table = rows(text, "sets of labels, as annotators chose several (docs/outputs.md)")
     assert table["joy"][2] == pytest.approx(figures["multi"]["per_emotion"]["joy"]["f1"], abs=5e-4)
     assert f"jaccard  {figures['multi']['jaccard']:9.3f}" in text

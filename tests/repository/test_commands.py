@@ -291,12 +291,13 @@ ADAPTERS = {
     "--cause-adapter": "results_train/tiny/adapters/cause",
 }
 FILLED = {
-    "CONVERSATIONS.json": "few.json", "FILE.json": "few.json", "data/sample/unlabelled.json": "few.json",
+    "CONVERSATIONS.json": "few.json", "FILE.json": "few.json", "MINE.txt": "mine.txt",
+    "data/sample/unlabelled.json": "few.json",
     "G.json": "input/test/conversations.json", "P.json": "input/test/conversations.json",
     "PATH/TO/ecf": "ecf", "PATH/TO/MELD": "MELD", "PATH/TO/IEMOCAP": "IEMOCAP",
     "results_train/RUN/adapters/emotion": "results_train/tiny/adapters/emotion",
     "results_train/RUN": "results_train/smollm2-135m-ecf",
-    "RUN": "tiny", "NAME": "tiny", "TEXTS.csv": "texts.csv",
+    "RUN": "tiny", "NAME": "tiny", "sample": "smollm2-135m-ecf", "TEXTS.csv": "texts.csv",
     "FOLDER": "results_train/smollm2-135m-ecf",
 }  # fmt: skip
 QUICK = ("generate_input.py", "utils.score", "utils.runs", "utils.card", "utils.predict", "utils.export")
@@ -351,6 +352,7 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
     moods = "".join(f"so {mood} {k},{mood}\n" for k in range(5) for mood in ("glad", "low"))
     (folder / "tweets.csv").write_text("Tweet,Mood\n" + moods)
     (folder / "texts.csv").write_text("id,text\n1,We need it.\n2,Never!\n")
+    (folder / "mine.txt").write_text("Ana: Where is it?\nBen: Gone.\n")
     tasks = [{"instruction": f"Say {k}.", "input": "", "output": f"{k}!"} for k in range(10)]
     write_json(tasks, folder / "alpaca.json")
     (folder / "stances.csv").write_text(

@@ -77,8 +77,10 @@ def sequences(tokenizer, task):
         (
             text,
             name,
-            tokenizer(f"Text: {text['text']}").input_ids
-            + encode(tokenizer, f"\nWhat does the writer think of {TOPICS[name].about}?"),
+            tokenizer("What does the writer of a text think?").input_ids
+            + encode(tokenizer, f"\nWhat does the writer think of {TOPICS[name].about}?")
+            + encode(tokenizer, f"\nText: {text['text']}")
+            + encode(tokenizer, "\nAnswer:"),
         )
         for text in TEXTS
         for name in text["opinions"]
@@ -172,8 +174,12 @@ def plain_answers(model, tokenizer, task):
     found = []
     for text in TEXTS:
         tree = task.tree(text)
-        for branch in tree.children:
-            before = tokenizer(tree.text).input_ids + encode(tokenizer, branch.text)
+        for topic in tree.children:
+            (words,) = topic.children
+            (branch,) = words.children
+            before = tokenizer(tree.text).input_ids
+            for node in (topic, words, branch):
+                before += encode(tokenizer, node.text)
             logs = []
             for answer in branch.question.answers:
                 tokens = encode(tokenizer, answer)

@@ -18,27 +18,31 @@ from utils.system.errors import ConversationError, FileError, shown
 from utils.system.files import parse_json, read_text
 
 STDIN = "-"
+TABLES = (".csv", ".tsv")
+SPOKEN = ("text", "speaker", "conversation")  # what is read of a table's columns
 
 
-def read_given(path: str | Path) -> list[Conversation]:
+def read_given(path: str | Path, columns: dict[str, str] | None = None) -> list[Conversation]:
     """The conversations of a file, of the one obvious file of a folder (`file_in`), or for "-" of standard input.
     Labels that they carry are not looked at.
 
     `.json` is JSON, `.jsonl` a conversation a line, `.txt` text, `.csv` and `.tsv` a table with a row an utterance
     (utils.data.formats.tables.own_rows), whose labels are left out; else what is written tells which of the first three
-    it is.
+    it is. columns: of a table, {what it is: its column}, for columns that are called otherwise (SPOKEN).
 
     Raises FileError for what cannot be read, ConversationError for what is no conversation, each naming the line or
     the field.
     """
+    if columns and (str(path) == STDIN or file_in(path).suffix.lower() not in TABLES):
+        raise FileError(f"{path}: columns are for a table ({' or '.join(TABLES)}). Leave them out, or give a table")
     if str(path) == STDIN:
         try:
             return conversations_in(sys.stdin.buffer.read().decode("utf-8-sig"), "standard input")
         except UnicodeDecodeError as error:
             raise FileError(f"standard input: not UTF-8 (byte {error.start}). Give it as UTF-8.") from error
     path = file_in(path)
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return [without_labels(one) for one in validate_conversations(own_rows(path), path, labels=None)]
+    if path.suffix.lower() in TABLES:
+        return [without_labels(one) for one in validate_conversations(own_rows(path, columns), path, labels=None)]
     return conversations_in(read_text(path), path, path.suffix.lower())
 
 
@@ -65,8 +69,8 @@ def conversations_in(text: str, source: str | Path, suffix: str = "") -> list[Co
 
 def is_json(text: str) -> bool:
     """Whether a text that may be lines of `Speaker: text` is JSON: "[Narrator]: ..." is such a line, and what has a
-    bracket or a quotation mark behind its first bracket is JSON."""
-    return bool(re.match(r'[\[{]\s*(["\[{\]}]|$)', text.strip()))
+    brace first, or a bracket or a quotation mark behind its first bracket, is JSON."""
+    return bool(re.match(r'\{|\[\s*(["\[{\]}]|$)', text.strip()))
 
 
 def utterance_in(line: str, where: str) -> tuple[str, str]:

@@ -14,9 +14,9 @@ import torch
 
 from utils.engine.head import head_row
 from utils.engine.memory import InParts
-from utils.engine.prefix_tree import Node, Row, model_inputs, pack, rooted
+from utils.engine.prefix_tree import Node, Row, model_inputs, rooted
 from utils.engine.processes import divided
-from utils.engine.rows import check_positions, encode_trees, plan_rows
+from utils.engine.rows import check_positions, encode_trees, in_one_row, row_plan
 from utils.models.adapters import adapter_weights
 from utils.models.attention import check_tree_mask, float32_head, positions_of
 from utils.models.head import outputs_of
@@ -144,15 +144,15 @@ def score_trees(
 
     def score(group):
         trees, lengths = [rows[i] for i in group], [len(rows[i]) for i in group]
-        found = in_parts(lambda row: score_row(model, row), trees, pack, lengths, [names[i] for i in group])
+        found = in_parts(lambda row: score_row(model, row), trees, in_one_row, lengths, [names[i] for i in group])
         return [question for scores in found for question in scores]
 
     def known(group):
         counts = [width or len(answers) for i in group for answers in rows[i].answers]
-        packed = pack([rows[i] for i in group])
+        packed = in_one_row([rows[i] for i in group])
         return _remembered(journal, (origin, packed), lambda: score(group), lambda found: _answers(found, counts))
 
-    groups = plan_rows([len(row) for row in rows], token_budget)
+    groups = row_plan(rows, token_budget)
     with float32_head(model):  # here too, so that its weights are converted once
         for group, scores in zip(groups, divided(groups, known, progress, "row")):
             scores = iter(scores)

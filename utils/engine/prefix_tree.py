@@ -42,6 +42,7 @@ class Node:
 
     whole    of a root: every text from it to an answer is tokenized as one; None: each piece by itself, which is faster
     vectors  what placeholders in front of the text stand for; none in a tree that is read whole, nor in front of a root
+    shared   whether other trees have this piece, and what is above it, too: a row reads it once (utils/engine/rows.py)
     """
 
     text: str
@@ -49,14 +50,14 @@ class Node:
     children: list["Node"] = field(default_factory=list)
     whole: Whole | None = None
     vectors: tuple[Vector, ...] = ()
+    shared: bool = False
 
 
 def chain(
     instruction: str, lines: list[str], branches: dict[int, list[Node]], vectors: Sequence[tuple[Vector, ...]] = ()
 ) -> Node:
     """A tree whose trunk is `lines` behind `instruction`, a line each; `branches[k]` branch off behind line k
-    (from 0). Lines behind the last branch are left out: no question would see them. `vectors`, if any, stand in front
-    of each line."""
+    (from 0). Lines behind the last branch are left out: no question would see them. `vectors` stand before lines."""
     root = end = Node(instruction)
     for number in range(max(branches, default=-1) + 1):
         here = Node(f"\n{lines[number]}", children=list(branches.get(number, [])))
@@ -77,6 +78,7 @@ class Row:
     weights    how much each target counts in the loss, one a target
     answers    for each question, for each allowed answer, its [(index, token id), ...]; empty in training
     vectors    (index, what the token there stands for), of the placeholders
+    trunk      of one tree: the tokens of its `shared` nodes
     """
 
     input_ids: list[int] = field(default_factory=list)
@@ -86,6 +88,7 @@ class Row:
     weights: list[float] = field(default_factory=list)
     answers: list[list[list[tuple[int, int]]]] = field(default_factory=list)
     vectors: Placed = field(default_factory=list)
+    trunk: tuple[int, ...] = ()
 
     def __len__(self):
         return len(self.input_ids)
@@ -141,6 +144,7 @@ class TreeEncoder:
                 parent = _append(row, parents, self._placeholder, parent)
                 row.vectors.append((parent, vector))
             end = _append(row, parents, tokens, parent)
+            row.trunk += tuple(tokens) if node.shared else ()
             if node.question is not None and not node.question.answers:
                 _append_head(row, node.question, end, train)
             elif node.question is not None:

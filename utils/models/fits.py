@@ -51,7 +51,7 @@ class Estimate:
         return self.weights + self.adapter + self.optimizer + self.activations
 
     def __str__(self):
-        parts = ("weights", "adapter", "optimizer", "activations")
+        parts = [part for part in ("weights", "adapter", "optimizer", "activations") if getattr(self, part)]
         terms = " + ".join(f"{getattr(self, part) / GIB:.2f} {part}" for part in parts)
         return f"{terms} = {self.total / GIB:.2f} GiB"
 

@@ -33,3 +33,10 @@ def llama_adapter(model, tokens: int, layers: int) -> AdaptionPromptConfig:
         )
     layers = layers or config.num_hidden_layers
     return AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=tokens, adapter_layers=layers)
+
+
+def through_base(model) -> None:
+    """PEFT keeps the forward pass that the base model had when the adapter was added. trl later puts another in its
+    place, which has to be called."""
+    base = model.get_base_model()
+    model.base_model.forward = lambda *arguments, **given: base(*arguments, **given)

@@ -13,7 +13,7 @@ from typing import Any
 from peft import IA3Config, LoraConfig, PeftConfig, PeftType
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-from utils.models.llama_adapter import llama_adapter
+from utils.models.llama_adapter import llama_adapter, through_base
 from utils.models.virtual import prompt_tuning, put_in_front
 from utils.system.errors import FileError, ModelError, shown
 from utils.system.files import read_object
@@ -179,6 +179,7 @@ METHODS = {  # by their names in utils/models/adapting.py
             "adapter_len": _rank,
             "adapter_layers": _rank,
         },
+        prepare=through_base,
         unmerged="prompts inside the attention are no part of a model's weights",
     ),
 }

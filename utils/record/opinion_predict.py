@@ -46,7 +46,7 @@ class OpinionPredict:
         model_base      a folder or hub id; None: the adapter's, or the embedded model
         strategy        generation, sequence or prompt; an untrained model has generation alone
         topic           a name in configs/topics, the path of a YAML file, a Topic; or several of them, which are all
-                        asked in one pass
+                        asked
         max_row_tokens  instead of the adapter's own, for longer texts
 
         What an adapter was trained on may be left out. Raises ModelError for an adapter of another task type, strategy

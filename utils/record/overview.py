@@ -70,7 +70,7 @@ def overview_table(rows: list[dict]) -> str:
     def value(row, name):
         return row["parameters"].get(name, defaults.get(name))
 
-    names = sorted({name for row in rows for name in row["parameters"]} - UNCOMPARED)
+    names = sorted({name for row in rows for name in row["parameters"] if name in defaults} - UNCOMPARED)
     differ = [name for name in names if any(value(row, name) != value(rows[0], name) for row in rows)]
     there = {name for name in OF_OPINIONS if any(row[name] is not None for row in rows)}
     columns = SCORES | {name: column for name, column in OF_OPINIONS.items() if name in there}

@@ -22,7 +22,8 @@ def report_text(figures: dict, labels: LabelSet) -> str:
     parts.append(_matrix("shares of the gold label", shares, labels))
     if "multi" in figures:
         several = figures["multi"]
-        parts.append(["several labels an utterance", *_by_label(several["per_emotion"], labels)])
+        title = "sets of labels, as annotators chose several (docs/outputs.md)"
+        parts.append([title, *_by_label(several["per_emotion"], labels)])
         parts[-1] += [f"{key:>{_width(labels)}}  {several[key]:9.3f}" for key in SEVERAL]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 

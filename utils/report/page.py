@@ -134,8 +134,8 @@ def render(
     conversation, changed, palette = found["conversation"], changes(before, found, labels), colours(labels)
     gold = gold and as_named(gold, conversation, labels)
     utterances, weak = conversation["conversation"], likeliest(found, labels)
-    head = ["", "utterance", *labels, *(["caused by (probability)"] if found["causes"] is not None else []), "changed"]
-    head += ["gold"] if gold else []
+    head = ["", "utterance", *labels, *(["caused by (probability)"] if found["causes"] is not None else [])]
+    head += ["changed"] * (before is not None) + ["gold"] * bool(gold)
     rows = []
     for k, (u, table, causes) in enumerate(zip(utterances, found["emotions"], causes_of(found, labels))):
         cells = "".join(
@@ -145,7 +145,8 @@ def render(
         )
         if found["causes"] is not None:
             cells += f'<td class=causes data-label="caused by">{_causes(u, found, causes, weak, labels)}</td>'
-        cells += f'<td class=changed data-label="changed:">{escape(changed.get(k, ""))}</td>'
+        if before is not None:
+            cells += f'<td class=changed data-label="changed:">{escape(changed.get(k, ""))}</td>'
         if gold:
             cells += f'<td class=gold data-label="gold:">{_gold(gold["conversation"][k], u, labels)}</td>'
         rows.append(f"<tr><th>{u['utterance_ID']}</th><td class=text>{escape(line(u))}</td>{cells}</tr>")
@@ -157,7 +158,8 @@ def render(
         f"<div class={name}>{svg(draw_conversation(conversation, width=width, **drawn), name)}</div>"
         for name, width in (("wide", WIDE), ("narrow", NARROW))
     )
-    news = "" if before is None else f"<p id=news>{len(changed) or 'no'} line{'s' * (len(changed) != 1)} changed</p>"
+    what = f"the answers of {len(changed)} line{'s' * (len(changed) != 1)}" if changed else "no answer"
+    news = "" if before is None else f"<p id=news>{what} changed (by five points, or a label)</p>"
     news += f"<p id=compared>{compared(found, gold, labels)}</p>" if gold else ""
     data = base64.b64encode(to_json([conversation]).encode("utf-8")).decode("ascii")
     return (

@@ -1,7 +1,7 @@
 """The opinion task: what a text thinks of topics, by phrases that are scored.
 
     task = Opinions({"new-stadium": topic}, "regression")
-    task.tree(text)                    the text, and behind it a branch a topic and question
+    task.tree(text)                    the questions about a topic, and behind them the text and the answers
     read(text, scores, ...)            log-probabilities -> the text with its opinions, and the probabilities
 
     binary                      does the text hold an opinion on the topic?
@@ -24,13 +24,14 @@ from utils.engine.prefix_tree import Node, Question
 from utils.system.errors import ConfigError, ModelError, shown
 from utils.system.files import read_object
 from utils.tasks.imbalance import Balance
-from utils.tasks.task import OneRound, TaskDefaults, probabilities
+from utils.tasks.task import TaskDefaults, probabilities
 
 
 @dataclass(frozen=True)
 class Part:
     """One question about a text and a topic.
 
+    title     what the question and its answer are called
     question  what is asked; {about} is the topic's
     answers   the topic's answers, in the order of every table of probabilities
     target    what an opinion says: the number of the right answer, or a score; None where it does not say it
@@ -38,6 +39,7 @@ class Part:
     scored    whether the answers are points of a scale
     """
 
+    title: str
     question: str
     answers: Callable[[Topic], tuple[str, ...]]
     target: Callable[[Opinion], int | float | None]
@@ -87,12 +89,14 @@ def nearest(score: float, topic: Topic) -> float:
 
 PARTS = {
     "relevance": Part(
+        "Opinion",
         "Does the writer hold an opinion on {about}?",
         lambda topic: (topic.no_opinion, topic.opinion),
         _relevance,
         lambda table, topic: {"relevant": table[1] >= 0.5},
     ),
     "score": Part(
+        "Attitude",
         "What does the writer think of {about}?",
         lambda topic: tuple(topic.phrases),
         lambda opinion: opinion.get("score"),
@@ -100,12 +104,14 @@ PARTS = {
         scored=True,
     ),
     "stance": Part(
+        "Stance",
         "Is the writer for or against {about}?",
         lambda topic: (topic.against, topic.no_opinion, topic.favor),  # in the order of STANCES
         _stance,
         lambda table, topic: {"stance": STANCES[table.index(max(table))]},
     ),
 }
+BEGINNING = "What does the writer of a text think?"
 ASKED = {  # of each type of task: its parts
     "binary": ("relevance",),
     "regression": ("score",),
@@ -189,26 +195,42 @@ class Opinions(TaskDefaults):
         return [(self.topics[name], part) for name in text["opinions"] for part in ASKED[self.task_type]]
 
     def tree(self, item: Text, train: bool = False) -> Node:
-        """The text; behind it, as branches, its questions, with the answers to choose from. With `train` those that
-        its opinions answer."""
-        branches = []
-        for topic, key in self.questions(item):
-            part = PARTS[key]
-            answers = part.answers(topic)
-            opinion = item["opinions"][topic.name]
-            gold = part.gold(opinion, topic) if train else None
-            if train and gold is None:
+        """Of each topic the questions, with the answers to choose from, which the trees of other texts share; then the
+        text, and behind it, as branches, the answers. With `train` those that its opinions give."""
+        topics = []
+        for name, opinion in item["opinions"].items():
+            answers = self.branches(self.topics[name], opinion if train else None)
+            if answers:
+                asked = self.asked(self.topics[name])
+                topics.append(Node(asked, None, [Node(f"\nText: {line(item)}", None, answers)], shared=True))
+        return Node(BEGINNING, None, topics, shared=True)
+
+    def asked(self, topic: Topic) -> str:
+        """The questions about a topic, a line each."""
+        parts = [PARTS[key] for key in ASKED[self.task_type]]
+        lines = [f"{p.title}: {p.question.format(about=topic.about)} Choose one: " for p in parts]
+        return "".join(f"\n{asked}{'; '.join(part.answers(topic))}." for asked, part in zip(lines, parts))
+
+    def branches(self, topic: Topic, opinion: Opinion | None) -> list[Node]:
+        """What stands behind a text: a question each; with an `opinion` those that it answers, with the answer."""
+        found = []
+        for part in (PARTS[key] for key in ASKED[self.task_type]):
+            gold = None if opinion is None else part.gold(opinion, topic)
+            if opinion is not None and gold is None:
                 continue
             spaced = gold and f" {gold}"
-            if isinstance(gold, dict) or gold and self.weights:
+            if opinion is not None and (isinstance(gold, dict) or gold and self.weights):
                 counts, shares = self.weight(opinion, topic), gold if isinstance(gold, dict) else {gold: 1.0}
                 spaced = {f" {one}": share * counts for one, share in shares.items()}
-            asked = f"\n{part.question.format(about=topic.about)} Choose one: {'; '.join(answers)}.\nAnswer:"
-            branches.append(Node(asked, Question(tuple(f" {one}" for one in answers), spaced)))
-        return Node(f"Text: {line(item)}", None, branches)
+            found.append(Node(f"\n{part.title}:", Question(tuple(f" {one}" for one in part.answers(topic)), spaced)))
+        return found
 
-    def ask(self, item: Text) -> OneRound:
-        return OneRound(self.tree(item), lambda scores: self.read(item, [probabilities(one) for one in scores]))
+    def ask(self, item: Text) -> "Rounds":
+        return Rounds(self, item)
+
+    def tables(self, scores: list[list[float]]) -> list[list[float]]:
+        """A table a question, of what was found for each branch."""
+        return [probabilities(one) for one in scores]
 
     def read(self, item: Text, tables: list[list[float]]) -> tuple[Text, dict[str, dict[str, list[float]]]]:
         """(the text with its opinions, {topic: {part: probabilities}}) from a table a question. A text that holds no
@@ -268,3 +290,24 @@ class Opinions(TaskDefaults):
                     "or train an adapter"
                 )
         return self
+
+
+class Rounds:
+    """A search that asks about one topic a round: all texts are then behind the same question, which is read once."""
+
+    def __init__(self, task: Opinions, item: Text):
+        self._task, self._item, self._left = task, item, list(item["opinions"])
+        self._tables: list[list[float]] = []
+
+    def tree(self) -> Node | None:
+        if not self._left:
+            return None
+        name = self._left[0]
+        return self._task.tree({**self._item, "opinions": {name: self._item["opinions"][name]}})
+
+    def update(self, scores: list[list[float]]) -> None:
+        self._tables += self._task.tables(scores)
+        del self._left[0]
+
+    def read(self) -> tuple[Text, dict[str, dict[str, list[float]]]]:
+        return self._task.read(self._item, self._tables)

@@ -9,11 +9,12 @@ the scale, and is not rounded.
 
 from dataclasses import dataclass
 
-from utils.data.opinions import STANCES, Text
+from utils.data.opinions import STANCES, Opinion
+from utils.data.topics import Topic
 from utils.engine.prefix_tree import Node, Question
 from utils.system.errors import ConfigError
-from utils.tasks.opinion import ASKED, PARTS, Opinions, line
-from utils.tasks.task import OneRound, probabilities
+from utils.tasks.opinion import ASKED, PARTS, Opinions
+from utils.tasks.task import probabilities
 
 NAMES = {  # of each part: what the head's outputs are called (utils/models/head.py)
     "relevance": ("relevance: no opinion", "relevance: opinion"),
@@ -40,25 +41,23 @@ class OpinionsOfHead(Opinions):
     def outputs(self) -> tuple[str, ...]:
         return tuple(name for part in ASKED[self.task_type] for name in NAMES[part])
 
-    def tree(self, item: Text, train: bool = False) -> Node:
-        branches = []
-        for name, opinion in item["opinions"].items():
-            gold: dict[int, float] = {}
-            for key in ASKED[self.task_type] if train else ():
-                part, start = PARTS[key], self.outputs.index(NAMES[key][0])
-                target = part.target(opinion)
-                if target is not None:
-                    counts = self.weight(opinion, self.topics[name])
-                    gold |= {start: float(target)} if part.scored else {start + int(target): counts}
-            if gold or not train:
-                asked = f"\n{PARTS['score'].question.format(about=self.topics[name].about)}"
-                branches.append(Node(asked, Question((), gold or None)))
-        return Node(f"Text: {line(item)}", None, branches)
+    def asked(self, topic: Topic) -> str:
+        return f"\n{PARTS['score'].question.format(about=topic.about)}"
 
-    def ask(self, item: Text) -> OneRound:
-        return OneRound(
-            self.tree(item), lambda scores: self.read(item, [table for one in scores for table in self._tables(one)])
-        )
+    def branches(self, topic: Topic, opinion: Opinion | None) -> list[Node]:
+        gold: dict[int, float] = {}
+        if opinion is None:
+            return [Node("\nAnswer:", Question(()))]
+        for key in ASKED[self.task_type]:
+            part, start = PARTS[key], self.outputs.index(NAMES[key][0])
+            target = part.target(opinion)
+            if target is not None:
+                counts = self.weight(opinion, topic)
+                gold |= {start: float(target)} if part.scored else {start + int(target): counts}
+        return [Node("\nAnswer:", Question((), gold))] if gold else []
+
+    def tables(self, scores: list[list[float]]) -> list[list[float]]:
+        return [table for one in scores for table in self._tables(one)]
 
     def _tables(self, found: list[float]) -> list[list[float]]:
         """A table a part, of what the head gave for one topic."""

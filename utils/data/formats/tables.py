@@ -153,7 +153,7 @@ def known_columns(rows: list[dict], columns: dict, usual: dict, path, of: str, m
     if known["text"] is None:
         raise FileError(
             f"{path}: no column is called text (found {', '.join(map(str, there)) or 'none'}). Name it: --columns "
-            "text=COLUMN label=COLUMN"
+            "text=COLUMN"
         )
     return known
 
@@ -167,6 +167,7 @@ def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dic
     """
     given, found = list(given), {}
     known = known_columns(given, columns, COLUMNS, path, "conversations")
+    named = any(row.get(known["speaker"]) not in (None, "") for row in given)
     for number, row in enumerate(given, 1):
         cells = {what: row[name] for what, name in known.items() if name is not None and name in row}
         speaker, emotion = cells.get("speaker"), cells.get("label")
@@ -176,6 +177,8 @@ def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dic
         if cells.get("votes") not in (None, ""):
             one["votes"] = cells["votes"]
         key = cells.get("conversation")
+        if named and key not in (None, "") and speaker in (None, ""):
+            raise FileError(f"{path}: row {number} behind the head names no speaker, as others do. Write who speaks")
         found.setdefault(number if key in (None, "") else _number(str(key)), []).append(one)
     return [talk(key, utterances) for key, utterances in found.items()]
 

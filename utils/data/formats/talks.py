@@ -39,7 +39,10 @@ def text_of(path: Path) -> str:
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}). Give another file.") from error
     except UnicodeDecodeError as error:
-        raise FileError(f"{path}: not UTF-8 (byte {error.start}). Save the file as UTF-8.") from error
+        with path.open("rb") as file:
+            is_archive = file.read(2) == b"PK"  # as .xlsx and .ods are
+        fix = "Save the table as CSV" if is_archive else "Save the file as UTF-8."
+        raise FileError(f"{path}: not UTF-8 (byte {error.start}). {fix}") from error
 
 
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
