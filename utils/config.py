@@ -15,9 +15,10 @@ from utils.data.votes import AGREED
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.models.adapting import TITLES, adapter_settings, check_adapter
 from utils.system.errors import ConfigError, shown
-from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
+from utils.system.parameters import as_declared, check_known, name_problem, parameter, parse, problem, read_mapping
 from utils.tasks.forms import STRATEGIES, TASKS
 from utils.tasks.imbalance import SAMPLING, WEIGHTS
+from utils.tasks.instruction import TOO_LONG
 from utils.tasks.pool import DRAWN
 from utils.tasks.task import Task, TaskDefaults
 from utils.tasks.together import conflict
@@ -36,10 +37,7 @@ class Config:
         RUN, 42, "for the adapter's first weights and the order in training", minimum=0, below=2**32
     )  # what numpy takes
     report_to: str = parameter(
-        RUN,
-        "none",
-        "an experiment tracker, if it is installed",
-        choices=("none", "trackio", "tensorboard", "wandb"),
+        RUN, "none", "an experiment tracker, if it is installed", choices=("none", "trackio", "tensorboard", "wandb")
     )
 
     recipe: str = parameter(
@@ -71,23 +69,10 @@ class Config:
         "for each conversation, and inference asks with the first",
     )
     captions: str | list = parameter(
-        TASK,
-        "",
-        "fields of an utterance, such as video_caption, whose texts stand behind its words, in this order; one that is "
-        "absent or blank leaves no trace",
+        TASK, "", "fields of an utterance, such as video_caption, whose texts stand behind its words, in this order"
     )
-    streams: str | list = parameter(
-        TASK,
-        "",
-        "streams of vectors, such as voice, that are read with the words: files of input_dir/features, by video_name",
-    )
-    stream_tokens: int = parameter(
-        TASK,
-        1,
-        "how many tokens a stream has in front of each line; more vectors are averaged in parts",
-        above=0,
-        below=65,
-    )
+    streams: str | list = parameter(TASK, "", "streams of vectors, such as voice: files of input_dir/features")
+    stream_tokens: int = parameter(TASK, 1, "how many tokens a stream has in front of a line", above=0, below=65)
     without: str | list = parameter(TASK, "", "inference: streams that are read as if they were absent")
     logit_adjustment: float = parameter(
         TASK,
@@ -133,6 +118,23 @@ class Config:
         choices=tuple(STRATEGIES),
     )
 
+    template: str = parameter(
+        TASK,
+        "alpaca",
+        "of instructions: what stands around one: a name in configs/templates, or a file; chat: the model's own turn",
+    )
+    train_on_inputs: bool = parameter(TASK, False, "of instructions: training learns the prompt as well as the answer")
+    add_eos_token: bool = parameter(
+        TASK, True, "of instructions: an answer ends with a token that training learns, so that the model stops"
+    )
+    cutoff_len: int = parameter(
+        TASK, 512, "of instructions: the tokens of an example in training, its answer among them, at most", above=0
+    )
+    too_long: str = parameter(
+        TASK, "refuse", "of instructions: what is done with longer ones. drop: they are counted", choices=TOO_LONG
+    )
+    new_tokens: int = parameter(TASK, 128, "of instructions: how many tokens an answer that is written has", above=0)
+
     text_epochs: float = parameter(
         LEARNING,
         0.0,
@@ -148,6 +150,8 @@ class Config:
     cause_learning_rate: float = parameter(LEARNING, 1e-3, "as the emotion task's", above=0)
     opinion_epochs: float = parameter(LEARNING, 2.0, "epochs of the opinion task", above=0)
     opinion_learning_rate: float = parameter(LEARNING, 1e-3, "as the emotion task's", above=0)
+    instruction_epochs: float = parameter(LEARNING, 3.0, "epochs of the instruction task; Alpaca's", above=0)
+    instruction_learning_rate: float = parameter(LEARNING, 1e-3, "as the emotion task's", above=0)
     gradient_accumulation: int = parameter(
         LEARNING, 3, "forward passes a step: with the budget, about 800 tokens", above=0
     )
@@ -200,11 +204,7 @@ class Config:
         choices=SAMPLING,
     )
     stream_dropout: float = parameter(
-        LEARNING,
-        0.2,
-        "how often training reads a conversation without a stream, each by itself, so that inference can do without",
-        minimum=0,
-        below=1,
+        LEARNING, 0.2, "how often training reads a conversation without a stream, each by itself", minimum=0, below=1
     )
     adapter: str = parameter(
         LEARNING,
@@ -241,10 +241,7 @@ class Config:
         choices=("auto", "bfloat16", "float16", "float32"),
     )
     token_budget: int = parameter(
-        MACHINE,
-        256,
-        "conversations share a row up to this many tokens; longer rows pay for attention",
-        above=0,
+        MACHINE, 256, "conversations share a row up to this many tokens; longer rows pay for attention", above=0
     )
     max_row_tokens: int = parameter(MACHINE, 4096, "a longer conversation is refused by name, never cut", above=0)
     batch_size: int = parameter(MACHINE, 1, "rows (published: prompts) a forward pass; rows are full already", above=0)
@@ -253,9 +250,7 @@ class Config:
         MACHINE, False, "torch.compile the layers: a quarter faster on a CPU after a minute; needs a C++ compiler"
     )
     offload: bool = parameter(
-        MACHINE,
-        False,
-        "inference: what does not fit on the GPU stays in the CPU's memory, then on the disk; slow",
+        MACHINE, False, "inference: what does not fit on the GPU stays in the CPU's memory, then on the disk; slow"
     )
 
     @classmethod
@@ -278,6 +273,8 @@ class Config:
         if reason := conflict(self):
             raise ConfigError(f"parameter {reason}")
         check_adapter(self)
+        if reason := name_problem(self.run_name):
+            raise ConfigError(f"parameter run_name is {shown(self.run_name)}; {reason}")
 
     def as_dict(self) -> dict:
         return asdict(self)

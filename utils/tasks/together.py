@@ -1,10 +1,9 @@
-"""What parameters cannot be, alone or together, that no bound says (utils/config.py).
+"""Which parameters do not go together (utils/config.py).
 
 conflict(config)      # "offload is true; it needs quantization none: ..."; None where all go together
 """
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from utils.system.errors import shown
@@ -25,12 +24,4 @@ def conflict(config: Any) -> str | None:
         value, usual = getattr(config, name), defaults[name] or "none"
         if value != defaults[name]:
             return f"{name} is {value}; recipe published has {usual} alone: give one_pass"
-    # It names folders on every system, stands in commands, and papermill fills {}.
-    name = config.run_name
-    plain = Path(name).name == name and not set("{}\\") & set(name)
-    if not plain or not name.strip() or name[0] in ".-" or len(name) > 100:
-        return (
-            f"run_name is {shown(name)}; it must be one plain folder name of up to 100 characters, without braces and "
-            "backslashes, and not begin with a dot or a dash"
-        )
     return None
