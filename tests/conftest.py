@@ -5,7 +5,9 @@ long and labels begin alike, which is the harder case for scoring; and it starts
 token, as Llama's does (SmolLM2's, in test_embedded_model.py, does not).
 """
 
+import importlib.util
 import json
+import shutil
 
 import pytest
 import torch
@@ -111,6 +113,40 @@ def copy(tmp_path_factory, tiny_model_folder):
     done = run_in(folder, "generate_input.py", "--data", "few.json", "--unlabelled", "data/sample/unlabelled.json")
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A headless Chromium that reaches nothing but this machine, and downloads to tmp_path/downloads."""
+    programs = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if None in programs or any(importlib.util.find_spec(name) is None for name in ("gradio", "selenium")):
+        pytest.skip("needs gradio, selenium, chromium and chromedriver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for switch in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-quic",
+        "disable-dev-shm-usage",
+        "window-size=1100,1500",
+        f"user-data-dir={tmp_path / 'profile'}",
+        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        "no-proxy-server",
+    ):
+        options.add_argument(f"--{switch}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
+    driver.set_page_load_timeout(120)
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture(scope="session")

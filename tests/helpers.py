@@ -12,8 +12,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -353,6 +356,30 @@ def run_in(folder, *command, timeout=900):
         text=True,
         timeout=timeout,
     )
+
+
+@contextmanager
+def served_page(*arguments):
+    """Address of the page, served by the command that a user gives, `python -m utils.demo arguments`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "utils.demo", *map(str, arguments), "--port", str(port)]
+    environment = {**os.environ, "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    address, end = f"http://127.0.0.1:{port}", time.monotonic() + 300
+    try:
+        while True:
+            try:
+                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=20).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < end, process.stderr.read()
+                time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def copy_code(folder, parts=CODE):

@@ -7,7 +7,6 @@ docs/parameters.md is made from this file (`make docs`).
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from utils.data.labels import ECF
@@ -16,9 +15,10 @@ from utils.data.votes import AGREED
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.models.adapting import TITLES, adapter_settings, check_adapter
 from utils.system.errors import ConfigError, shown
-from utils.system.parameters import as_declared, check_known, parameter, parse, problem, read_mapping
+from utils.system.parameters import as_declared, check_known, name_problem, parameter, parse, problem, read_mapping
 from utils.tasks.forms import STRATEGIES, TASKS
 from utils.tasks.imbalance import SAMPLING, WEIGHTS
+from utils.tasks.instruction import TOO_LONG
 from utils.tasks.pool import DRAWN
 from utils.tasks.task import Task, TaskDefaults
 
@@ -36,10 +36,7 @@ class Config:
         RUN, 42, "for the adapter's first weights and the order in training", minimum=0, below=2**32
     )  # what numpy takes
     report_to: str = parameter(
-        RUN,
-        "none",
-        "an experiment tracker, if it is installed",
-        choices=("none", "trackio", "tensorboard", "wandb"),
+        RUN, "none", "an experiment tracker, if it is installed", choices=("none", "trackio", "tensorboard", "wandb")
     )
 
     recipe: str = parameter(
@@ -120,6 +117,23 @@ class Config:
         choices=tuple(STRATEGIES),
     )
 
+    template: str = parameter(
+        TASK,
+        "alpaca",
+        "of instructions: what stands around one: a name in configs/templates, or a file; chat: the model's own turn",
+    )
+    train_on_inputs: bool = parameter(TASK, False, "of instructions: training learns the prompt as well as the answer")
+    add_eos_token: bool = parameter(
+        TASK, True, "of instructions: an answer ends with a token that training learns, so that the model stops"
+    )
+    cutoff_len: int = parameter(
+        TASK, 512, "of instructions: the tokens of an example in training, its answer among them, at most", above=0
+    )
+    too_long: str = parameter(
+        TASK, "refuse", "of instructions: what is done with longer ones. drop: they are counted", choices=TOO_LONG
+    )
+    new_tokens: int = parameter(TASK, 128, "of instructions: how many tokens an answer that is written has", above=0)
+
     text_epochs: float = parameter(
         LEARNING,
         0.0,
@@ -135,6 +149,8 @@ class Config:
     cause_learning_rate: float = parameter(LEARNING, 1e-3, "as the emotion task's", above=0)
     opinion_epochs: float = parameter(LEARNING, 2.0, "epochs of the opinion task", above=0)
     opinion_learning_rate: float = parameter(LEARNING, 1e-3, "as the emotion task's", above=0)
+    instruction_epochs: float = parameter(LEARNING, 3.0, "epochs of the instruction task; Alpaca's", above=0)
+    instruction_learning_rate: float = parameter(LEARNING, 1e-3, "as the emotion task's", above=0)
     gradient_accumulation: int = parameter(
         LEARNING, 3, "forward passes a step: with the budget, about 800 tokens", above=0
     )
@@ -221,10 +237,7 @@ class Config:
         choices=("auto", "bfloat16", "float16", "float32"),
     )
     token_budget: int = parameter(
-        MACHINE,
-        256,
-        "conversations share a row up to this many tokens; longer rows pay for attention",
-        above=0,
+        MACHINE, 256, "conversations share a row up to this many tokens; longer rows pay for attention", above=0
     )
     max_row_tokens: int = parameter(MACHINE, 4096, "a longer conversation is refused by name, never cut", above=0)
     batch_size: int = parameter(MACHINE, 1, "rows (published: prompts) a forward pass; rows are full already", above=0)
@@ -233,9 +246,7 @@ class Config:
         MACHINE, False, "torch.compile the layers: a quarter faster on a CPU after a minute; needs a C++ compiler"
     )
     offload: bool = parameter(
-        MACHINE,
-        False,
-        "inference: what does not fit on the GPU stays in the CPU's memory, then on the disk; slow",
+        MACHINE, False, "inference: what does not fit on the GPU stays in the CPU's memory, then on the disk; slow"
     )
 
     @classmethod
@@ -267,13 +278,8 @@ class Config:
                     f"parameter {name} is {value}; recipe published has {getattr(Config, name) or 'none'} alone: give "
                     "one_pass"
                 )
-        # It names folders on every system, stands in commands, and papermill fills {}.
-        plain = Path(self.run_name).name == self.run_name and not set("{}\\") & set(self.run_name)
-        if not plain or not self.run_name.strip() or self.run_name[0] in ".-" or len(self.run_name) > 100:
-            raise ConfigError(
-                f"parameter run_name is {shown(self.run_name)}; it must be one plain folder name of up to 100 "
-                "characters, without braces and backslashes, and not begin with a dot or a dash"
-            )
+        if reason := name_problem(self.run_name):
+            raise ConfigError(f"parameter run_name is {shown(self.run_name)}; {reason}")
 
     def as_dict(self) -> dict:
         return asdict(self)

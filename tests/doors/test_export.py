@@ -20,21 +20,25 @@ from transformers import (
 
 from utils.config import Config
 from utils.data.conversations import names_of
+from utils.data.templates import Template
 from utils.data.topics import Topic
 from utils.engine.inference import score_trees
 from utils.engine.llama_cpp import gguf_scores, load_gguf
 from utils.engine.prefix_tree import encode
 from utils.engine.rows import encode_trees
-from utils.engine.settings import InferenceSettings
+from utils.engine.settings import InferenceSettings, Writing
 from utils.export import export, main, merge
 from utils.models.adapters import add_adapter, load_adapter, save_adapter
 from utils.models.gguf import CUTS, write_gguf
 from utils.models.load import load_model
+from utils.record.instruction_predict import InstructionPredict
 from utils.system.errors import ExportError, FileError
 from utils.system.files import write_json
 from utils.tasks import cause, emotion
 from utils.tasks.ask import predict
 from utils.tasks.forms import opinion_task
+from utils.tasks.instruction import Instructions
+from utils.tasks.instruction_writing import written
 
 
 def make_adapter(root, base, quantization="none", method="lora"):
@@ -194,6 +198,26 @@ def test_what_is_no_part_of_the_weights_is_refused_before_the_model_is_loaded(
     with pytest.raises(ExportError, match="are no part of a model's weights. Use the folder itself, with PEFT"):
         export(adapter, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# ---- instructions ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["safetensors", "gguf"])
+def test_an_exported_model_writes_the_answers_of_the_adapter(tiny_model_folder, tmp_path, form):
+    template, adapter = Template.read("alpaca_short"), tmp_path / "instruction"
+    save_adapter(with_adapter(tiny_model_folder, std=0.5), adapter, tiny_model_folder)
+    config = Config(model=tiny_model_folder, quantization="none", precision="float32", template="alpaca_short")
+    record = {"task": "instruction", "parameters": config.as_dict(), **Instructions(template).decided([], list)}
+    write_json(record, adapter / "training.json")
+    wanted = next(InstructionPredict(adapter).answers("Say it.", how=Writing(new_tokens=8)))["trained"]
+    folder = export(adapter, tmp_path / "out", form)
+    if form == "gguf":
+        model, tokenizer = read_gguf(folder / "model-float32.gguf")[0], AutoTokenizer.from_pretrained(folder)
+    else:
+        model, tokenizer = load_model(str(folder), precision="float32")
+    example = {"example_ID": 1, "instruction": "Say it.", "input": ""}
+    assert written(Instructions(template), model, tokenizer, [example], Writing(new_tokens=8)) == [wanted]
 
 
 # ---- opinions ----------------------------------------------------------------------------------------------

@@ -263,6 +263,22 @@ def test_baselines_are_rows_beside_the_trained_ones(root, capsys, sample):
     assert rows["majority"]["figures"]["test"]["accuracy"] == [pytest.approx(share), pytest.approx(0)]
 
 
+def test_each_model_among_the_rows_has_a_row_untrained(root, capsys):
+    rows = {"a": {"model": "small"}, "b": {"model": "small", "lora_r": 8}, "c": {"model": "large"}}
+    path = write(root, rows=rows, baselines=["majority", "zero-shot"])
+    assert main([str(path)]) == 2 and "zero_shot_emotions.json" in capsys.readouterr().err, "the imitated runs lack it"
+    for row, right in (("a", 0.0), ("c", 1.0)):
+        run = root / "results_train" / f"mine-{row}"
+        found = labelled(gold_of(run, root), 1, right=right)
+        write_json(found, run / "zero_shot_emotions.json")
+        write_json(tables_of(found)[0], run / "zero_shot_emotions_probabilities.json")
+    record = run_study(read_study(path))
+    assert [*record["rows"]] == ["a", "b", "c", "majority", "zero-shot, model small", "zero-shot, model large"]
+    untrained = [record["rows"][f"zero-shot, model {one}"]["figures"]["test"] for one in ("small", "large")]
+    small, large = (figures["accuracy"][0] for figures in untrained)
+    assert small < large == 1.0 and "| zero-shot, model large | 1 | 1.000 |" in study_table(record)
+
+
 def test_rows_on_other_data_are_not_compared(root, sample):
     for split, some in (("train", sample[:5]), ("test", sample[5:9])):
         write_json(some, root / "other" / split / "conversations.json")

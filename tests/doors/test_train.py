@@ -12,6 +12,7 @@ from helpers import ROOT, copy_code
 
 from utils import train
 from utils.config import Config
+from utils.data.templates import Template
 from utils.data.topics import Topic
 from utils.record.adapter import trained_with
 from utils.record.run import open_run
@@ -87,6 +88,28 @@ def test_opinions_are_trained_as_the_notebook_does(tiny_model_folder, tmp_path, 
     assert losses[-1] < losses[0]
     assert train.main(["opinion", str(ROOT / "configs/opinion.yaml"), *settings]) == 0
     assert "holds the finished adapter of this run" in capsys.readouterr().out
+
+
+def test_instructions_are_trained_as_the_notebook_does(tiny_model_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("utils.system.places.ROOT", tmp_path)
+    examples = [
+        {"example_ID": k, "instruction": "Say it.", "input": str(k), "output": "So it is. " * (20 * k + 1)}
+        for k in range(6)
+    ]
+    for split in ("train", "val"):
+        write_json(examples, tmp_path / "input" / "instructions" / split / "examples.json")
+    settings = ["-p", "model", tiny_model_folder, "-p", "precision", "float32", "-p", "template", "deutsch"]
+    settings += ["-p", "cutoff_len", "250", "-p", "too_long", "drop", "-p", "instruction_epochs", "5"]
+    assert train.main(["instruction", str(ROOT / "configs/instruction.yaml"), *settings]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    adapter = tmp_path / "results_train" / "instructions" / "adapters" / "instruction"
+    record = read_json(adapter / "training.json")
+    left = record["examples"]["answer"]
+    assert 0 < left < 6 and f"train: {6 - left} of 6 examples are longer than cutoff_len, and left out" in said
+    assert record["task"] == "instruction" and record["template"] == Template.read("deutsch").as_dict()
+    assert trained_with(adapter).instruction_epochs == 5 and (adapter / "adapter_model.safetensors").is_file()
+    losses = [one["eval_loss"] for one in record["history"] if "eval_loss" in one]
+    assert losses[-1] < losses[0]
 
 
 def test_the_command_refuses_in_one_message(tmp_path, capsys, monkeypatch):

@@ -13,6 +13,7 @@ from transformers import LlamaForCausalLM
 from utils.data.conversations import names_of
 from utils.engine.inference import Journal, fingerprint, generate_published, score_row, score_trees
 from utils.engine.prefix_tree import TreeEncoder
+from utils.engine.settings import Writing
 from utils.models.load import load_model
 from utils.system import progress
 from utils.system.errors import ModelError
@@ -44,10 +45,10 @@ def test_who_follows_an_inference_reads_how_far_it_is(tiny_model_folder, convers
 def test_generated_texts_of_another_adapter_are_not_taken_from_the_journal(tiny_model_folder, tmp_path):
     journal, prompts = Journal(tmp_path / "unfinished.jsonl"), [("a", "Hello"), ("b", "Where are you?")]
     model, tokenizer = load_model(tiny_model_folder, precision="float32")
-    generate_published(model, tokenizer, prompts, 5, 2, "", journal)
+    generate_published(model, tokenizer, prompts, Writing(new_tokens=5), 2, "", journal)
     model = with_adapter(tiny_model_folder, std=0.5)
-    assert generate_published(model, tokenizer, prompts, 5, 2, "", journal) == generate_published(
-        model, tokenizer, prompts, 5, 2, ""
+    assert generate_published(model, tokenizer, prompts, Writing(new_tokens=5), 2, "", journal) == generate_published(
+        model, tokenizer, prompts, Writing(new_tokens=5), 2, ""
     )
     assert len(journal.results) == 2
 

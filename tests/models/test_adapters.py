@@ -65,6 +65,23 @@ def test_damaged_adapters_are_refused(tiny_model_folder, saved, fault, message):
         load_adapter(load_model(tiny_model_folder)[0], saved, tiny_model_folder)
 
 
+@pytest.mark.parametrize("fault", ["empty", "other"])
+def test_what_was_written_is_read_again_and_compared(tiny_model_folder, tmp_path, monkeypatch, fault):
+    """PEFT once wrote files of 443 bytes, and said nothing."""
+    model = with_lora(load_model(tiny_model_folder)[0])
+    write = model.save_pretrained
+
+    def written(folder, state_dict, **options):
+        other = {name: weight * 1.1 for name, weight in state_dict.items()} if fault == "other" else {}
+        write(folder, state_dict=other or state_dict, **options)
+        if fault == "empty":
+            save_file({}, folder / "adapter_model.safetensors")
+
+    monkeypatch.setattr(model, "save_pretrained", written)
+    with pytest.raises(ModelError, match=r"adapter_model.safetensors: .* holds other weights than were learnt .*lora_"):
+        save_adapter(model, tmp_path / "adapter", tiny_model_folder)
+
+
 def test_an_adapter_that_lacks_weights_is_refused(tiny_model_folder, saved):
     path = saved / "adapter_model.safetensors"
     save_file({k: v for k, v in load_file(path).items() if "layers.1" not in k}, path, metadata={"format": "pt"})

@@ -15,9 +15,10 @@ from utils import predict
 from utils.config import Config
 from utils.data.labels import ECF
 from utils.engine.inference import fingerprint, generate_published, score_trees
+from utils.engine.settings import Writing
 from utils.models import fits
 from utils.models.adapters import add_lora, load_adapter, save_adapter
-from utils.models.fits import GIB, NF4_BYTES, check_memory, estimate_memory, free_memory
+from utils.models.fits import GIB, QUANTIZED_BYTES, check_memory, estimate_memory, free_memory
 from utils.models.load import load_model
 from utils.models.methods import METHODS
 from utils.models.virtual import virtual_tokens
@@ -77,7 +78,7 @@ def test_four_bits_a_weight_are_what_bitsandbytes_takes():
     weight = torch.randn(1024, 1024)
     packed, state = bitsandbytes.functional.quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
     assert packed.nbytes + state.absmax.nbytes + state.state2.absmax.nbytes == pytest.approx(
-        weight.numel() * NF4_BYTES, rel=0.001
+        weight.numel() * QUANTIZED_BYTES["nf4"], rel=0.001
     )
 
 
@@ -100,7 +101,7 @@ def test_a_13b_model_is_counted_without_its_weights(large):
     estimate = estimate_memory(Config(model=str(large), precision="bfloat16", quantization="nf4"), training=False)
     # 13,015,864,320 parameters; 2 x 32,000 x 5,120 of them in embeddings, which stay as they are, and the norms
     linear = 13_015_864_320 - 2 * 32_000 * 5_120 - 81 * 5_120
-    assert estimate.weights == pytest.approx(linear * NF4_BYTES + (13_015_864_320 - linear) * 2, abs=1)
+    assert estimate.weights == pytest.approx(linear * QUANTIZED_BYTES["nf4"] + (13_015_864_320 - linear) * 2, abs=1)
     assert estimate.adapter == 4 * 16 * 40 * (4 * 2 * 5120 + 3 * (5120 + 13824))
 
 
@@ -208,7 +209,7 @@ def test_offloaded_layers_score_the_same(tiny_model_folder, tmp_path, conversati
     save_adapter(model.eval(), tmp_path / "adapter", tiny_model_folder)
     adapted, mark, prompts = scores(model, tokenizer), fingerprint(model), [("a", "Hello"), ("b", "Where are you?")]
     assert largest_difference(base, adapted) > 0.1
-    written = generate_published(model, tokenizer, prompts, 5, 2, "")
+    written = generate_published(model, tokenizer, prompts, Writing(new_tokens=5), 2, "")
 
     little_memory(count)
     capsys.readouterr()
@@ -220,7 +221,7 @@ def test_offloaded_layers_score_the_same(tiny_model_folder, tmp_path, conversati
         assert largest_difference(base, scores(model, tokenizer)) == 0
         model = load_adapter(model, tmp_path / "adapter", tiny_model_folder)
         assert largest_difference(adapted, scores(model, tokenizer)) == 0 and fingerprint(model) == mark
-        assert generate_published(model, tokenizer, prompts, 5, 2, "") == written
+        assert generate_published(model, tokenizer, prompts, Writing(new_tokens=5), 2, "") == written
         model = model.unload()
 
 

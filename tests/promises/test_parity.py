@@ -34,7 +34,7 @@ from utils.data.labels import ECF
 from utils.engine.inference import generate_published, score_row, score_trees
 from utils.engine.prefix_tree import Node, Question, TreeEncoder, encode, model_inputs, pack
 from utils.engine.rows import text_rows
-from utils.engine.settings import InferenceSettings, TrainingSettings
+from utils.engine.settings import InferenceSettings, TrainingSettings, Writing
 from utils.engine.trainer import train
 from utils.models import attention
 from utils.models.load import compile_layers
@@ -254,7 +254,7 @@ def test_published_generation_begins_with_the_likeliest_token(adapted, tokenizer
         "short <|im_end|><|im_start|>"
     ]
     named = [(f"prompt {number}", prompt) for number, prompt in enumerate(prompts)]
-    written = generate_published(model, tokenizer, named, new_tokens=1, batch_size=3, progress="test")
+    written = generate_published(model, tokenizer, named, Writing(new_tokens=1), batch_size=3, progress="test")
     with torch.no_grad():
         logits = [
             model(input_ids=torch.tensor([tokens_of(tokenizer, [p])], device=model.device)).logits[0, -1]

@@ -30,7 +30,7 @@ from utils.data.templates import Template
 from utils.data.topics import Topic
 from utils.engine.inference import generate_published, score_row, score_trees
 from utils.engine.prefix_tree import TreeEncoder, model_inputs, pack, paths, rooted
-from utils.engine.settings import TrainingSettings
+from utils.engine.settings import TrainingSettings, Writing
 from utils.engine.trainer import train
 from utils.models.adapting import TITLES
 from utils.models.load import compile_layers, load_model
@@ -158,7 +158,7 @@ def test_a_fresh_adapter_is_the_base_model(tiny_model_folder, conversations, met
 def test_what_is_written_is_the_likeliest_token_by_token(adapted, tokenizer, method):
     """By `generate`, in left-padded batches: what instructions are answered with."""
     model, prompts = adapted(method).eval(), ["It rains.", "Where have you been all day? I waited.", "So"]
-    written = generate_published(model, tokenizer, [(one, one) for one in prompts], 4, 3, "test")
+    written = generate_published(model, tokenizer, [(one, one) for one in prompts], Writing(new_tokens=4), 3, "test")
     for prompt, text in zip(prompts, written, strict=True):
         tokens = tokens_of(tokenizer, [prompt])
         start = len(tokens)

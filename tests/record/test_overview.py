@@ -63,6 +63,14 @@ def test_opinions_have_columns_where_a_run_has_them(root):
     assert "opinions" not in overview_table(overview(["one"]))
 
 
+def test_answers_have_columns_where_a_run_has_them(root):
+    scored = {"fine-tuned": {"held_out": {"loss": 1.25}, "written": {"rouge_l": 0.5}}}
+    write_json({"version": 2, "instructions": scored}, root / "results_train" / "two" / "metrics.json")
+    lines = overview_table(overview(["one", "two"])).splitlines()
+    assert "| answers' loss | answers' ROUGE-L | minutes |" in lines[0]
+    assert lines[3].startswith("| two |  |  | 1.250 | 0.500 |")
+
+
 def test_from_the_command_line(root, capsys):
     assert main(["list", "two"]) == 0
     assert capsys.readouterr().out.splitlines()[2:] == ["| two |  |  | 2 |  |"]

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from utils.report.answer_metrics import choice_scores, held_out_scores, rouge_l, words, written_scores
+from utils.report.answer_metrics import choice_scores, compared, held_out_scores, rouge_l, words, written_scores
 
 
 # The last column is that of the package rouge-score 0.1.2, without stemming; 3,000 random pairs were compared once.
@@ -49,10 +49,8 @@ def test_loss_is_a_mean_over_tokens():
 
 
 def test_written_answers_and_choices():
-    found = written_scores(["A plum.", "It has four words."], ["A  plum.\n", "four"])
+    found = written_scores([compared("A plum.", "A  plum.\n"), compared("It has four words.", "four")])
     assert found == {"rouge_l": pytest.approx(0.7), "exact_match": 0.5, "answers": 2}
-    assert written_scores(["a"], ["A"])["exact_match"] == 0.0
+    assert compared("a", "A") == (1.0, False)
     assert choice_scores(["yes", "no", "no"], ["yes", "yes", "no"]) == {"exact_match": 2 / 3, "answers": 3}
-    assert written_scores([], []) == choice_scores([], []) == {}
-    with pytest.raises(ValueError):
-        written_scores(["a"], [])
+    assert written_scores([]) == choice_scores([], []) == {}

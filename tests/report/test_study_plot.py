@@ -37,6 +37,8 @@ def test_each_of_the_others_values_is_a_line():
         "model small": [(5, 0.05), (10, 0.1), (20, 0.2)],
         "model large": [(5, 0.1), (10, 0.2), (20, 0.4)],
     }
+    beside = study_plot(record({**rows, "zero-shot, model small": 0.01}))
+    assert len(curves(beside)) == 2 and "zero-shot, model small" in {one.get_label() for one in beside.axes[0].lines}
     assert [*curves(study_plot(record(rows, ("held-out folds", "test"))))] == [
         "model small, held-out folds",
         "model large, held-out folds",

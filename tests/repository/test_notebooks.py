@@ -18,10 +18,11 @@ from helpers import ROOT, SECRET, run_in
 from utils.config import GROUPS, Config
 from utils.data.conversations import load_conversations
 from utils.data.sources import write_splits
-from utils.record.inputs import TEXTS_DIR
+from utils.record.inputs import EXAMPLES_DIR, TEXTS_DIR
 from utils.record.predictions import read_predictions
 from utils.record.stages import (
     EMOTION_TASKS,
+    EXAMPLES,
     FIRST,
     INFERENCE,
     LABELLED_BY,
@@ -51,6 +52,8 @@ OWN = {
     "all_in_one": {"data": "", "export_to": "safetensors", "push_to": "", "text": str},
     "opinion_training": {"run_name": "opinions", "input_dir": TEXTS_DIR},
     "opinion_inference": {"run_name": "opinions", "input_dir": TEXTS_DIR},
+    "instruction_training": {"run_name": "instructions", "input_dir": EXAMPLES_DIR},
+    "instruction_inference": {"run_name": "instructions", "input_dir": EXAMPLES_DIR},
 }
 MOST_CODE = 90  # lines of a notebook, without its parameters and the set-up cell: what it does is in utils/
 
@@ -383,6 +386,26 @@ def test_the_chain_of_opinions_trains_scores_and_is_verified(copy, tiny_model_fo
 
 
 @pytest.mark.slow
+def test_the_chain_of_instructions_trains_answers_and_is_verified(copy, tiny_model_folder):
+    """On the sample that ships, which is split where no input is there."""
+    few = ("-p", "instruction_epochs", "0.5", "-p", "new_tokens", "8")
+    done = run_in(copy, "-m", "utils.chain", "configs/instruction.yaml", "-p", "model", tiny_model_folder, *few)
+    assert done.returncode == 0, done.stderr[-3000:]
+    train, test = (copy / folder / "instructions" for folder in ("results_train", "results_test"))
+    rows = read_scores(train)["instructions"]
+    assert {*rows} == {"zero-shot", "fine-tuned"} and {*rows["fine-tuned"]} == {"held_out", "written", "choices"}
+    assert "| fine-tuned | " in done.stdout and len(list((train / "notebooks").glob("*.ipynb"))) == 2
+    assert rows["fine-tuned"]["held_out"]["loss"] < rows["zero-shot"]["held_out"]["loss"]
+    shown = (train / "notebooks" / "instruction_inference.ipynb").read_text(encoding="utf-8")
+    assert len(read_json(train / "answers.json")) == read_scores(train)["examples"] == 10 and "fine-tuned" in shown
+    assert (test / "predictions.jsonl").read_text() == "", "the sample has no examples without answers"
+    verified = run_in(copy, "-m", "utils.runs", "verify", "results_train/instructions")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    listed = run_in(copy, "-m", "utils.runs", "list", "instructions")
+    assert f"{rows['fine-tuned']['held_out']['loss']:.3f}" in listed.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["list", "published"])
 def test_the_other_choices_run_too(copy, tiny_model_folder, form):
     choice = {
@@ -417,7 +440,8 @@ def test_each_notebook_passes_nbval(copy, tiny_model_folder):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if "parameters" in cell.metadata.get("tags", []):
-                run = "nbval-texts" if name in [stage.notebook for stage in TEXTS] else "nbval"
+                chains = {"nbval-texts": TEXTS, "nbval-examples": EXAMPLES}
+                run = next((run for run, chain in chains.items() if name in [one.notebook for one in chain]), "nbval")
                 cell.source += f'\nmodel = r"{tiny_model_folder}"\nrun_name = "{run}"'
         nbformat.write(notebook, path)
     study = copy / "configs" / "studies" / "example.yaml"

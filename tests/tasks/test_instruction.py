@@ -15,8 +15,9 @@ from utils.config import Config
 from utils.data.instruction_input import make_input
 from utils.data.instructions import without_output
 from utils.data.templates import Template
+from utils.engine.inference import Journal
 from utils.engine.prefix_tree import TreeEncoder, model_inputs, pack, render
-from utils.engine.settings import InferenceSettings, TrainingSettings
+from utils.engine.settings import InferenceSettings, TrainingSettings, Writing
 from utils.engine.trainer import train
 from utils.engine.weights import separated, weighted_inputs, weighted_loss
 from utils.record.fit import examples
@@ -24,8 +25,9 @@ from utils.system.errors import FileError, ModelError, TooLong, TrainingError
 from utils.system.files import write_json
 from utils.tasks.ask import predict
 from utils.tasks.instruction import CHARACTERS, SHARED, Instructions, lessons, within
-from utils.tasks.instruction_scores import choices, right_answers, written
+from utils.tasks.instruction_scores import answers, choices, right_answers
 from utils.tasks.instruction_template import chat_template, find_template
+from utils.tasks.instruction_writing import written
 
 TOLERANCE = 1e-5
 SHORT, LONG = Template.read("alpaca_short"), Template.read("alpaca")
@@ -201,6 +203,19 @@ def test_examples_of_one_instruction_are_lessons_in_a_seeded_order():
     assert [one["example_ID"] for one in many] == list(range(2 * SHARED + 1)), "what is given stays as it is"
 
 
+def test_different_instructions_are_read_together_and_share_the_template(tokenizer):
+    some = [{"example_ID": k, "instruction": f"{k} wise words", "input": "", "output": "x" * 100} for k in range(40)]
+    items = lessons([*some, *OPPOSITE], seed=1)
+    sizes = [len(one.get("examples", [one])) for one in items]
+    assert sizes[0] == len(OPPOSITE) and max(sizes[1:]) == 7 and sum(sizes) == 44 and len(sizes) == 7
+    task, encode = Instructions(LONG), TreeEncoder(tokenizer)
+    together = sum(len(encode(task.tree(item, train=True), True)) for item in items[1:])
+    alone = sum(len(encode(task.tree(one, train=True), True)) for one in some)
+    assert together < 0.7 * alone
+    (text, *_) = LONG.prompt_no_input.partition("{instruction}")
+    assert task.tree(items[1], train=True).text == text
+
+
 def test_a_lesson_of_long_examples_is_short():
     long = [{**OPPOSITE[0], "example_ID": k, "input": "w" * n} for k, n in enumerate([900, 900, 900, 900, 5000])]
     items = lessons(long, seed=1)
@@ -293,9 +308,20 @@ def test_a_chat_template_that_cannot_be_used_is_one_message(tokenizer):
     ):
         with pytest.raises(ModelError, match=message):
             find_template("chat", Other(template))
-    assert find_template("alpaca", Other(None)) == LONG
+    assert find_template("alpaca", None) == LONG
     with pytest.raises(FileError, match="Known are alpaca"):
-        find_template("chatty", Other(None))
+        find_template("chatty", None)
+
+
+def test_the_parameters_say_how_instructions_are_asked(tiny_model_folder, tmp_path):
+    config = Config(template="deutsch", train_on_inputs=True, add_eos_token=False)
+    assert config.task("instruction") == Instructions(Template.read("deutsch"), True, False)
+    with pytest.raises(ModelError, match="has no chat template. Give a template by name"):
+        Config(template="chat", model=tiny_model_folder).task("instruction")
+    with pytest.raises(ModelError, match="nowhere' cannot be loaded"):
+        Config(template="chat", model=str(tmp_path / "nowhere")).task("instruction")
+    task = Config().task("instruction")
+    assert task.counts(lessons(EVERYTHING, seed=1)) == {"answer": len(EVERYTHING)}
 
 
 def test_an_adapter_of_another_template_is_refused(tmp_path):
@@ -313,7 +339,7 @@ def test_an_adapter_of_another_template_is_refused(tmp_path):
 def test_what_is_written_is_the_models_own_continuation(tiny_model_folder, tokenizer, name):
     model = with_adapter(tiny_model_folder, std=0.5).eval()
     task = Instructions(template_of(name, tokenizer))
-    found = written(task, model, tokenizer, EVERYTHING, new_tokens=6, batch_size=3)
+    found = written(task, model, tokenizer, EVERYTHING, Writing(new_tokens=6), batch_size=3)
     for one, text in zip(EVERYTHING, found, strict=True):
         ids, first = sequence(task, tokenizer, one)
         seen = ids[:first]
@@ -346,3 +372,22 @@ def test_the_embedded_model_learns_the_sample(tmp_path):
     train(model, tokenizer, rows, TrainingSettings(learning_rate=1e-3, epochs=3, gradient_accumulation=1), tmp_path)
     model.eval()
     assert loss() < 0.5 * before
+
+
+def test_all_that_a_model_makes_of_examples_is_found_in_their_order(adapted, tokenizer, tmp_path):
+    task, settings = Instructions(SHORT), InferenceSettings()
+    unknown = {"example_ID": "u", "instruction": "Glad or low?", "input": "So.", "choices": ["glad", "low", "lower"]}
+    asked = [ALONE, unknown, *MOODS, *OPPOSITE]
+    journal = Journal(tmp_path / "unfinished.jsonl")
+    found = answers(task, adapted, tokenizer, asked, settings, 5, journal)
+    alone = [answers(task, adapted, tokenizer, [one], settings, 5)[0] for one in asked]
+    assert [one.written for one in found] == [one.written for one in alone]
+    assert [one.right and one.right[1] for one in found] == [one.right and one.right[1] for one in alone]
+    assert [("choices" in one, "output" in one) for one in asked] == [(bool(f.choices), bool(f.right)) for f in found]
+    for one, other in zip(found, alone):
+        assert one.choices == pytest.approx(other.choices, abs=1e-4)
+        assert (one.right or (0,))[0] == pytest.approx((other.right or (0,))[0], abs=1e-3)
+    # what is known is not computed again
+    known = Journal(tmp_path / "unfinished.jsonl")
+    assert answers(task, adapted, tokenizer, asked, settings, 5, known) == found and known.results == journal.results
+    assert answers(task, adapted, tokenizer, [], settings, 5) == []

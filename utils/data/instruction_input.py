@@ -82,7 +82,7 @@ def make_input(
     for name, its in parts.items():
         check_examples(its, name, answered=name != "unlabelled")
     report = {
-        "data": str(data),
+        "data": Path(data).name,
         "read": len(everything),
         "splits": {name: len(its) for name, its in parts.items()},
         "left_out": {reason: count for reason, count in _counted(left_out).items() if count},

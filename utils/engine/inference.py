@@ -8,7 +8,9 @@ import hashlib
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,6 +19,7 @@ from utils.engine.memory import InParts
 from utils.engine.prefix_tree import Node, Row, model_inputs, rooted
 from utils.engine.processes import divided
 from utils.engine.rows import check_positions, encode_trees, in_one_row, row_plan
+from utils.engine.settings import Writing
 from utils.models.adapters import adapter_weights
 from utils.models.attention import check_tree_mask, float32_head, positions_of
 from utils.models.head import outputs_of
@@ -162,14 +165,15 @@ def generate_published(
     model,
     tokenizer,
     prompts: list[tuple[str, str]],
-    new_tokens: int,
+    how: Writing,
     batch_size: int,
     progress: str,
     journal: Journal | None = None,
     special: bool = False,
+    stops: Sequence[str] = (),
 ):
-    """What `generate` writes behind each prompt, greedily, in left-padded batches. `prompts` are (name, text); with
-    `special` the special tokens that stand in them are read as such, and none is added.
+    """What `generate` writes behind each prompt, in left-padded batches. `prompts` are (name, text); with `special` the
+    special tokens that stand in them are read as such, and none is added. A text ends with one of `stops`, too.
 
     Raises DoesNotFit for a prompt that memory does not suffice for.
     """
@@ -178,7 +182,7 @@ def generate_published(
     def generate(names, batch):
         tokens = [len(tokenizer(prompt).input_ids) for prompt in batch]
         found = in_parts(
-            lambda some: _generate(model, tokenizer, some, new_tokens, special), batch, list, tokens, names
+            lambda some: _generate(model, tokenizer, some, how, special, stops), batch, list, tokens, names
         )
         return [text for part in found for text in part]
 
@@ -188,22 +192,31 @@ def generate_published(
         def whole(found):
             return len(found) == len(texts) and all(isinstance(one, str) for one in found)
 
-        key = (origin, texts, new_tokens, *(["special"] if special else []))
-        return _remembered(journal, key, lambda: generate(names, texts), whole)
+        return _remembered(journal, (origin, texts, how, special, stops), lambda: generate(names, texts), whole)
 
     batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
     return [text for texts in divided(batches, known, progress, "batch") for text in texts]
 
 
 @torch.no_grad()
-def _generate(model, tokenizer, prompts, new_tokens, special):
+def _generate(model, tokenizer, prompts, how, special, stops):
+    batch = prompt_batch(model, tokenizer, prompts, special)
+    written = model.generate(**batch, **how.options(), **stopped_by(tokenizer, stops))
+    return tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def prompt_batch(model, tokenizer, prompts: list[str], special: bool):
+    """The prompts as left-padded tensors, where the model's inputs go. special: as in `generate_published`."""
     side, tokenizer.padding_side = tokenizer.padding_side, "left"
     try:
         how = {"split_special_tokens": not special, "add_special_tokens": not special}
         batch = tokenizer(prompts, return_tensors="pt", padding=True, **how)
     finally:
         tokenizer.padding_side = side
-    written = model.generate(
-        **batch.to(input_device(model)), max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
-    )
-    return tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return batch.to(input_device(model))
+
+
+def stopped_by(tokenizer, stops: Sequence[str]) -> dict[str, Any]:
+    """The arguments with which `generate` ends a text at one of `stops`, and pads those that ended before others."""
+    ends = {"stop_strings": list(stops), "tokenizer": tokenizer} if stops else {}
+    return {"pad_token_id": tokenizer.pad_token_id, **ends}

@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor
 
 from utils.models.head import fresh_head, outputs_of
 from utils.models.hub import hub_id
-from utils.models.methods import METHODS, adapter_record, method_of
+from utils.models.methods import METHODS, Method, adapter_record, method_of
 from utils.system.errors import ModelError, shown
 from utils.system.files import let_others_read
 from utils.system.hardware import device, out_of_memory
@@ -87,7 +87,8 @@ def save_adapter(model, folder, base: str):
     """Write the adapter, in the model's own type, and the name of its base model to `folder` (safetensors). The name is
     the hub id where there is one, so that PEFT alone can load the adapter.
 
-    Raises ModelError where nothing was learnt: an adapter saved empty is an old and common fault.
+    Raises ModelError where nothing was learnt, and where the file that was written, read again, holds other weights: an
+    adapter saved empty is an old and common fault.
     """
     if _mark(model) == getattr(model, "begun_as", None):
         raise ModelError(
@@ -105,6 +106,28 @@ def save_adapter(model, folder, base: str):
     weights = {name: one.detach().to(_type(model, name)) for name, one in adapter_weights(model)}
     model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)  # "auto" asks the hub about `base`
     let_others_read(folder)
+    for kind, config in model.peft_config.items():
+        _check_written(Path(folder) / "adapter_model.safetensors", weights, kind, method_of(config))
+
+
+def _check_written(path: Path, weights: dict[str, torch.Tensor], name: str, method: Method) -> None:
+    """Raises ModelError where the file at `path` does not hold the `weights`, {parameter of the model: tensor}, of the
+    adapter `name`, but for the rounding of their type."""
+    there = load_file(path)
+    for key, weight in weights.items():
+        stored, wanted = there.get(method.stored(_without(name, key))), weight.float().cpu()
+        if stored is None or not (
+            stored.shape == wanted.shape
+            and torch.allclose(stored.float(), wanted, rtol=0.01, atol=1e-6, equal_nan=True)
+        ):
+            raise ModelError(
+                f"{path}: it was written, and holds other weights than were learnt ({key}). Train it again"
+            )
+
+
+def _without(name: str, key: str) -> str:
+    """A parameter's name as a file has it, without that of the adapter."""
+    return ".".join(part for part in key.split(".") if part != name)
 
 
 def _type(model, name: str) -> torch.dtype:
@@ -158,7 +181,7 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             inside = set(file.keys())
         method, others = method_of(model.peft_config[name]), {*model.peft_config} - {name}
         own = [key for key, _ in adapter_weights(model) if not others & {*key.split(".")}]
-        stored = {key: method.stored(".".join(part for part in key.split(".") if part != name)) for key in own}
+        stored = {key: method.stored(_without(name, key)) for key in own}
         missing = [one for one in stored.values() if one not in inside]
         if missing:  # they would be as before any training
             raise ValueError(f"{weights.name} lacks {len(missing)} tensors, {missing[0]} first")

@@ -24,7 +24,8 @@ from utils.system.errors import NotEnoughMemory
 from utils.system.hardware import device, dtype_of, sharded
 
 GIB = 2**30
-NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # a weight: 4 bits, 8 for a block of 64, 32 for 256 blocks (Dettmers et al.)
+# A weight in NF4: 4 bits, 8 for a block of 64, 32 for 256 blocks (Dettmers et al.)
+QUANTIZED_BYTES = {"nf4": 0.5 + 1 / 64 + 4 / (64 * 256), "int8": 1.0}
 TOKENS_A_TARGET = 8  # of a row; on the sample, emotions have 20, causes 9 to 12
 CONTAINER = Path("/sys/fs/cgroup")  # where a container finds its own limits (cgroup v2)
 
@@ -75,9 +76,10 @@ def estimate_memory(config, training: bool, longest: int = 0) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head)
     weights = parameters * size
-    if config.quantization == "nf4" or getattr(model.config, "quantization_config", None):
+    if config.quantization in QUANTIZED_BYTES or getattr(model.config, "quantization_config", None):
         # in training peft makes float32 of what is not quantized
-        weights = math.ceil(linear * NF4_BYTES) + (parameters - linear) * (4 if training else size)
+        a_weight = QUANTIZED_BYTES.get(config.quantization, QUANTIZED_BYTES["nf4"])
+        weights = math.ceil(linear * a_weight) + (parameters - linear) * (4 if training else size)
     model = add_adapter(model, **config.adapter_settings())
     trained = [p for p in model.parameters() if p.requires_grad]
     adapter = sum(p.numel() for p in trained)

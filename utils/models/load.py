@@ -128,8 +128,10 @@ def empty_model(model: str, dtype: torch.dtype, attention: str):
 
 
 def load_tokenizer(model: str):
-    """The tokenizer of a model given by name (see load_model), with a padding token."""
-    tokenizer = AutoTokenizer.from_pretrained(source(model), trust_remote_code=False)
+    """The tokenizer of a model given by name (see load_model), with a padding token. Raises ModelError for a model that
+    cannot be found."""
+    with load_errors(model):
+        tokenizer = AutoTokenizer.from_pretrained(source(model), trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -159,7 +161,7 @@ def load_model(
     """(model, tokenizer) in evaluation mode on this machine's device.
 
     model         EMBEDDED, a folder, or a hub id (gated ones need HF_TOKEN)
-    quantization  "nf4" (see there) or "none"
+    quantization  "nf4" (see there), "int8" (Dettmers et al. 2022; for inference on an NVIDIA card), or "none"
     precision     "auto" (choose_precision), "bfloat16", "float16" or "float32": what the arithmetic is done in
     offload       for inference: layers that the device has no room for stay in the CPU's memory, then on the disk, and
                   come when they are needed; prints which are where
@@ -168,10 +170,12 @@ def load_model(
 
     Raises ModelError for an unknown choice, or a model that cannot be found or lacks weights.
     """
-    if quantization not in ("none", "nf4"):
-        raise ModelError(f"quantization is {quantization!r}; choose 'none' or 'nf4'")
+    if quantization not in ("none", "nf4", "int8"):
+        raise ModelError(f"quantization is {quantization!r}; choose 'none', 'nf4' or 'int8'")
     if offload and quantization != "none":
-        raise ModelError("offload needs quantization none: 4-bit layers stay where they are")
+        raise ModelError("offload needs quantization none: quantized layers stay where they are")
+    if quantization == "int8" and (place or device()).type != "cuda":
+        raise ModelError(f"8 bits need an NVIDIA card, and this model goes to the {place or device()}. Leave them out")
     dtype = dtype_of(precision)
     if dtype == torch.bfloat16 and device().type == "cpu" and not cpu_bfloat16_works():
         raise ModelError(
@@ -187,6 +191,8 @@ def load_model(
     options |= {"use_safetensors": True, "trust_remote_code": False}
     if quantization == "nf4":
         options["quantization_config"] = nf4(dtype, ["score"] if outputs else None)
+    elif quantization == "int8":
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     with load_errors(model):
         tokenizer = load_tokenizer(model)
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)

@@ -12,7 +12,7 @@ from utils.config import Config
 from utils.data.conversations import names_of
 from utils.engine.rows import longest_row
 from utils.engine.tracking import check_tracker
-from utils.record.inputs import Conversations, Texts, input_of_notebook
+from utils.record.inputs import Conversations, Examples, Texts, input_of_notebook
 from utils.record.run import quantization_here
 from utils.record.stages import NOTEBOOKS, STAGES
 from utils.record.taken import check_notebooks, counted_records, recorded_quantization
@@ -62,7 +62,7 @@ def check_work(config: Config, notebooks: Sequence[str], root: Path) -> None:
     )
 
 
-def _longest(given: Conversations | Texts, training: list[str], labelling: list[str]) -> int:
+def _longest(given: Conversations | Texts | Examples, training: list[str], labelling: list[str]) -> int:
     """Tokens of the longest row of these tasks; 0 for the published recipe, which has prompts."""
     from utils.models.load import load_tokenizer
 

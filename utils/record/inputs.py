@@ -1,17 +1,21 @@
-"""What a run is on: conversations, or texts with opinions; where they are, and the sample where a person gave none.
+"""What a run is on: conversations, texts with opinions, or instructions with answers; where they are, and the sample
+where a person gave none.
 
 given = input_of_notebook("opinion_training")(folder, config)
 given.labels, given.items("train", labelled=True), given.task("opinion")
 """
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from utils.config import Config
 from utils.data.captions import check_captions, check_there
 from utils.data.conversations import load_conversations, without_labels
+from utils.data.instruction_input import SAMPLE as SAMPLE_EXAMPLES
+from utils.data.instruction_input import count_table as example_table
+from utils.data.instruction_input import make_input as make_examples
+from utils.data.instructions import EXAMPLES_FILE, load_examples
 from utils.data.labels import LabelSet, labels_in
 from utils.data.opinion_input import make_sample
 from utils.data.opinion_splits import count_table as opinion_table
@@ -21,23 +25,24 @@ from utils.data.splits import count_table
 from utils.data.topics import TOPICS_FILE
 from utils.data.validation import PAIRS
 from utils.record.provenance import fingerprints, read_records
-from utils.record.stages import CONVERSATIONS, EMOTION_TASKS, FIRST, TEXTS, Stage
+from utils.record.stages import CONVERSATIONS, EMOTION_TASKS, EXAMPLES, FIRST, TEXTS, Stage
 from utils.system import places
 from utils.system.errors import ConfigError, RunError, shown
 from utils.system.files import write_set
 from utils.system.parameters import names_in
 from utils.system.places import ROOT
+from utils.tasks.instruction import within
 from utils.tasks.opinion import unanswered
 from utils.tasks.senses import senses_of
 from utils.tasks.task import Task
 
-TEXTS_DIR = "input/opinions"  # where generate_input.py writes texts
+TEXTS_DIR, EXAMPLES_DIR = "input/opinions", "input/instructions"  # where generate_input.py writes these
 
 
 class Conversations:
     """The input of the notebooks 1 to 4, as `config` asks for it: the splits in `folder`, and its label set."""
 
-    file = "conversations.json"
+    file, called = "conversations.json", "conversations"
 
     def __init__(self, folder: Path, config: Config):
         self.folder, self.config = folder, config
@@ -78,7 +83,7 @@ class Texts:
     """The input of the opinion notebooks, as `config` asks for it: the texts on its topics, and how opinions are
     asked."""
 
-    file = TEXTS_FILE
+    file, called = TEXTS_FILE, "texts"
 
     def __init__(self, folder: Path, config: Config):
         """Raises RunError for a folder that holds no texts, ConfigError for a topic that they are not on."""
@@ -118,19 +123,71 @@ class Texts:
     blind = staticmethod(without_opinions)
 
 
+class Examples:
+    """The input of the instruction notebooks, as `config` asks for it: instructions with answers, in its template."""
+
+    file, called = EXAMPLES_FILE, "examples"
+
+    def __init__(self, folder: Path, config: Config):
+        """Raises RunError for a folder that holds no examples, FileError and ModelError for a template that cannot be
+        used."""
+        self.folder, self.config = folder, config
+        if chain_on(folder) != EXAMPLES:
+            raise RunError(
+                f"{folder / 'train' / self.file} is missing: run {FIRST['train']} --task {EXAMPLES[0].task} first"
+            )
+        self.asked: Any = config.task(EXAMPLES[0].task)
+        self.labels: LabelSet = self.asked.labels
+        self._read: dict[str, list[Any]] = {}
+
+    def items(self, split: str, labelled: bool) -> list[Any]:
+        """The examples of a split, or [] as for conversations; of train and val those within `cutoff_len`, and a line
+        says how many are not. Raises RunError, InstructionError, and TrainingError for examples that are too long."""
+        if split not in self._read:
+            path = self.folder / split / self.file
+            found = load_examples(path, labelled) if path.is_file() else _absent(path, split)
+            if split in ("train", "val") and found:
+                found = self._within(split, found)
+            self._read[split] = found
+        return self._read[split]
+
+    def _within(self, split: str, examples: list[Any]) -> list[Any]:
+        from utils.models.load import load_tokenizer  # here, so that other runs open without loading transformers
+
+        limits = self.config.cutoff_len, self.config.too_long
+        found, longer = within(self.asked, examples, load_tokenizer(self.config.model), *limits)
+        if longer:
+            print(f"{split}: {len(longer):,} of {len(examples):,} examples are longer than cutoff_len, and left out")
+        return found
+
+    def task(self, name: str) -> Task:
+        return self.asked
+
+    def tasks(self) -> tuple[str, ...]:
+        return (EXAMPLES[0].task,)
+
+    @staticmethod
+    def blind(example: Any) -> Any:
+        """What inference reads: the answer too, whose probability is a figure."""
+        return example
+
+
 def _absent(path: Path, split: str) -> list:
     if split == "train":
         raise RunError(f"{path} is missing: run {FIRST['train']} first")
     return []
 
 
-def input_of_notebook(notebook: str) -> Callable[[Path, Config], Conversations | Texts]:
+def input_of_notebook(notebook: str) -> type[Conversations | Texts | Examples]:
     """What a notebook reads; conversations, for one that is in no chain."""
-    return Texts if notebook in [stage.notebook for stage in TEXTS] else Conversations
+    kinds = {TEXTS: Texts, EXAMPLES: Examples}
+    return next((kind for chain, kind in kinds.items() if notebook in [one.notebook for one in chain]), Conversations)
 
 
 def chain_on(folder: Path) -> tuple[Stage, ...]:
     """The notebooks for the input in this folder."""
+    if any(folder.glob(f"*/{EXAMPLES_FILE}")):
+        return EXAMPLES
     return TEXTS if (folder / TOPICS_FILE).is_file() else CONVERSATIONS
 
 
@@ -148,9 +205,15 @@ def _sample_texts(folder: Path) -> tuple[str, str]:
     return opinion_table(made.parts), f"{{{','.join(made.parts)}}}/{Texts.file}"
 
 
+def _sample_examples(folder: Path) -> tuple[str, str]:
+    made = make_examples(ROOT / SAMPLE_EXAMPLES)
+    write_set(folder, made.files)
+    return example_table(made.parts), f"{{{','.join(made.parts)}}}/{Examples.file}"
+
+
 # {an input_dir that a person gets without naming one: what writes the sample there, and returns a table of counts and
 # the files}
-_SAMPLES = {Config.input_dir: _sample_conversations, TEXTS_DIR: _sample_texts}
+_SAMPLES = {Config.input_dir: _sample_conversations, TEXTS_DIR: _sample_texts, EXAMPLES_DIR: _sample_examples}
 
 
 def find_input(input_dir: str, root: Path, recorded: dict[str, str]) -> Path:

@@ -15,15 +15,20 @@ from utils.system.errors import RunError
 from utils.system.files import intact, read_object
 
 UNCOMPARED = {"run_name", "report_to"}
-# {score: its column}; those of opinions stand in a table where a run has them
+# {score: its column}; the others stand in a table where a run has them
 SCORES = {"emotions": "emotions weighted F1", "pairs": "pairs weighted F1"}
-OF_OPINIONS = {"opinions": "opinions macro F1", "rmse": "opinions RMSE"}
+OTHERS = {
+    "opinions": "opinions macro F1",
+    "rmse": "opinions RMSE",
+    "answers": "answers' loss",
+    "rouge_l": "answers' ROUGE-L",
+}
 
 
 def overview(runs: Sequence[str] = (), root: Path | None = None) -> list[dict]:
     """[{"run", "parameters": {name: value}, "emotions", "pairs": weighted F1 or None, "opinions": macro F1 or None,
-    "rmse": of their scores or None, "minutes": of training and inference, as far as they are recorded, or None}], in
-    the order of names.
+    "rmse": of their scores or None, "answers": the loss of held-out ones or None, "rouge_l": of written ones or None,
+    "minutes": of training and inference, as far as they are recorded, or None}], in the order of names.
 
     runs  names or folders; default: all in results_train/ (below `root`, by default where the place keeps results, and
           of the repository)
@@ -56,10 +61,12 @@ def _of_run(folder: Path) -> dict:
         emotions = scores.get("emotions", {}).get("fine-tuned", {}).get("weighted_f1")
         pairs = scores.get("pairs", {}).get(RESULT, {}).get("scores", {}).get("weighted_f1")
         opinions = scores.get("opinions", {}).get("fine-tuned", {})
+        answers = scores.get("instructions", {}).get("fine-tuned", {})
         found = emotions, pairs, opinions.get("labels", {}).get("macro_f1"), opinions.get("scores", {}).get("rmse")
+        found += answers.get("held_out", {}).get("loss"), answers.get("written", {}).get("rouge_l")
         rounded = [one if one is None else round(one, 6) for one in found]
         minutes = round(sum(seconds) / 60, 1) if seconds else None
-    return {"parameters": parameters, **dict(zip(SCORES | OF_OPINIONS, rounded, strict=True)), "minutes": minutes}
+    return {"parameters": parameters, **dict(zip(SCORES | OTHERS, rounded, strict=True)), "minutes": minutes}
 
 
 def overview_table(rows: list[dict]) -> str:
@@ -72,8 +79,8 @@ def overview_table(rows: list[dict]) -> str:
 
     names = sorted({name for row in rows for name in row["parameters"] if name in defaults} - UNCOMPARED)
     differ = [name for name in names if any(value(row, name) != value(rows[0], name) for row in rows)]
-    there = {name for name in OF_OPINIONS if any(row[name] is not None for row in rows)}
-    columns = SCORES | {name: column for name, column in OF_OPINIONS.items() if name in there}
+    there = {name for name in OTHERS if any(row[name] is not None for row in rows)}
+    columns = SCORES | {name: column for name, column in OTHERS.items() if name in there}
     lines = [f"| run | {' | '.join(columns.values())} | minutes | what differs |", "|---" * (len(columns) + 3) + "|"]
     for row in rows:
         others = [(name, value(row, name)) for name in differ if value(row, name) != defaults.get(name)]

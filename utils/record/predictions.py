@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils.data.conversations import Conversation, load_conversations, pairs, with_emotions, with_pairs
+from utils.data.instructions import EXAMPLES_FILE
 from utils.data.labels import ECF, LabelSet, labels_in
 from utils.data.opinions import TEXTS_FILE
 from utils.data.validation import PAIRS, is_id, same_id
@@ -181,7 +182,8 @@ def scored_on(folder: Path) -> dict:
         )
     records = read_records(folder)
     for name, record in reversed(records.items()):
-        if name in (LABELLED_BY["cause"], LABELLED_BY["opinion"]) or "split" in record["parameters"]:
+        last = [LABELLED_BY[task] for task in ("cause", "opinion", "instruction")]
+        if name in last or "split" in record["parameters"]:
             return record
     if LABELLED_BY["emotion"] in records and (folder / "predictions.jsonl").is_file():
         return records[LABELLED_BY["emotion"]]
@@ -226,12 +228,14 @@ def input_there(folder: Path, root: Path | None = None) -> tuple[Path, str, dict
 def gold_of(folder: Path, root: Path | None = None) -> list[Conversation]:
     """The labelled conversations that a run or system in results_train was scored on; `root`: see open_run.
 
-    Raises RunError for a folder without scores, for one of opinions, and where the input is missing, empty or not the
-    run's.
+    Raises RunError for a folder without scores, for one of other items, and where the input is missing, empty or not
+    the run's.
     """
     input_dir, split, _ = input_there(folder, root)
-    if not (input_dir / split / "conversations.json").is_file() and (input_dir / split / TEXTS_FILE).is_file():
-        raise RunError(f"{folder} labels texts with opinions, and this command reads conversations")
+    others = {TEXTS_FILE: "labels texts with opinions", EXAMPLES_FILE: "answers instructions"}
+    for file, does in others.items():
+        if (input_dir / split / file).is_file() and not (input_dir / split / "conversations.json").is_file():
+            raise RunError(f"{folder} {does}, and this command reads conversations")
     gold = load_conversations(input_dir / split, labelled=True, allow_empty=True, labels=labels_in(input_dir))
     if not gold:
         raise RunError(

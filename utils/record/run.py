@@ -16,6 +16,7 @@ from pathlib import Path
 
 from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations
+from utils.data.instructions import Example
 from utils.data.opinions import Text
 from utils.record.adapter import other_adapter
 from utils.record.card import write_cards
@@ -121,6 +122,10 @@ class Run:
 
     def texts(self, split: str, labelled: bool) -> list[Text]:
         """The same of an input of texts with opinions."""
+        return self.input.items(split, labelled)
+
+    def examples(self, split: str, labelled: bool) -> list[Example]:
+        """The same of an input of instructions with answers."""
         return self.input.items(split, labelled)
 
     def task(self, name: str) -> Task:
@@ -276,7 +281,8 @@ class Run:
 
         try:  # to where the run was opened, also where a Drive was mounted since
             replace(places.find(), results=self.root).hand_over(self.train_dir, self.test_dir)
-            shown = {"emotion": ["emotions"], "cause": ["emotions", "pairs"], "opinion": ["opinions"]}
+            shown = {"emotion": ["emotions"], "cause": ["emotions", "pairs"]}
+            shown |= {"opinion": ["opinions"], "instruction": ["instructions"]}
             sections = {LABELLED_BY[task]: names for task, names in shown.items()}
             for line in verdict(read_scores(self.train_dir), sections.get(self.notebook, [])):
                 print(line)

@@ -1,4 +1,4 @@
-"""The notebooks of the two chains, once: their order, which task each is about, and what it leaves for later ones.
+"""The notebooks of the chains, once: their order, which task each is about, and what it leaves for later ones.
 
 A notebook that is added to a chain gets a row in CHAINS; the other names follow from it. What the input holds says
 which chain is run (utils/record/inputs.py).
@@ -15,7 +15,7 @@ class Stage:
 
     notebook  its file in notebooks/, without .ipynb
     task      the task that it is about, a key of utils.tasks.forms.TASKS
-    writes    "adapter": it trains the task. "labels": it labels conversations by the trained adapter
+    writes    "adapter": it trains the task. "labels": it labels items, or answers them, by the trained adapter
     """
 
     notebook: str
@@ -23,7 +23,7 @@ class Stage:
     writes: str
 
 
-CHAINS = CONVERSATIONS, TEXTS = (
+CHAINS = CONVERSATIONS, TEXTS, EXAMPLES = (
     (
         Stage("1_emotion_recognition_training", "emotion", "adapter"),
         Stage("2_emotion_inference", "emotion", "labels"),
@@ -34,11 +34,17 @@ CHAINS = CONVERSATIONS, TEXTS = (
         Stage("opinion_training", "opinion", "adapter"),
         Stage("opinion_inference", "opinion", "labels"),
     ),
+    (
+        Stage("instruction_training", "instruction", "adapter"),
+        Stage("instruction_inference", "instruction", "labels"),
+    ),
 )
 STAGES = tuple(stage for chain in CHAINS for stage in chain)
 
 NOTEBOOKS = tuple(stage.notebook for stage in CONVERSATIONS)
-EMOTION_TASKS, TEXT_TASKS = (tuple(stage.task for stage in chain if stage.writes == "adapter") for chain in CHAINS)
+EMOTION_TASKS, TEXT_TASKS, EXAMPLE_TASKS = (
+    tuple(stage.task for stage in chain if stage.writes == "adapter") for chain in CHAINS
+)
 TRAINED_BY = {stage.task: stage.notebook for stage in STAGES if stage.writes == "adapter"}
 LABELLED_BY = {stage.task: stage.notebook for stage in STAGES if stage.writes == "labels"}
 INFERENCE = tuple(LABELLED_BY.values())

@@ -20,7 +20,7 @@ from utils.record.cells import AVERAGED, HELD_OUT, TEST, Cell, Inputs
 from utils.record.predictions import gold_of, read_lines, read_predictions
 from utils.record.provenance import revision, versions
 from utils.record.stages import EMOTION_TASKS, TEXT_TASKS
-from utils.record.study_baselines import baseline
+from utils.record.study_baselines import baseline, baseline_rows
 from utils.record.study_texts import scored_texts
 from utils.report.bootstrap import paired
 from utils.report.label_metrics import emotion_figures, headline, label_counts
@@ -172,9 +172,9 @@ def outcome(
         runs.append({**cell.as_dict(), **cost, "figures": _figures(parts, labels)})
         found.setdefault(cell.row, []).append((cell, parts))
     first = next(iter(found))
-    for name in study.baselines:
-        for cell, _ in found[first]:
-            found.setdefault(name, []).append((cell, _without_training(inputs, cell, name)))
+    for name, row, of in baseline_rows(study.baselines, {row: its[0][0].parameters for row, its in found.items()}):
+        for cell, _ in found[of]:
+            found.setdefault(row, []).append((cell, _without_training(inputs, cell, name)))
     for row, its in found.items():
         labels = inputs.source(study.rows[its[0][0].row]).labels
         by_part = {part: _by_seed(its, part) for part in its[0][1]}

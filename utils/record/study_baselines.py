@@ -1,11 +1,12 @@
-"""Rows of a study without training: what its first row's runs would be without a trained model.
+"""Rows of a study without training: what its first row's runs would be without a trained model; and each model's.
 
 baseline("neighbours", run_folder, root, labels)      # (gold, predicted, tables)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations
 from utils.data.labels import LabelSet
 from utils.record.predictions import gold_of, input_of_scores
@@ -40,6 +41,20 @@ _MAKE: dict[str, Callable[[Path, list, list, LabelSet], Labelled]] = {
     "neighbours": _neighbours,
     "zero-shot": _zero_shot,
 }
+
+
+def baseline_rows(baselines: Sequence[str], rows: Mapping[str, Mapping]) -> Iterator[tuple[str, str, str]]:
+    """(a baseline, the name of its row, the row whose runs it is of) of every row without training: one each, of the
+    first row; of the untrained model one for every model among the `rows`, {name: parameters}."""
+    first = next(iter(rows))
+    models: dict[str, str] = {}
+    for row, parameters in rows.items():
+        models.setdefault(parameters.get("model", Config.model), row)
+    for name in baselines:
+        if name == "zero-shot" and len(models) > 1:
+            yield from ((name, f"{name}, model {model}", row) for model, row in models.items())
+        else:
+            yield name, name, first
 
 
 def baseline(name: str, folder: Path, root: Path, labels: LabelSet) -> tuple[list[Conversation], list, list]:

@@ -28,6 +28,7 @@ LABELLED = {
     "emotion": ("emotion_labelled_data.json", "metrics.json", "predictions.jsonl"),
     "cause": ("Subtask_2_pred.json",),
     "opinion": ("metrics.json", "predictions.jsonl"),
+    "instruction": ("metrics.json", "predictions.jsonl"),
 }
 
 
@@ -87,8 +88,7 @@ def refuse_another(folder: Path, records: dict[str, dict], notebook: str, record
         changed = [f"{n} {shown(one)} there, {shown(other)} here" for n, (one, other) in values.items() if one != other]
         inputs = before.get("input", record["input"]), record["input"]
         if splits := sorted(n for n in {*inputs[0], *inputs[1]} if inputs[0].get(n) != inputs[1].get(n)):
-            what = "texts" if "topics" in inputs[1] else "conversations"
-            changed.append(f"other {' and '.join(splits)} {what}")
+            changed.append(f"other {' and '.join(splits)} {input_of_notebook(notebook).called}")
         if (its := recorded_labels(before, folder / "config.json")) != labels:
             changed.append(f"labels {shown(its.name)} there, {shown(labels.name)} here")
         if changed:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from utils.data.conversations import Conversation, load_conversations
 from utils.data.labels import LabelSet
 from utils.data.validation import PAIRS
+from utils.record.instructions import instruction_scores
 from utils.record.opinions import opinion_scores
 from utils.record.predictions import (
     gold_of,
@@ -61,9 +62,11 @@ def verify(folder: Path, root: Path | None = None) -> Verified:
     folder = Path(folder)
     there = read_scores(folder)
     repair = intact(folder / "metrics.json", "Restore the file, or run the notebooks or utils.ensemble again")
-    if "opinions" in there:
-        with repair:
-            return Verified(*_compared(folder, there, *opinion_scores(folder, root)), None, {})
+    others = {"opinions": opinion_scores, "instructions": instruction_scores}
+    for section, computed_again in others.items():
+        if section in there:
+            with repair:
+                return Verified(*_compared(folder, there, *computed_again(folder, root)), None, {})
     gold, labels = gold_of(folder, root), labels_of_scores(folder, root)
     predicted = read_predictions(folder, gold, labels, causes=False)
     threshold = threshold_of(folder, root)

@@ -15,6 +15,7 @@ from utils.data.votes import several, votes_of
 from utils.report.colours import colours
 from utils.report.picture import draw_conversation
 from utils.report.plots import svg
+from utils.system.errors import UserError
 from utils.system.files import to_json
 from utils.tasks.emotion import line
 
@@ -43,6 +44,11 @@ CSS = """
   #result td[data-label]:not(:empty)::before { content: attr(data-label) " "; font-weight: normal; }
 }
 """
+
+
+def problem(error: UserError) -> str:
+    """A message as HTML."""
+    return f"<p id=problem>{escape(str(error))}</p>"
 
 
 def causes_of(found: dict, labels: LabelSet = ECF) -> list[list[int]]:

@@ -140,7 +140,7 @@ def study_plot(record: dict[str, Any]):
         }
         for part in _parts(record)
     }
-    if not (varied := numbers_of([row for row in rows if row not in (*BASELINES, *OF_TEXTS)])):
+    if not (varied := numbers_of([row for row in rows if row.split(", ")[0] not in (*BASELINES, *OF_TEXTS)])):
         return plots.means(series, title, NAMES[measure], about)
     name, places = varied
     lines: dict[str, dict[float, list]] = {}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from utils.data.conversations import Conversation
 from utils.data.labels import ECF, LabelSet
+from utils.report.answer_metrics import answers_table
 from utils.report.metrics import emotion_scores, pair_scores, per_emotion_pair_scores
 from utils.report.opinion_metrics import opinions_table
 from utils.report.scores import RESULT, read_scores
@@ -52,13 +53,15 @@ def results_table(folder) -> str:
     run's own in bold.
 
     Emotions: accuracy, weighted F1 over seven classes, macro F1. Pairs: the official weighted F1 over six emotions,
-    and F1 over all pairs (SemEval-2024 Task 3, Subtask 2). Of a run of opinions: `opinions_table`.
+    and F1 over all pairs (SemEval-2024 Task 3, Subtask 2). Of a run of opinions: `opinions_table`; of instructions:
+    `answers_table`.
     """
     path = Path(folder) / "metrics.json"
     metrics = read_scores(folder)
-    if "opinions" in metrics:
-        with intact(path, "Restore the file, or run opinion_inference again"):
-            return opinions_table(metrics["opinions"])
+    for section, table in {"opinions": opinions_table, "instructions": answers_table}.items():
+        if section in metrics:
+            with intact(path, "Restore the file, or run the notebooks again"):
+                return table(metrics[section])
     if "pairs" not in metrics:
         return "no scores: the run has no labelled conversations held out of training (input test split)"
     lines = [

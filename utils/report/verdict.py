@@ -7,14 +7,17 @@ from collections.abc import Sequence
 
 from utils.report.scores import RESULT, RULE
 
+SECTIONS = ("emotions", "pairs", "opinions", "instructions")  # of metrics.json, that are judged
 
-def verdict(scores: dict, sections: Sequence[str] = ("emotions", "pairs", "opinions")) -> list[str]:
+
+def verdict(scores: dict, sections: Sequence[str] = SECTIONS) -> list[str]:
     """Lines for a person to read, about those `sections` of a run's metrics.json (utils.report.scores.read_scores) that
     show that nothing was learnt: emotions of one label alone or no better than the majority's, pairs no better than the
-    rule's, opinions no better than the commonest answer. [] where something was."""
+    rule's, opinions no better than the commonest answer, answers no likelier than before training. [] where something
+    was."""
     wheres = [
         f" on {scores[items]:,} {items if scores[items] != 1 else items[:-1]}"
-        for items in ("conversations", "texts")
+        for items in ("conversations", "texts", "examples")
         if items in scores
     ]
     found = {section: judge(scores.get(section, {})) for section, judge in _JUDGES.items()}
@@ -62,4 +65,14 @@ def _of_opinions(rows: dict) -> tuple[str, str]:
     return what, "more texts or opinion_epochs, and see in opinion_training whether the loss fell"
 
 
-_JUDGES = {"emotions": _of_emotions, "pairs": _of_pairs, "opinions": _of_opinions}
+def _of_instructions(rows: dict) -> tuple[str, str]:
+    row, before = (rows.get(name, {}).get("held_out", {}) for name in ("fine-tuned", "zero-shot"))
+    what = ""
+    if row and before and row["loss"] >= before["loss"]:
+        what = (
+            f"the right answers are no likelier than before training, loss {row['loss']:.3f} for {before['loss']:.3f}"
+        )
+    return what, "more examples or instruction_epochs, and see in instruction_training whether the loss fell"
+
+
+_JUDGES = {"emotions": _of_emotions, "pairs": _of_pairs, "opinions": _of_opinions, "instructions": _of_instructions}

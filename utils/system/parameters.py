@@ -74,6 +74,18 @@ def problem(f: Field, value) -> str | None:
     return None
 
 
+def name_problem(name: str) -> str | None:
+    """Why a text cannot name a folder on every system, stand in commands and in papermill's parameters, which fill {},
+    in words that follow on it; None where it can."""
+    plain = Path(name).name == name and not set("{}\\") & set(name)
+    if plain and name.strip() and name[0] not in ".-" and len(name) <= 100:
+        return None
+    return (
+        "it must be one plain folder name of up to 100 characters, without braces and backslashes, and not begin with "
+        "a dot or a dash"
+    )
+
+
 def number(bound: int) -> str:
     """A bound as text: 1, or 2**32."""
     return str(bound) if bound < 2**16 else f"2**{bound.bit_length() - 1}"

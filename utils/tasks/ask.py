@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from utils.data.conversations import names_of
 from utils.engine.inference import Journal, generate_published, score_trees
-from utils.engine.settings import InferenceSettings
+from utils.engine.settings import InferenceSettings, Writing
 from utils.tasks.task import Task
 
 
@@ -59,9 +59,8 @@ def _generate(task, model, tokenizer, items, settings, journal):
     """`predict` by the published recipe: a prompt a question, batched `generate`, the answer parsed from the text."""
     prompts = [[text for text, _ in task.prompts(item)] for item in items]
     named = [(name, text) for name, texts in zip(names_of(items), prompts) for text in texts]
-    texts = iter(
-        generate_published(model, tokenizer, named, task.new_tokens, settings.batch_size, f"{task.name}s", journal)
-    )
+    how = Writing(new_tokens=task.new_tokens)
+    texts = iter(generate_published(model, tokenizer, named, how, settings.batch_size, f"{task.name}s", journal))
     read = [task.parse(item, [next(texts) for _ in asked]) for item, asked in zip(items, prompts)]
     unparsed = sum(count for *_, count in read)
     if unparsed:

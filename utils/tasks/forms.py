@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.data.labels import LabelSet
+from utils.data.templates import Template
 from utils.data.topics import Topic
 from utils.system.errors import ConfigError, ModelError, shown
 from utils.system.files import intact, read_object
@@ -16,6 +17,8 @@ from utils.tasks.cause_list import CauseList
 from utils.tasks.emotion import Emotion
 from utils.tasks.emotion_multi import EmotionMulti
 from utils.tasks.imbalance import Balance
+from utils.tasks.instruction import Instructions
+from utils.tasks.instruction_template import CHAT, find_template
 from utils.tasks.opinion import ASKED, Opinions
 from utils.tasks.opinion_head import OpinionsOfHead
 from utils.tasks.pool import Pool, read_pool
@@ -72,17 +75,33 @@ def opinion_task(
 def recorded_opinions(adapter: str | Path) -> Opinions:
     """The opinion task that the adapter in this folder was trained on: its topics, task type and strategy, which its
     training.json has. Raises ModelError for an adapter of another task, FileError for a record that is damaged."""
-    path = Path(adapter) / "training.json"
-    if not path.is_file():
-        raise ModelError(f"{adapter}: no finished adapter here (training.json is missing). Give a folder of adapters/")
-    record = read_object(path)
-    if record.get("task") != Opinions.name:
-        raise ModelError(f"{adapter} is an adapter of the task {shown(record.get('task'))}, not of opinions")
+    path, record = _finished(adapter, Opinions.name, "opinions")
     with intact(path, "Restore the file, or train the adapter again"):
         topics = {name: Topic.from_dict(one, f"{path}, {name}") for name, one in record["topics"].items()}
         if record["task_type"] not in ASKED:
             raise ValueError(f"task_type {shown(record['task_type'])}")
         return opinion_task(topics, record["task_type"], record["strategy"])
+
+
+def recorded_instructions(adapter: str | Path) -> Instructions:
+    """The instruction task that the adapter in this folder was trained on: its template, and whether its answers end.
+    Raises ModelError for an adapter of another task, FileError for a record that is damaged."""
+    path, record = _finished(adapter, Instructions.name, "instructions")
+    with intact(path, "Restore the file, or train the adapter again"):
+        template = Template(**{**record["template"], "special": tuple(record["template"]["special"])})
+        return Instructions(template, add_eos_token=bool(record["add_eos_token"]))
+
+
+def _finished(adapter: str | Path, task: str, about: str) -> tuple[Path, dict[str, Any]]:
+    """(training.json of the adapter in this folder, what it holds). Raises ModelError where there is none, and for an
+    adapter of another task than `task`, which is `about` what a message says."""
+    path = Path(adapter) / "training.json"
+    if not path.is_file():
+        raise ModelError(f"{adapter}: no finished adapter here (training.json is missing). Give a folder of adapters/")
+    record = read_object(path)
+    if record.get("task") != task:
+        raise ModelError(f"{adapter} is an adapter of the task {shown(record.get('task'))}, not of {about}")
+    return path, record
 
 
 def recorded_outputs(adapter: str | Path) -> tuple[str, ...]:
@@ -96,6 +115,20 @@ def _opinion(config: Any, topics: Mapping[str, Topic]) -> Task:
     return opinion_task(topics, config.task_type, config.strategy, _balance(config))
 
 
+def _instruction(config: Any, labels: Any = None) -> Task:
+    tokenizer = None
+    if config.template == CHAT:
+        from utils.models.load import load_tokenizer  # here, so that other templates do not wait for transformers
+
+        tokenizer = load_tokenizer(config.model)
+    return Instructions(find_template(config.template, tokenizer), config.train_on_inputs, config.add_eos_token)
+
+
 # {name: the task with these parameters (utils.config.Config), of items with these labels, or of texts on these topics}.
 # All raise ConfigError for what does not go together.
-TASKS: dict[str, Callable[[Any, Any], Task]] = {"emotion": _emotion, "cause": _cause, "opinion": _opinion}
+TASKS: dict[str, Callable[[Any, Any], Task]] = {
+    "emotion": _emotion,
+    "cause": _cause,
+    "opinion": _opinion,
+    "instruction": _instruction,
+}

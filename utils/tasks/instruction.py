@@ -4,7 +4,7 @@
     task.tree(example, train=True)                  # the prompt, and its answer as the target
     task, lessons = task.taught(examples, seed=42)  # examples that share their instruction, read together
 
-An item is an example (utils/data/instructions.py), or a lesson, several with one instruction: {"example_ID": that of
+An item is an example (utils/data/instructions.py), or a lesson, several that are read together: {"example_ID": that of
 the first, "examples": [...]}. A lesson is one tree: what the prompts begin with alike is its trunk, each example a
 branch. Every text is tokenized as one (utils/engine/whole_texts.py), and the answer begins where the offsets say.
 """
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from utils.data.instructions import Example
 from utils.data.labels import LabelSet
@@ -30,6 +30,7 @@ from utils.tasks.task import OneRound, TaskDefaults, probabilities
 # step should see several instructions.
 SHARED = 16  # examples
 CHARACTERS = 3000  # of their inputs and outputs; an example alone may have more
+DIFFERENT = 800  # of all their texts, where the instructions differ and the template alone is shared: a usual row
 TOO_LONG = ("refuse", "drop")  # what is done with examples that are longer than the cutoff
 
 
@@ -46,10 +47,11 @@ class Instructions(TaskDefaults):
     train_on_inputs: bool = False
     add_eos_token: bool = True
     name = "instruction"
-    new_tokens = 256
+    new_tokens = 0  # without the published recipe
     unparsed = ""
     on_emotions = False
     counted = "examples"
+    opening = "Answer the instruction."
 
     @property
     def labels(self) -> LabelSet:
@@ -105,6 +107,10 @@ class Instructions(TaskDefaults):
     def taught(self, items: list[Example], seed: int) -> tuple["Instructions", list[Any]]:
         return self, lessons(items, seed)
 
+    def counts(self, items: list) -> dict[str, float]:
+        """How many answers training learns."""
+        return {"answer": sum(len(examples_of(item)) for item in items)}
+
     def decided(self, items: list, tables) -> dict[str, Any]:
         """How it was asked, for `trained` to compare: nothing is decided on val."""
         return {"template": self.template.as_dict(), "add_eos_token": self.add_eos_token}
@@ -114,6 +120,19 @@ class Instructions(TaskDefaults):
         if read_object(Path(adapter) / "training.json").get("template") != self.template.as_dict():
             raise ModelError(f"{adapter}: it was trained in another template. Give that one, or train an adapter")
         return self
+
+
+class Answer(NamedTuple):
+    """What a model makes of one example.
+
+    written  what it writes, greedily
+    right    (log-probability of the right answer in nats, its tokens); None where no answer is known
+    choices  {choice: probability}; {} where it is no classification
+    """
+
+    written: str
+    right: tuple[float, int] | None = None
+    choices: dict[str, float] = {}
 
 
 def examples_of(item: Any) -> list[Example]:
@@ -127,25 +146,28 @@ def answers_of(example: Example) -> list[str]:
 
 
 def lessons(examples: Sequence[Example], seed: int) -> list[Any]:
-    """The items that are read: examples that share their instruction as lessons, in a seeded order, and the others as
-    they are."""
+    """The items that are read, in a seeded order: lessons of examples that share their instruction; and of the others,
+    a few each, whose prompts begin with the template's first words alike."""
     groups: dict[str, list[Example]] = defaultdict(list)
     for one in examples:
         groups[one["instruction"]].append(one)
+    several = [its for its in groups.values() if len(its) > 1]
+    alone = [its[0] for its in groups.values() if len(its) == 1]
     found: list[Any] = []
-    for its in groups.values():
+    for its, most in [*((its, CHARACTERS) for its in several), (alone, DIFFERENT)]:
         random.Random(seed).shuffle(its)
-        for part in _parts(its):
+        for part in _parts(its, most):
             found.append(part[0] if len(part) == 1 else {"example_ID": part[0]["example_ID"], "examples": part})
     return found
 
 
-def _parts(examples: list[Example]) -> list[list[Example]]:
-    """The examples in their order, as few parts as SHARED and CHARACTERS allow."""
-    parts, characters = [[]], 0
+def _parts(examples: list[Example], most: int) -> list[list[Example]]:
+    """The examples in their order, as few parts as SHARED and so many characters allow."""
+    parts: list[list[Example]] = []
+    characters = 0
     for one in examples:
-        mine = len(one["input"]) + sum(map(len, answers_of(one)))
-        if parts[-1] and (len(parts[-1]) == SHARED or characters + mine > CHARACTERS):
+        mine = len(one["input"]) + sum(map(len, answers_of(one))) + len(one["instruction"]) * (most == DIFFERENT)
+        if not parts or len(parts[-1]) == SHARED or characters + mine > most:
             parts.append([])
             characters = 0
         parts[-1].append(one)

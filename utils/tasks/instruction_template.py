@@ -14,7 +14,8 @@ _ASKED, _ANSWERED = "instruction7f3a", "answer7f3a"  # stand in for texts; no te
 
 
 def find_template(name: str, tokenizer) -> Template:
-    """The template of this name (`Template.read`), or for CHAT the chat template of the model whose tokenizer this is.
+    """The template of this name (`Template.read`), or for CHAT the chat template of the model whose tokenizer this is;
+    others need none.
 
     Raises FileError for a template that is not there, ModelError for a model without a chat template."""
     return chat_template(tokenizer) if name == CHAT else Template.read(name)
@@ -41,7 +42,7 @@ def chat_template(tokenizer) -> Template:
     marks = [(behind.index(token), token) for token in special if token in behind]
     before, between = (part.replace("{", "{{").replace("}", "}}") for part in (before, between))
     return Template(
-        description=f"the chat template of {name}",
+        description="the chat template of the model",
         prompt_input=f"{before}{{instruction}}\n\n{{input}}{between}",
         prompt_no_input=f"{before}{{instruction}}{between}",
         response_split=between.strip(),
