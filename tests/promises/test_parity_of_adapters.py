@@ -174,13 +174,13 @@ def test_an_adapter_that_is_disabled_leaves_the_base_model(tiny_model_folder, to
     asked = [(one, one) for one in prompts]
     wanted = (
         score_trees(base, tokenizer, [tree], ["a"], 512, 4096),
-        generate_published(base, tokenizer, asked, 4, 1, ""),
+        generate_published(base, tokenizer, asked, Writing(new_tokens=4), 1, ""),
     )
     model = with_adapter(tiny_model_folder, method=method).eval()
     with model.disable_adapter():
         found = score_trees(model, tokenizer, [tree], ["a"], 512, 4096)
         assert score_difference(found[0], wanted[0][0]) < TOLERANCE
-        assert generate_published(model, tokenizer, asked, 4, 1, "") == wanted[1]
+        assert generate_published(model, tokenizer, asked, Writing(new_tokens=4), 1, "") == wanted[1]
     assert score_difference(score_trees(model, tokenizer, [tree], ["a"], 512, 4096)[0], wanted[0][0]) > TOLERANCE
 
 
