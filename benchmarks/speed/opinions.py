@@ -2,8 +2,9 @@
 
     python -m benchmarks.speed.opinions        # writes benchmarks/results/opinions_speed.json; about 20 minutes
 
-Every way has the same model in float32, the same adapter (LoRA on all linear layers) and the same texts, the sample's,
-on one topic; and in inference on five topics. The ways take turns, `--runs` times, in one process.
+Every way has the same model in float32, the same adapter (LoRA on all linear layers) and the same texts, on one topic;
+and in inference on five topics. The ways take turns, `--runs` times, in one process. Without `input/abortion`
+(configs/studies/opinions-abortion.yaml) the texts are the sample's.
 
 generation, sequence    this repository's strategies: texts share a row, which reads the question about a topic once
 padded classifier       a sequence a text, padded to the longest of its batch, by AutoModelForSequenceClassification:
@@ -62,10 +63,8 @@ TRAINING_BATCH, PIPELINE_BATCH, NEW_TOKENS = 4, 64, 20  # of the published recip
 MODES = ("training", "inference", "inference, five topics")
 
 
-def texts_about(names: tuple[str, ...], count: int) -> list[Text]:
-    """`count` texts of the sample, each with a score on every topic: made-up ones, as no time depends on them."""
-    parts = make_sample(ROOT).parts
-    texts = [text for split in ("train", "val", "test") for text in parts[split]][:count]
+def texts_about(names: tuple[str, ...], texts: list[Text]) -> list[Text]:
+    """These texts, each with a score on every topic: made-up ones, as no time depends on them."""
     return [{**t, "opinions": {name: {"score": float(k % 5 - 2)} for name in names}} for k, t in enumerate(texts)]
 
 
@@ -99,7 +98,7 @@ class Rows:
     def train(self, texts, folder, clock):
         task = self.task(TOPICS[:1])
         self.load(TOPICS[:1])
-        model = add_adapter(self.model, **self.config.adapter())
+        model = add_adapter(self.model, **self.config.adapter_settings())
         rows = packed(training_rows(task, texts, self.tokenizer, self.config), self.config)
         settings = replace(self.config.training("opinion"), epochs=1, gradient_accumulation=len(rows))
         train(model, self.tokenizer, rows, settings, folder, callbacks=[clock])
@@ -250,12 +249,16 @@ def table(result: dict) -> str:
 def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for what cannot be used."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--texts", type=positive, default=128, help="of the sample (default: %(default)s)")
+    parser.add_argument("--texts", type=positive, default=64, help="default: %(default)s")
     parser.add_argument("--runs", type=positive, default=3, help="of every way (default: %(default)s)")
     parser.add_argument("--model", default=Config.model, help="default: %(default)s")
     parser.add_argument("--result", type=Path, default=RESULTS / "opinions_speed.json")
     arguments = parser.parse_args(argv)
-    texts_of = {mode: texts_about(TOPICS if "five" in mode else TOPICS[:1], arguments.texts) for mode in MODES}
+    tweets = ROOT / "input" / "abortion" / "test" / "texts.json"
+    source = tweets if tweets.is_file() else ROOT / "data" / "opinions"
+    parts = {"test": read_json(tweets)} if tweets.is_file() else make_sample(ROOT).parts
+    texts = [text for split in parts.values() for text in split][: arguments.texts]
+    texts_of = {mode: texts_about(TOPICS if "five" in mode else TOPICS[:1], texts) for mode in MODES}
     seconds: dict[str, dict[str, list[float]]] = {name: {mode: [] for mode in MODES} for name in WAYS}
     tokens = {}
     with tqdm(total=arguments.runs * len(WAYS), unit="run") as bar:
@@ -278,7 +281,7 @@ def main(argv=None) -> int:
             "versions": versions(),
             "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
             "model": Path(arguments.model).name,
-            "data": "data/opinions",
+            "data": source.relative_to(ROOT).as_posix(),
             "texts": len(texts_of["training"]),
             "ways": ways,
         },

@@ -13,7 +13,7 @@ from helpers import ROOT
 
 from benchmarks.accuracy import untrained
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import equal_data, threads, wordings
+from benchmarks.speed import equal_data, opinions, threads, wordings
 from utils.report.tables import members_table, results_table, systems_table
 
 PAGES = {
@@ -30,6 +30,7 @@ RECORDS = {
     "untrained_test": untrained.table,
     "threads": threads.table,
     "wordings": wordings.table,
+    "opinions_speed": opinions.table,
 }
 
 
