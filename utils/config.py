@@ -21,6 +21,7 @@ from utils.tasks.imbalance import SAMPLING, WEIGHTS
 from utils.tasks.instruction import TOO_LONG
 from utils.tasks.pool import DRAWN
 from utils.tasks.task import Task, TaskDefaults
+from utils.tasks.together import conflict
 
 GROUPS = RUN, TASK, LEARNING, MACHINE = "The run", "The task", "How it learns", "The machine"
 
@@ -68,11 +69,11 @@ class Config:
         "for each conversation, and inference asks with the first",
     )
     captions: str | list = parameter(
-        TASK,
-        "",
-        "fields of an utterance, such as video_caption, whose texts stand behind its words, in this order; one that is "
-        "absent or blank leaves no trace",
+        TASK, "", "fields of an utterance, such as video_caption, whose texts stand behind its words, in this order"
     )
+    streams: str | list = parameter(TASK, "", "streams of vectors, such as voice: files of input_dir/features")
+    stream_tokens: int = parameter(TASK, 1, "how many tokens a stream has in front of a line", above=0, below=65)
+    without: str | list = parameter(TASK, "", "inference: streams that are read as if they were absent")
     logit_adjustment: float = parameter(
         TASK,
         0.5,
@@ -202,6 +203,9 @@ class Config:
         "that is in it",
         choices=SAMPLING,
     )
+    stream_dropout: float = parameter(
+        LEARNING, 0.2, "how often training reads a conversation without a stream, each by itself", minimum=0, below=1
+    )
     adapter: str = parameter(
         LEARNING,
         "lora",
@@ -266,18 +270,9 @@ class Config:
             setattr(self, f.name, value)
             if reason := problem(f, value):
                 raise ConfigError(f"parameter {f.name} is {shown(value)}; {reason}")
-        if self.offload and self.quantization == "nf4":
-            raise ConfigError("parameter offload is true; it needs quantization none: 4-bit layers stay where they are")
+        if reason := conflict(self):
+            raise ConfigError(f"parameter {reason}")
         check_adapter(self)
-        if self.prompt != DRAWN and not self.prompts:
-            raise ConfigError(f"parameter prompt is {shown(self.prompt)}; it is a name in a pool: give prompts")
-        for name in ("targets", "prompts", "captions", "focal_gamma", "class_weights", "sampling"):
-            value = getattr(self, name)
-            if self.recipe == "published" and value != getattr(Config, name):
-                raise ConfigError(
-                    f"parameter {name} is {value}; recipe published has {getattr(Config, name) or 'none'} alone: give "
-                    "one_pass"
-                )
         if reason := name_problem(self.run_name):
             raise ConfigError(f"parameter run_name is {shown(self.run_name)}; {reason}")
 

@@ -21,6 +21,7 @@ from utils.record.stages import TRAINED_BY
 from utils.system.command import add_run, command
 from utils.system.errors import ExportError
 from utils.system.files import check_new, new_folder
+from utils.system.parameters import names_in
 from utils.tasks import cause_structure
 from utils.tasks.forms import recorded_outputs
 
@@ -43,6 +44,11 @@ def merge(adapter):
     if why := unmerged(adapter):
         raise ExportError(f"{adapter}: {why}. Use the folder itself, with PEFT")
     config = trained_with(adapter)
+    if streams := names_in(config.streams):
+        raise ExportError(
+            f"{adapter}: it reads vectors ({', '.join(streams)}), and its projector is no part of a model's weights. "
+            "Use the folder itself, with utils.predict"
+        )
     # On the CPU, where there is room for float32; 4 bits come from weights of the precision that training had.
     precision = "float32" if config.quantization == "none" else config.precision
     outputs, place = recorded_outputs(adapter), torch.device("cpu")

@@ -27,6 +27,7 @@ from typing import Any
 from utils.config import Config, parse_value
 from utils.data.captions import check_captions
 from utils.data.conversations import Conversation, names_of, pairs, without_labels
+from utils.data.features import Stream, check_video_names, read_stream
 from utils.data.formats.opinions import COLUMNS
 from utils.data.given import SPOKEN, inputs_of, read_given
 from utils.data.labels import LabelSet
@@ -34,7 +35,7 @@ from utils.data.opinions import TASK_TYPES
 from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
 from utils.models.adapting import adapter_method
-from utils.record.adapter import DECIDES, choose_adapters, configs_of, labels_of, said_of
+from utils.record.adapter import LABELS_BY, choose_adapters, configs_of, labels_of, said_of
 from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
 from utils.record.opinion_file import label_file
 from utils.record.opinion_predict import OpinionPredict
@@ -42,9 +43,10 @@ from utils.record.parts import job_of, part_of, write_part
 from utils.record.predictions import lines_of, run_folder, text_of
 from utils.report.spoken import spoken
 from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command
-from utils.system.errors import TooLong
+from utils.system.errors import ConfigError, TooLong
 from utils.system.files import check_output, to_json, write_texts
 from utils.system.parameters import names_in
+from utils.tasks.senses import sensing
 
 __all__ = ["OpinionPredict", "Predictor", "main", "predict"]  # OpinionPredict is from utils.record
 
@@ -67,15 +69,17 @@ class Predictor:
         max_row_tokens: int | None = None,
         conversations: Sequence[Conversation] = (),
         parameters: Mapping[str, Any] | None = None,
+        features: str | Path | None = None,
     ):
         """The folders are ones that notebooks 1 and 3 wrote. Where one is missing, it is the other one's sibling; where
         both are, those that ship (utils.record.adapter.choose_adapters). An emotion adapter without a
         sibling names emotions, and no causes. max_row_tokens: instead of the adapters' own, for longer conversations.
-        conversations: what the line about memory counts the longest row of. parameters: cause_threshold or
-        logit_adjustment, {name: value}, in place of what the adapters' runs used.
+        conversations: what the line about memory counts the longest row of. parameters: of LABELS_BY, {name: value}, in
+        place of what the adapters' runs used. features: the folder of the streams of vectors that the adapters read;
+        None: they are absent.
 
         Raises RunError or ModelError for adapters and models that cannot be used, NotEnoughMemory for too large ones,
-        ConfigError for parameters that these adapters do not read.
+        ConfigError for parameters that these adapters do not read, FileError for streams that cannot be read.
         """
         from utils.models.adapters import load_adapter
         from utils.models.fits import check_memory
@@ -84,10 +88,13 @@ class Predictor:
         adapters = choose_adapters(emotion_adapter, cause_adapter)
         self.configs = configs_of(adapters, max_row_tokens, parameters)
         check_asked(conversations, "conversations", self.configs)
+        streams = streams_read(self.configs, features)
         self.tasks, self.models, bases = {}, {}, {}
         labels = labels_of(adapters[0])
         for (name, config), adapter in zip(self.configs.items(), filter(None, adapters)):
             self.tasks[name] = config.task(name, labels).trained(adapter)
+            if streams:
+                self.tasks[name] = sensing(self.tasks[name], streams)
             how = config.model, config.quantization, config.precision, config.offload
             base = *how, adapter_method(config)  # adapters of two kinds do not go on one model
             if base not in bases:
@@ -140,10 +147,18 @@ def checked(conversations: Any) -> list[Conversation]:
 
 
 def check_asked(conversations: Iterable[Conversation], source: str | Path, configs: Mapping[str, Config]) -> None:
-    """Raises ConversationError for captions that are no text, where adapters with these parameters read them. source:
-    what messages call the conversations."""
+    """Raises ConversationError for captions that are no text and names of videos that are none, where adapters with
+    these parameters read them. source: what messages call the conversations."""
     for config in configs.values():
         check_captions(conversations, source, names_in(config.captions))
+        check_video_names(conversations if config.streams else (), source)
+
+
+def streams_read(configs: Mapping[str, Config], features: str | Path | None) -> dict[str, Stream]:
+    """{name: stream} of what adapters with these parameters read, from the folder `features`; {} without one. Raises
+    FileError."""
+    names = dict.fromkeys(name for config in configs.values() for name in names_in(config.streams))
+    return {name: read_stream(Path(features), name) for name in names} if features else {}
 
 
 def named(conversation: Conversation, table: list, causes: dict, labels: LabelSet) -> dict:
@@ -194,18 +209,19 @@ def all_but_too_long(
     journal,
     skip: bool,
     parameters: Mapping[str, Any] | None = None,
+    features: str | Path | None = None,
 ) -> tuple[Predictor, tuple, dict[str, int]]:
     """(the Predictor, what it returns, {name: tokens} of the conversations that are too long and were left out).
 
     skip        False: they are refused (TooLong) before the model is loaded, or where emotions must be known first,
                 after it
-    parameters  see Predictor
+    parameters, features  see Predictor
     """
     predictor, skipped = None, {}
     while True:
         given = [c for c, name in zip(conversations, names_of(conversations)) if name not in skipped]
         try:
-            predictor = predictor or Predictor(*adapters, max_row_tokens, given, parameters)
+            predictor = predictor or Predictor(*adapters, max_row_tokens, given, parameters, features)
             return predictor, predictor(given, journal), skipped
         except TooLong as error:
             if not skip:
@@ -235,7 +251,8 @@ def label_conversations(argv: list[str]) -> int:
     parser.add_argument("--probabilities", action="store_true", help="also write PRED.probabilities.jsonl")
     parser.add_argument("--skip-too-long", action="store_true", help="leave out what a row cannot hold, and say so")
     add_columns(parser, SPOKEN)
-    add_parameter(parser, f"another value of {' or '.join(DECIDES)} than the run's", "cause_threshold 0.3")
+    parser.add_argument("--features", metavar="DIR", help="where the streams are that the adapters read")
+    add_parameter(parser, f"another value of {' or '.join(LABELS_BY)} than the run's", "cause_threshold 0.3")
     add_adapters(parser)
     arguments = parser.parse_args(argv)
     number, parts = arguments.part
@@ -247,6 +264,11 @@ def label_conversations(argv: list[str]) -> int:
     parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
     configs = configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
     check_asked(conversations, arguments.conversations, configs)
+    streams = dict.fromkeys(name for config in configs.values() for name in names_in(config.streams))
+    if arguments.features and not streams:
+        raise ConfigError("--features: these adapters read words alone. Leave it out")
+    if streams and not arguments.features:
+        print(f"no --features: the adapters also read {', '.join(streams)}, which are absent here")
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
     from utils.engine.processes import processes
 
@@ -256,13 +278,13 @@ def label_conversations(argv: list[str]) -> int:
         print(said_of(adapters), flush=True)
     share = conversations[number - 1 :: parts]
     limit, skip = arguments.max_row_tokens, arguments.skip_too_long
-    found = all_but_too_long(adapters, limit, share, journal, skip, parameters)
+    found = all_but_too_long(adapters, limit, share, journal, skip, parameters, arguments.features)
     predictor, (paired, emotions, causes), skipped = found
     if not processes().is_main_process:
         return 0
     asked = causes if "cause" in predictor.tasks else None
     lines = lines_of(paired, emotions, asked, predictor.labels) if arguments.probabilities else None
-    labelled_by = labelling(adapters, len(conversations) - len(skipped), parameters)
+    labelled_by = labelling(adapters, len(conversations) - len(skipped), parameters, arguments.features)
     record = {beside(arguments.out, RECORD): to_json(labelled_by)}
     if parts > 1:
         written = write_part(paired, arguments.out, number, parts, job_of(conversations, adapters, parameters), lines)

@@ -73,10 +73,10 @@ def test_text_before_labels_is_the_lines_as_the_tree_has_them():
 @pytest.mark.parametrize(
     ("captions", "message"),
     [
-        ("emotion", "captions names 'emotion', which is no text beside the words"),
+        ("emotion", "captions names 'emotion', no text beside the words"),
         (["video_caption", "votes"], "captions names 'votes'"),
         (["text"], "captions names 'text'"),
-        (["a", "b", "a"], "captions names 'a', twice"),
+        (["a", "b", "a"], "captions names 'a' twice"),
     ],
 )
 def test_fields_that_cannot_be_captions_are_refused(captions, message):

@@ -20,11 +20,11 @@ def merged(trees: list[Node]) -> tuple[Node, list[list[tuple[int, int]]]]:
     """(the tree, for each of its questions, in its order, the places that it answers).
 
     A place is (number of the tree, number of the question in it), both from 0. Nodes merge where all texts from the
-    root on are equal, and the questions behind them. Raises ValueError for trees whose roots differ.
+    root on are equal, and the questions and vectors there. Raises ValueError for trees whose roots differ.
     """
     numbered = [_numbered(tree) for tree in trees]
     first = trees[0]
-    if any((tree.text, tree.question, tree.whole) != (first.text, first.question, first.whole) for tree in trees):
+    if any((*_here(tree), tree.whole) != (*_here(first), first.whole) for tree in trees):
         raise ValueError("trees that do not begin alike cannot be merged")
     root = Node(trees[0].text, trees[0].question, whole=trees[0].whole)
     places: list[list[tuple[int, int]]] = []
@@ -36,16 +36,21 @@ def merged(trees: list[Node]) -> tuple[Node, list[list[tuple[int, int]]]]:
         below: list[tuple[Node, list[tuple[int, Node]]]] = []
         for number, source in sources:
             for child in source.children:
-                same = [(one, of) for one, of in below if (one.text, one.question) == (child.text, child.question)]
+                same = [(one, of) for one, of in below if _here(one) == _here(child)]
                 # Of one tree no two nodes merge: their questions are two.
                 same = [(one, of) for one, of in same if all(other != number for other, _ in of)]
                 if not same:
-                    same = [(Node(child.text, child.question), [])]
+                    same = [(Node(child.text, child.question, vectors=child.vectors), [])]
                     below += same
                 same[0][1].append((number, child))
         node.children = [one for one, _ in below]
         waiting += reversed(below)
     return root, places
+
+
+def _here(node: Node) -> tuple:
+    """What a node has of its own: nodes merge where it is equal."""
+    return node.text, node.question, node.vectors
 
 
 def _numbered(tree: Node) -> dict[int, int]:

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import Trainer
 
+from utils.models.projector import active_projector, read_projector, save_projector
 from utils.system.errors import TrainingError
 from utils.system.files import let_others_read
 
@@ -27,6 +28,17 @@ class Resumed(Trainer):
         """Resumed after its final step in mid-epoch, Trainer would run one step too many; skip it."""
         if self.state.global_step < self.state.max_steps:
             super()._run_epoch(*args, **kwargs)
+
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            save_projector(self.model, output_dir or self.args.output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        projector = active_projector(self.model)
+        if projector is not None:
+            projector.take(read_projector(resume_from_checkpoint))
 
     def _save_checkpoint(self, model, trial):
         with named_write_errors(self.args.output_dir):

@@ -23,6 +23,7 @@ from utils.engine.settings import Writing
 from utils.models.adapters import adapter_weights
 from utils.models.attention import check_tree_mask, float32_head, positions_of
 from utils.models.head import outputs_of
+from utils.models.projector import active_projector
 from utils.models.virtual import virtual_tokens
 from utils.system.errors import ModelError
 from utils.system.files import naming
@@ -75,10 +76,13 @@ def _answers(result, counts: list[int]) -> bool:
 
 
 def fingerprint(model) -> str:
-    """What a result owes to the model: its name, precision and the adapter's weights."""
+    """What a result owes to the model: its name, precision, and the weights of the adapter and its projector."""
     digest = hashlib.sha256(f"{model.config.name_or_path} {model.dtype}".encode())
     for _, parameter in adapter_weights(model):
         digest.update(parameter.detach().float().cpu().numpy().tobytes())
+    projector = active_projector(model)
+    for name, tensor in projector.tensors().items() if projector is not None else ():
+        digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -91,7 +95,7 @@ def input_device(model) -> torch.device:
 @torch.no_grad()
 def score_row(model, row: Row) -> list[list[float]]:
     """Log-probability of every allowed answer of every question in `row`: questions x answers; of a model with a head
-    what that gives. One forward pass.
+    what that gives. One forward pass. A model without a projector reads the placeholders of vectors as text.
 
     Raises ModelError where the model gives no numbers.
     """
@@ -104,6 +108,8 @@ def score_row(model, row: Row) -> list[list[float]]:
     inputs = model_inputs(row, sorted({(index, 0) for index, _ in targets}), input_device(model))
     kept = {index: slot for slot, index in enumerate(inputs["logits_to_keep"].tolist())}
     del inputs["labels"], inputs["shift_labels"]
+    if active_projector(model) is None:
+        inputs.pop("vectors", None)
     with float32_head(model):
         logits = model(**inputs, use_cache=False).logits[0].float()
     slots = torch.tensor([kept[index] for index, _ in targets], device=logits.device)

@@ -13,10 +13,11 @@ A row stores its tokens in depth-first order, so the descendants of a token are 
 the whole mask follows from one number a token: the index of its last descendant.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from utils.engine.vectors import PLACEHOLDER, Placed, Vector, vector_inputs
 from utils.engine.whole_texts import Whole, last_descendants, text_tokens, trie
 from utils.system.errors import TrainingError
 
@@ -39,23 +40,28 @@ class Question:
 class Node:
     """A piece of text, at most one question behind it, and what branches off behind it.
 
-    whole   of a root: every text from it to an answer is tokenized as one; None: each piece by itself, which is faster
-    shared  whether other trees have this piece, and what is above it, too: a row reads it once (utils/engine/rows.py)
+    whole    of a root: every text from it to an answer is tokenized as one; None: each piece by itself, which is faster
+    vectors  what placeholders in front of the text stand for; none in a tree that is read whole, nor in front of a root
+    shared   whether other trees have this piece, and what is above it, too: a row reads it once (utils/engine/rows.py)
     """
 
     text: str
     question: Question | None = None
     children: list["Node"] = field(default_factory=list)
     whole: Whole | None = None
+    vectors: tuple[Vector, ...] = ()
     shared: bool = False
 
 
-def chain(instruction: str, lines: list[str], branches: dict[int, list[Node]]) -> Node:
+def chain(
+    instruction: str, lines: list[str], branches: dict[int, list[Node]], vectors: Sequence[tuple[Vector, ...]] = ()
+) -> Node:
     """A tree whose trunk is `lines` behind `instruction`, a line each; `branches[k]` branch off behind line k
-    (from 0). Lines behind the last branch are left out: no question would see them."""
+    (from 0). Lines behind the last branch are left out: no question would see them. `vectors` stand before lines."""
     root = end = Node(instruction)
     for number in range(max(branches, default=-1) + 1):
         here = Node(f"\n{lines[number]}", children=list(branches.get(number, [])))
+        here.vectors = vectors[number] if vectors else ()
         end.children.append(here)
         end = here
     return root
@@ -71,6 +77,7 @@ class Row:
     targets    (index, token id): the token at `index` must predict `token id`
     weights    how much each target counts in the loss, one a target
     answers    for each question, for each allowed answer, its [(index, token id), ...]; empty in training
+    vectors    (index, what the token there stands for), of the placeholders
     trunk      of one tree: the tokens of its `shared` nodes
     """
 
@@ -80,6 +87,7 @@ class Row:
     targets: list[tuple[int, int]] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     answers: list[list[list[tuple[int, int]]]] = field(default_factory=list)
+    vectors: Placed = field(default_factory=list)
     trunk: tuple[int, ...] = ()
 
     def __len__(self):
@@ -114,7 +122,7 @@ class TreeEncoder:
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
         self.start = list(tokenizer("").input_ids)  # the begin-of-sequence token, where the model wants one
-        self._answers = {}
+        self._answers, self._placeholder = {}, encode(tokenizer, PLACEHOLDER)
 
     def __call__(self, root: Node, train: bool) -> Row:
         """The row of one tree. In training the gold answers are targets, otherwise every allowed answer is.
@@ -132,6 +140,9 @@ class TreeEncoder:
                 tokens = self.start + tokens
             if not tokens:
                 raise ValueError("a node of a prefix tree needs at least one token of text")
+            for vector in node.vectors:
+                parent = _append(row, parents, self._placeholder, parent)
+                row.vectors.append((parent, vector))
             end = _append(row, parents, tokens, parent)
             row.trunk += tuple(tokens) if node.shared else ()
             if node.question is not None and not node.question.answers:
@@ -253,6 +264,7 @@ def render(root: Node) -> str:
     parts, waiting = [], [root]
     while waiting:
         node = waiting.pop()
+        parts += [f" <{'no ' * (vector.values is None)}{vector.stream}>" for vector in node.vectors]
         parts.append(node.text)
         if node.question is not None:
             gold = node.question.gold
@@ -275,6 +287,7 @@ def pack(rows: list[Row]) -> Row:
         packed.answers += [
             [[(index + shift, token) for index, token in answer] for answer in question] for question in row.answers
         ]
+        packed.vectors += [(index + shift, vector) for index, vector in row.vectors]
     return packed
 
 
@@ -291,6 +304,7 @@ def rooted(row: Row, count: int) -> Row:
         [(index + count, token) for index, token in row.targets],
         list(row.weights),
         [[[(index + count, token) for index, token in answer] for answer in question] for question in row.answers],
+        [(index + count, vector) for index, vector in row.vectors],
     )
 
 
@@ -308,7 +322,8 @@ def model_inputs(row: Row, targets: list[tuple[int, int]], device: Any = "cpu") 
     """What a causal language model of transformers takes to score `targets` in `row` (batch of one).
 
     Only the positions that predict something go through the language-model head (`logits_to_keep`), and
-    `shift_labels` holds, already shifted, what each of them must predict: (1, number of targets).
+    `shift_labels` holds, already shifted, what each of them must predict: (1, number of targets). `vectors` is there
+    for a row that has some, and for a model with a projector (utils/models/projector.py).
     """
     import torch
 
@@ -322,6 +337,7 @@ def model_inputs(row: Row, targets: list[tuple[int, int]], device: Any = "cpu") 
         "logits_to_keep": indices,
         "labels": tokens,
         "shift_labels": tokens,
+        **({"vectors": vector_inputs(row.vectors, device)} if row.vectors else {}),
     }
 
 

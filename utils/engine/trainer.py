@@ -18,6 +18,7 @@ from utils.engine.memory import InParts
 from utils.engine.prefix_tree import Row, model_inputs, pack, rooted
 from utils.engine.settings import TrainingSettings
 from utils.engine.tracking import tracking
+from utils.engine.vectors import as_column, from_column, vectors_between
 from utils.engine.weights import TARGETS, separated, weighted_inputs, weighted_loss
 from utils.models.adapters import make_trainable_float32
 from utils.models.head import outputs_of
@@ -34,9 +35,14 @@ class TreeCollator:
         self.weighted, self.virtual = weighted, virtual
 
     def __call__(self, examples: list[dict]) -> dict:
-        row = pack([Row(**{**e, "targets": [tuple(target) for target in e["targets"]]}) for e in examples])
-        row = rooted(row, self.virtual)
+        row = rooted(pack([_row(example) for example in examples]), self.virtual)
         return weighted_inputs(row) if self.weighted else model_inputs(row, row.targets)
+
+
+def _row(example: dict) -> Row:
+    """A row as the trainer's dataset holds it."""
+    targets, vectors = [tuple(target) for target in example["targets"]], from_column(example.get("vectors", []))
+    return Row(**{**example, "targets": targets, "vectors": vectors})
 
 
 def split_batch(inputs: dict, virtual: int = 0) -> list[dict]:
@@ -51,6 +57,8 @@ def split_batch(inputs: dict, virtual: int = 0) -> list[dict]:
         mine = (start <= kept) & (kept < end)
         there = [*range(virtual), *range(start, end)] if virtual else slice(start, end)
         part = {name: inputs[name][:, there] for name in ("input_ids", "position_ids")}
+        if "vectors" in inputs:
+            part["vectors"] = vectors_between(inputs["vectors"], start, end, virtual)
         if "weights" in inputs:
             first, targets = (kept < start).sum(), mine[inputs["slots"][0]]
             part |= {name: inputs[name][:, targets] for name in TARGETS}
@@ -239,4 +247,7 @@ def _dataset(examples, tokenizer, one_pass):
         encoded = tokenizer(texts, split_special_tokens=True).input_ids
         return Dataset.from_list([{"input_ids": tokens + [tokenizer.eos_token_id]} for tokens in encoded])
     columns = ("input_ids", "positions", "last", "targets", "weights")
-    return Dataset.from_list([{name: getattr(row, name) for name in columns} for row in examples])
+    found = [{name: getattr(row, name) for name in columns} for row in examples]
+    if any(row.vectors for row in examples):
+        found = [one | {"vectors": as_column(row.vectors)} for one, row in zip(found, examples)]
+    return Dataset.from_list(found)

@@ -20,6 +20,7 @@ from torch.distributed.tensor import DTensor
 from utils.models.head import fresh_head, outputs_of
 from utils.models.hub import hub_id
 from utils.models.methods import METHODS, Method, adapter_record, method_of
+from utils.models.projector import attach, has_projector, read_projector, save_projector
 from utils.system.errors import ModelError, shown
 from utils.system.files import let_others_read
 from utils.system.hardware import device, out_of_memory
@@ -84,8 +85,8 @@ def make_trainable_float32(model):
 
 
 def save_adapter(model, folder, base: str):
-    """Write the adapter, in the model's own type, and the name of its base model to `folder` (safetensors). The name is
-    the hub id where there is one, so that PEFT alone can load the adapter.
+    """Write the adapter, in the model's own type, the name of its base model, and the adapter's projector where it has
+    one to `folder` (safetensors). The name is the hub id where there is one, so that PEFT alone can load the adapter.
 
     Raises ModelError where nothing was learnt, and where the file that was written, read again, holds other weights: an
     adapter saved empty is an old and common fault.
@@ -105,6 +106,7 @@ def save_adapter(model, folder, base: str):
     # Training holds the weights in float32; in bfloat16 they are half as large.
     weights = {name: one.detach().to(_type(model, name)) for name, one in adapter_weights(model)}
     model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)  # "auto" asks the hub about `base`
+    save_projector(model, folder)
     let_others_read(folder)
     for kind, config in model.peft_config.items():
         _check_written(Path(folder) / "adapter_model.safetensors", weights, kind, method_of(config))
@@ -144,8 +146,9 @@ def adapter_in_compute_type(model):
 
 
 def load_adapter(model, folder, base: str, name: str = "default"):
-    """`model` with the adapter in `folder`, for inference: in evaluation mode and in the model's own type. A model that
-    has one already gets it beside that, under `name`, and uses the new one until `set_adapter` says otherwise.
+    """`model` with the adapter in `folder`, and its projector, for inference: in evaluation mode and in the model's own
+    type. A model that has one already gets it beside that, under `name`, and uses the new one until `set_adapter` says
+    otherwise.
 
     Raises ModelError for a folder that is missing, empty or damaged, or an adapter made for another base model.
     """
@@ -190,6 +193,8 @@ def load_adapter(model, folder, base: str, name: str = "default"):
             given = load_file(weights, device=str(device()))
             model.load_state_dict({key: given[one] for key, one in stored.items()}, strict=False, assign=True)
         method.prepare(model)
+        if has_projector(folder):
+            attach(model, read_projector(folder), name)
         return adapter_in_compute_type(model).eval()
     except Exception as error:  # PEFT has no kinds of its own
         if isinstance(error, ModelError) or out_of_memory(error):

@@ -17,6 +17,7 @@ from utils.tasks.emotion import Emotion
 
 # What a person may change for adapters that are trained: {parameter: (its task, the form of the task that reads it)}.
 DECIDES = {"cause_threshold": ("cause", Cause), "logit_adjustment": ("emotion", Emotion)}
+LABELS_BY = (*DECIDES, "without")  # the same where the model is asked again
 
 
 def other_adapter(records: dict, notebook: str, adapter: Path) -> bool:
@@ -120,6 +121,7 @@ def trained_with(adapter, max_row_tokens: int | None = None) -> Config:
         # Its wordings stand in training.json (Task.trained), and the pool's file may be elsewhere.
         parameters = parameters | {"prompts": Config.prompts, "prompt": Config.prompt}
         config = Config.of(parameters)
+        _check_projector(Path(adapter), config)
         if config.quantization == "auto":  # a run records what it was; records from before the parameter mean none
             config = replace(config, quantization="none")
         return config if max_row_tokens is None else replace(config, max_row_tokens=max_row_tokens)
@@ -129,29 +131,43 @@ def trained_with(adapter, max_row_tokens: int | None = None) -> Config:
         ) from error
 
 
+def _check_projector(adapter: Path, config: Config) -> None:
+    """Raises ModelError for an adapter that was trained on vectors and has lost its projector."""
+    if config.streams:
+        from utils.models.projector import FILE  # here, so that records are read without loading torch
+
+        if not (adapter / FILE).is_file():
+            raise ModelError(f"{adapter}: {FILE} is missing, by which it reads vectors. Bring it, or train it again")
+
+
 def configs_of(
     adapters: Sequence, max_row_tokens: int | None = None, parameters: Mapping[str, Any] | None = None
 ) -> dict[str, Config]:
     """{task: what its adapter labels with}.
 
     adapters    the folders of the emotion and of the cause adapter, or None in place of the latter
-    parameters  {name: value} of DECIDES, in place of what the adapters' runs used
+    parameters  {name: value} of LABELS_BY, in place of what the adapters' runs used
 
     Raises ConfigError for parameters that no label of these adapters depends on; what `trained_with` raises.
     """
     folders = {task: adapter for task, adapter in zip(("emotion", "cause"), adapters) if adapter is not None}
     configs = {task: trained_with(adapter, max_row_tokens) for task, adapter in folders.items()}
     for name, value in (parameters or {}).items():
-        if name not in DECIDES:
-            raise ConfigError(f"parameter {name} is none that labelling can change: give one of {', '.join(DECIDES)}")
-        task, form = DECIDES[name]
-        config = configs.get(task)
-        if (
-            config is None
-            or config.recipe != "one_pass"
-            or not isinstance(config.task(task, labels_of(folders[task])), form)
-        ):
+        if name not in LABELS_BY:
+            raise ConfigError(f"parameter {name} is none that labelling can change: give one of {', '.join(LABELS_BY)}")
+        read_by = [task for task, config in configs.items() if _reads(name, task, config, folders[task])]
+        if not read_by:
             raise ConfigError(f"parameter {name}: the labels of these adapters do not depend on it. Leave it out")
-        configs[task] = replace(config, **{name: value})
-        configs[task].check()
+        for task in read_by:
+            configs[task] = replace(configs[task], **{name: value})
+            configs[task].check()
+            configs[task].task(task, labels_of(folders[task]))
     return configs
+
+
+def _reads(name: str, task: str, config: Config, adapter) -> bool:
+    """Whether the labels of an adapter depend on a parameter of LABELS_BY."""
+    if name == "without":
+        return bool(config.streams)
+    its, form = DECIDES[name]
+    return task == its and config.recipe == "one_pass" and isinstance(config.task(task, labels_of(adapter)), form)

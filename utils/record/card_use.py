@@ -107,8 +107,9 @@ def use(task: str, config: Config, merged: str | None, about: str) -> str:
 
 def _question(task: str, config: Config) -> tuple[list[str], list[str]] | None:
     """(the pieces of text from the tree's root to its first question behind the whole EXAMPLE, its answers); None for
-    the published recipe, which asks in prompts, and for a task whose questions depend on earlier answers."""
-    if config.recipe != "one_pass":
+    the published recipe, which asks in prompts, for a task whose questions depend on earlier answers, and for an
+    adapter that reads vectors, which other programs do not know."""
+    if config.recipe != "one_pass" or config.streams:
         return None
     found: list[tuple[list[str], Question]] = []
     waiting = [([], config.task(task).tree(EXAMPLE))]

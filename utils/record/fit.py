@@ -17,9 +17,11 @@ from utils.engine.prefix_tree import Row, render
 from utils.engine.processes import processes
 from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
 from utils.engine.trainer import train
+from utils.engine.vectors import measured
 from utils.models.adapters import add_adapter, gather_adapter, load_adapter, save_adapter
 from utils.models.adapting import in_front
 from utils.models.attention import check_tree_mask, positions_of
+from utils.models.projector import attach, fresh
 from utils.record.card import write_cards
 from utils.record.run import Run
 from utils.system.errors import DoesNotFit, ModelError, TrainingError
@@ -64,6 +66,14 @@ def training_rows(task: Task, conversations: Sequence[Conversation], tokenizer, 
 def packed(rows: list[Row], config: Config) -> list[Row]:
     """The rows that have something to learn, packed up to the token budget, in a seeded order."""
     return pack_rows([row for row in rows if row.targets], config.token_budget, config.seed)
+
+
+def project(model, rows: list[Row], config: Config) -> None:
+    """Gives a model with an adapter a projector for the vectors of these rows, where they have some. Raises
+    TrainingError for a stream of which no vector is there."""
+    streams = measured((row.vectors for row in rows), config.stream_tokens)
+    if streams:
+        attach(model, fresh(streams, model.get_input_embeddings().weight.shape[1], config.stream_dropout))
 
 
 def fit(
@@ -112,6 +122,7 @@ def fit(
     set_seed(config.seed)  # the adapter's first weights are random
     settings = config.adapter_settings(task.opening)
     model = add_adapter(model, gradient_checkpointing=config.gradient_checkpointing, **settings)
+    project(model, encoded[: len(drawn)], config)
     of_text = []
     if config.text_epochs:
         of_text = _learn_words(model, tokenizer, [*conversations, *unlabelled], config, folder)

@@ -6,12 +6,14 @@ given.labels, given.items("train", labelled=True), given.task("opinion")
 """
 
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from utils.config import Config
 from utils.data.captions import check_captions, check_there
 from utils.data.conversations import load_conversations, without_labels
+from utils.data.features import FOLDER, Stream, check_streams, check_video_names, read_stream
 from utils.data.instruction_input import SAMPLE as SAMPLE_EXAMPLES
 from utils.data.instruction_input import count_table as example_table
 from utils.data.instruction_input import make_input as make_examples
@@ -33,7 +35,7 @@ from utils.system.parameters import names_in
 from utils.system.places import ROOT
 from utils.tasks.instruction import within
 from utils.tasks.opinion import unanswered
-from utils.tasks.senses import senses_of
+from utils.tasks.senses import senses_of, sensing
 from utils.tasks.task import Task
 
 TEXTS_DIR, EXAMPLES_DIR = "input/opinions", "input/instructions"  # where generate_input.py writes these
@@ -56,14 +58,18 @@ class Conversations:
             return _absent(path, split)
         found = load_conversations(path, labelled=labelled, allow_empty=split != "train", labels=self.labels)
         check_captions(found, path, names_in(self.config.captions))
+        check_video_names(found if names_in(self.config.streams) else (), path)
         return found
 
     def task(self, name: str) -> Task:
-        """The task `name`, a key of TASKS. Raises ConfigError for a label set that it cannot be asked of and for
-        captions that train has none of, RunError for causes where the input has none."""
+        """The task `name`, a key of TASKS, with the streams that it reads. Raises ConfigError for a label set that it
+        cannot be asked of and for captions and streams that train has none of, FileError for a stream that cannot be
+        read, RunError for causes where the input has none."""
         task = self.config.task(name, self.labels)
         if captions := senses_of(self.config).captions:
             check_there(self.items("train", labelled=True), self.folder / "train", captions)
+        if self._streams:
+            task = sensing(task, self._streams)
         if task.on_emotions and name not in self.tasks():
             raise RunError(
                 f"{self.folder}: the conversations have emotions and no causes, so notebooks 1 and 2 are all there "
@@ -75,6 +81,13 @@ class Conversations:
         """The tasks that the input can teach."""
         caused = any(PAIRS in one for one in self.items("train", labelled=True))
         return EMOTION_TASKS if caused else EMOTION_TASKS[:1]
+
+    @cached_property
+    def _streams(self) -> dict[str, Stream]:
+        streams = {name: read_stream(self.folder / FOLDER, name) for name in senses_of(self.config).streams}
+        if streams:
+            check_streams(self.items("train", labelled=True), self.folder / "train", streams.values())
+        return streams
 
     blind = staticmethod(without_labels)
 

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from utils.data.features import fingerprint
 from utils.record.adapter import configs_of, labels_of, trained_with
 from utils.record.provenance import revision, versions, weights_of
 from utils.system.files import read_object
+from utils.system.parameters import names_in
 from utils.system.places import ROOT
 
 RECORD, PROBABILITIES = ".record.json", ".probabilities.jsonl"
@@ -35,14 +37,21 @@ def made_by(adapter: str | Path) -> dict:
     }
 
 
-def labelling(adapters: tuple, conversations: int, parameters: Mapping[str, Any] | None = None) -> dict:
+def labelling(
+    adapters: tuple,
+    conversations: int,
+    parameters: Mapping[str, Any] | None = None,
+    features: str | Path | None = None,
+) -> dict:
     """Who labelled so many conversations, and how.
 
     adapters    the folders of the emotion and of the cause adapter, or None in place of the latter
     parameters  those in place of what the adapters' runs used (utils.record.adapter.configs_of)
+    features    the folder of the streams that the adapters read; None: they were absent
 
     Returns {"labels" in order, "neutral", "cause_threshold" (not without a cause adapter), "logit_adjustment",
-    "thresholds" (only with targets multi), "adapters": {task: `made_by`}, "conversations", "revision": of the code that
+    "thresholds" (only with targets multi), "streams" (only with some: {stream: the beginning of the SHA-256 of its
+    vectors, None where it was absent}), "adapters": {task: `made_by`}, "conversations", "revision": of the code that
     labelled, "versions", "ended": UTC}.
     """
     labels, tasks = labels_of(adapters[0]), ("emotion", "cause")
@@ -57,6 +66,10 @@ def labelling(adapters: tuple, conversations: int, parameters: Mapping[str, Any]
     }
     if "thresholds" in record:
         found["thresholds"] = record["thresholds"]
+    for config in configs.values():
+        for name in names_in(config.streams):
+            seen = None if features is None or name in names_in(config.without) else Path(features)
+            found.setdefault("streams", {})[name] = seen and fingerprint(seen, name)
     found["adapters"] = {task: made_by(adapter) for task, adapter in used.items()}
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     return found | {"conversations": conversations, "revision": revision(), "versions": versions(), "ended": ended}

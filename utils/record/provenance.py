@@ -2,9 +2,11 @@
 
 import hashlib
 import subprocess
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from utils.data.features import FOLDER, fingerprint, streams_in
 from utils.data.instructions import EXAMPLES_FILE
 from utils.data.labels import labels_in
 from utils.data.topics import TOPICS_FILE
@@ -66,6 +68,14 @@ def fingerprints(input_dir: Path) -> dict[str, str]:
     if (input_dir / TOPICS_FILE).is_file():
         named["topics"] = input_dir / TOPICS_FILE
     return {name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for name, file in named.items()}
+
+
+def features_of(input_dir: Path, streams: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What config.json says of the streams that a run reads: {"features": {stream: fingerprint}}; {} without any. One
+    that is not there is left out: who reads it says so."""
+    folder = input_dir / FOLDER
+    there = {name: fingerprint(folder, name) for name in streams if name in streams_in(folder)}
+    return {"features": there} if there else {}
 
 
 def read_records(folder: Path) -> dict[str, dict]:

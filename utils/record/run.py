@@ -23,7 +23,7 @@ from utils.record.card import write_cards
 from utils.record.inputs import find_input, input_of_notebook, tell_overlap
 from utils.record.lock import opened, release
 from utils.record.predictions import write_predictions
-from utils.record.provenance import fingerprints, read_records, revision, versions, weights_of
+from utils.record.provenance import features_of, fingerprints, read_records, revision, versions, weights_of
 from utils.record.scores import write_scores
 from utils.record.stages import FIRST, LABELLED_BY
 from utils.record.taken import counted_records, recorded_input, recorded_quantization, refuse_another
@@ -32,6 +32,7 @@ from utils.report.verdict import verdict
 from utils.system import places
 from utils.system.errors import RunError
 from utils.system.files import intact, read_json, read_object, write_json
+from utils.system.parameters import names_in
 from utils.system.places import ROOT
 from utils.tasks.cause import with_gold_causes
 from utils.tasks.task import Task
@@ -97,6 +98,7 @@ class Run:
         record = {"parameters": parameters, "input": fingerprints(self.input_dir)}
         self.labels = self.input.labels
         record |= {"labels": self.labels.as_dict(), "revision": revision(), "versions": versions()}
+        record |= features_of(self.input_dir, names_in(config.streams))
         for folder in self._folders:
             refuse_another(folder, before[folder], self.notebook, record, self.input_dir)
         for folder in self._folders:

@@ -53,6 +53,8 @@ def scored(adapters: list[Path], trees: list, names: list[str], journal) -> list
         config = trained_with(adapter)
         if config.recipe != "one_pass" or not isinstance(config.task("cause"), Cause):
             raise ModelError(f"{adapter}: needs recipe one_pass and cause_form candidates")
+        if config.streams:
+            raise ModelError(f"{adapter}: it reads vectors, which a system of several runs does not. Leave it out")
         if (its := senses_of(config)) != (first := senses_of(trained_with(adapters[0]))):
             raise ModelError(
                 f"{adapter}: it reads captions {list(its.captions)}, and {adapters[0]} reads {list(first.captions)}. "

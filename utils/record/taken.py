@@ -13,9 +13,10 @@ from typing import Any
 from utils.config import Config
 from utils.data.labels import recorded_labels
 from utils.record.inputs import chain_on, find_input, input_of_notebook
-from utils.record.provenance import fingerprints, read_records
+from utils.record.provenance import features_of, fingerprints, read_records
 from utils.record.stages import CHAINS, CONVERSATIONS, FIRST, INFERENCE, Stage, parameter_names
 from utils.system.errors import RunError, shown
+from utils.system.parameters import names_in
 from utils.system.places import RESULTS
 
 # Its default was another before: what the records of runs mean that lack the parameter.
@@ -89,6 +90,10 @@ def refuse_another(folder: Path, records: dict[str, dict], notebook: str, record
         inputs = before.get("input", record["input"]), record["input"]
         if splits := sorted(n for n in {*inputs[0], *inputs[1]} if inputs[0].get(n) != inputs[1].get(n)):
             changed.append(f"other {' and '.join(splits)} {input_of_notebook(notebook).called}")
+        features = before.get("features", {}), record.get("features", {})
+        changed += [
+            f"other vectors of {n}" for n in {*features[0]} & {*features[1]} if features[0][n] != features[1][n]
+        ]
         if (its := recorded_labels(before, folder / "config.json")) != labels:
             changed.append(f"labels {shown(its.name)} there, {shown(labels.name)} here")
         if changed:
@@ -123,6 +128,7 @@ def check_notebooks(config: Config, notebooks: Sequence[str], root: Path) -> Pat
         record = {"input": found, "labels": input_of_notebook(notebook)(input_dir, config).labels.as_dict()}
         names = parameter_names(notebook)
         parameters = {name: value for name, value in config.as_dict().items() if name in names}
+        record |= features_of(input_dir, names_in(config.streams))
         for folder in folders:
             refuse_another(folder, records[folder], notebook, {**record, "parameters": parameters}, input_dir)
     return input_dir

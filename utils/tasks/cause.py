@@ -39,7 +39,8 @@ def trunk(
     conversation: Conversation, branches: dict[int, list[Node]], opening: str = INSTRUCTION, senses: Senses = WORDS
 ) -> Node:
     """The conversation with its emotions behind `opening`, and `branches[k]` behind the utterance at position k."""
-    return chain(opening, [line(u, senses) for u in conversation["conversation"]], branches)
+    utterances = conversation["conversation"]
+    return chain(opening, [line(u, senses) for u in utterances], branches, [senses.vectors(u) for u in utterances])
 
 
 # ---- one question a candidate -----------------------------------------------------------------------------------

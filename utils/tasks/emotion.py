@@ -85,7 +85,7 @@ def tree(
     questions = {
         len(lines) + k: [Node(asked[k], Question(allowed, right))] for k, right in enumerate(gold) if right or not train
     }
-    return chain(opening, lines + lines, questions)
+    return chain(opening, lines + lines, questions, [senses.vectors(u) for u in utterances] * 2)
 
 
 def _gold(

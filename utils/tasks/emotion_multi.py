@@ -43,16 +43,17 @@ def tree(
     question for each label: does the utterance carry it? With `train` the labels are the targets (votes.several), and
     nothing is asked about an utterance without one. Where there are `weights`, {label: {answer: weight}}, a target
     counts as much. `pool` words what stands in front of a line's questions. `senses` add to the lines."""
-    lines = [line(u, senses=senses) for u in conversation["conversation"]]
+    utterances = conversation["conversation"]
+    lines = [line(u, senses=senses) for u in utterances]
     opening, asked = wording(conversation, train, labels, pool, "all emotions", " Emotions:")
     branches = {}
-    for k, u in enumerate(conversation["conversation"]):
+    for k, u in enumerate(utterances):
         right = several(u, labels)
         if right or not train:
             gold = [_gold(label, right, weights) if train else None for label in labels]
             below = [Node(f" {label}?", Question(ANSWERS, answer)) for label, answer in zip(labels, gold)]
             branches[len(lines) + k] = [Node(asked[k], None, below)]
-    return chain(opening, lines + lines, branches)
+    return chain(opening, lines + lines, branches, [senses.vectors(u) for u in utterances] * 2)
 
 
 def _gold(label: str, carried: list[str], weights: dict[str, dict] | None) -> str | dict[str, float]:
