@@ -300,7 +300,7 @@ def label_conversations(argv: list[str]) -> int:
         print(f"skipped: {len(skipped)} of {len(share)} conversations, which are not in {written}")
     if paired and parts == 1:
         print(spoken(paired[0], predictor.labels))
-    print(f"{len(paired)} conversation{'s' * (len(paired) != 1)}: {written}")
+    print(f"{len(paired)} conversation{'s' * (len(paired) != 1)} labelled: {written}")
     return 0
 
 

@@ -127,8 +127,3 @@ def test_a_workbook_is_not_a_table(tmp_path):
         book.writestr("sheet.xml", "\xe9" * 50)
     with pytest.raises(UserError, match="not UTF-8 .*Save the table as CSV"):
         read_given(tmp_path / "book.csv")
-
-
-def test_what_begins_with_a_brace_is_json():
-    with pytest.raises(UserError, match="it: not JSON"):
-        conversations_in("{not json", "it")

@@ -52,7 +52,7 @@ def test_those_that_are_too_long_once_their_emotions_are_known_are_skipped_too(m
     made, limits = [], iter([{"conversation 40": 500}, {"conversation 30": 400}, None])
 
     class Late:
-        def __init__(self, emotion, cause, limit, conversations, parameters):
+        def __init__(self, emotion, cause, limit, conversations, parameters, features):
             made.append(len(conversations))
 
         def __call__(self, conversations, journal):

@@ -42,8 +42,8 @@ def test_the_model_computes_in_the_precision_and_learns_in_float32(tiny_model_fo
 
 
 def test_unknown_choices_are_refused(tiny_model_folder):
-    with pytest.raises(ModelError, match="quantization is 'int8'; choose 'none' or 'nf4'"):
-        load_model(tiny_model_folder, quantization="int8")
+    with pytest.raises(ModelError, match="quantization is 'int4'; choose 'none', 'nf4' or 'int8'"):
+        load_model(tiny_model_folder, quantization="int4")
     with pytest.raises(ModelError, match="precision is 'half'.*float16"):
         load_model(tiny_model_folder, precision="half")
 

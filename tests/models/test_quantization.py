@@ -136,7 +136,7 @@ def test_the_line_before_loading_says_the_quantization(tiny_model_folder, capsys
 
 
 def test_a_model_is_loaded_by_a_choice_that_was_made(tiny_model_folder):
-    with pytest.raises(ModelError, match="quantization is 'auto'; choose 'none' or 'nf4'"):
+    with pytest.raises(ModelError, match="quantization is 'auto'; choose 'none', 'nf4' or 'int8'"):
         load_model(tiny_model_folder, "auto")
 
 

@@ -69,8 +69,8 @@ def conversations_in(text: str, source: str | Path, suffix: str = "") -> list[Co
 
 def is_json(text: str) -> bool:
     """Whether a text that may be lines of `Speaker: text` is JSON: "[Narrator]: ..." is such a line, and what has a
-    brace first, or a bracket or a quotation mark behind its first bracket, is JSON."""
-    return bool(re.match(r'\{|\[\s*(["\[{\]}]|$)', text.strip()))
+    bracket or a quotation mark behind its first bracket is JSON."""
+    return bool(re.match(r'[\[{]\s*(["\[{\]}]|$)', text.strip()))
 
 
 def utterance_in(line: str, where: str) -> tuple[str, str]:

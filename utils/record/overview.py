@@ -14,7 +14,7 @@ from utils.system import places
 from utils.system.errors import RunError
 from utils.system.files import intact, read_object
 
-UNCOMPARED = {"run_name", "report_to"}
+UNCOMPARED = {"run_name", "report_to", "run", "split"}
 # {score: its column}; the others stand in a table where a run has them
 SCORES = {"emotions": "emotions weighted F1", "pairs": "pairs weighted F1"}
 OTHERS = {
@@ -77,7 +77,7 @@ def overview_table(rows: list[dict]) -> str:
     def value(row, name):
         return row["parameters"].get(name, defaults.get(name))
 
-    names = sorted({name for row in rows for name in row["parameters"] if name in defaults} - UNCOMPARED)
+    names = sorted({name for row in rows for name in row["parameters"]} - UNCOMPARED)
     differ = [name for name in names if any(value(row, name) != value(rows[0], name) for row in rows)]
     there = {name for name in OTHERS if any(row[name] is not None for row in rows)}
     columns = SCORES | {name: column for name, column in OTHERS.items() if name in there}

@@ -82,11 +82,15 @@ def _main(rows, part, measure, sizes) -> list[str]:
 
 def _told(record) -> list[str]:
     seeds = ", ".join(map(str, record["seeds"]))
-    said = f"{len(record['runs'])} runs of {' and '.join(record['tasks'])}, seeds {seeds}"
+    said = f"{_runs(record)} of {' and '.join(record['tasks'])}, seeds {seeds}"
     if record["folds"] > 1:
         said += f", {record['folds']} folds by {record['group']}"
     said += f"; {sum(one['seconds'] for one in record['runs']) / 60:.0f} minutes; revision {record['revision']}."
     return [said, "Cells are means ± standard deviations over a row's runs."]
+
+
+def _runs(record) -> str:
+    return f"{len(record['runs'])} run{'s' * (len(record['runs']) != 1)}"
 
 
 def _searched(record) -> list[str]:
@@ -133,7 +137,7 @@ def study_plot(record: dict[str, Any]):
     from utils.report import plots  # here, so that tables are made without loading matplotlib
 
     rows, measure, title = record["rows"], record["measure"], f"The study {record['study']}"
-    about = f"{len(record['runs'])} runs, mean and standard deviation of each row"
+    about = f"{_runs(record)}, mean and standard deviation of each row"
     series = {
         part: {
             name: row["figures"][part].get(measure) if part in row["figures"] else None for name, row in rows.items()
