@@ -168,6 +168,22 @@ def test_what_is_written_is_the_likeliest_token_by_token(adapted, tokenizer, met
         assert text == tokenizer.decode(tokens[start:], skip_special_tokens=True)
 
 
+@ALL
+def test_an_adapter_that_is_disabled_leaves_the_base_model(tiny_model_folder, tokenizer, conversations, method):
+    base, tree, prompts = load_model(tiny_model_folder, precision="float32")[0], emotion.tree(conversations[0]), ["It"]
+    asked = [(one, one) for one in prompts]
+    wanted = (
+        score_trees(base, tokenizer, [tree], ["a"], 512, 4096),
+        generate_published(base, tokenizer, asked, Writing(new_tokens=4), 1, ""),
+    )
+    model = with_adapter(tiny_model_folder, method=method).eval()
+    with model.disable_adapter():
+        found = score_trees(model, tokenizer, [tree], ["a"], 512, 4096)
+        assert score_difference(found[0], wanted[0][0]) < TOLERANCE
+        assert generate_published(model, tokenizer, asked, Writing(new_tokens=4), 1, "") == wanted[1]
+    assert score_difference(score_trees(model, tokenizer, [tree], ["a"], 512, 4096)[0], wanted[0][0]) > TOLERANCE
+
+
 def test_the_attention_of_mistral_is_adapted_too(tmp_path, tokenizer, conversations):
     torch.manual_seed(3)
     sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from utils.config import Config
 from utils.data.conversations import with_emotions, with_pairs
 from utils.data.labels import ECF
+from utils.data.templates import Template
+from utils.data.topics import Topic
 from utils.data.votes import distribution
 from utils.engine.settings import InferenceSettings
 from utils.models.adapters import load_adapter
@@ -25,6 +27,8 @@ from utils.tasks import emotion
 from utils.tasks.ask import predict
 from utils.tasks.cause import Cause
 from utils.tasks.emotion import Emotion
+from utils.tasks.instruction import Instructions
+from utils.tasks.opinion import Opinions
 
 
 def test_the_adapter_has_the_parameters_rank_scale_and_dropout(tiny_model_folder, conversations, tmp_path):
@@ -82,6 +86,31 @@ def test_other_adapters_learn_the_published_recipe_too(tiny_model_folder, conver
     loaded = load_adapter(base, run.adapter("emotion"), tiny_model_folder)
     found = [predict(task, one, tokenizer, conversations[:2], config.inference()) for one in (model, loaded)]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("adapter", ["ia3", "prompt_tuning", "llama_adapter"])
+def test_other_adapters_learn_instructions_and_opinions_too(tiny_model_folder, tmp_path, adapter):
+    topic = Topic.read("new-stadium")
+    opinion = {"text_ID": 1, "text": "No!", "opinions": {topic.name: {"relevant": True, "score": -2.0}}}
+    example = {"example_ID": 1, "instruction": "Name a fruit.", "input": "", "output": "A plum."}
+    asked = [(Opinions({topic.name: topic}, "regression"), opinion), (Instructions(Template.read("alpaca")), example)]
+    for task, item in asked:
+        rates = {
+            "opinion_epochs": 5.0,
+            "instruction_epochs": 5.0,
+            "opinion_learning_rate": 0.01,
+            "instruction_learning_rate": 0.01,
+            "gradient_accumulation": 1,
+        }
+        config = Config(run_name=task.name, model=tiny_model_folder, precision="float32", adapter=adapter, **rates)
+        run = Run(config, "n", [], root=tmp_path)
+        model, history = fit(run, task, *load_model(tiny_model_folder, precision="float32"), [item])
+        losses = [one["loss"] for one in history if "loss" in one]
+        assert losses[-1] < losses[0]
+        base, tokenizer = load_model(tiny_model_folder, precision="float32")
+        loaded = load_adapter(base, run.adapter(task.name), tiny_model_folder)
+        found = [predict(task, one, tokenizer, [item], config.inference()) for one in (model, loaded)]
+        assert found[0] == found[1]
 
 
 def test_virtual_tokens_begin_as_the_tasks_sentence(tiny_model_folder, conversations, tmp_path):

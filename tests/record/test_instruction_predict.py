@@ -27,11 +27,11 @@ ROWS = [{"instruction": f"Say {k}.", "input": "twice" * (k % 2), "output": "not 
 SLIDERS = (0, 1, 0, 1, 10)
 
 
-@pytest.fixture(scope="module")
-def adapter(tiny_model_folder, tmp_path_factory):
+@pytest.fixture(scope="module", params=["lora", "prompt_tuning", "llama_adapter"])
+def adapter(request, tiny_model_folder, tmp_path_factory):
     """Trained in a template of nobody's."""
     folder = tmp_path_factory.mktemp("run") / "adapters" / "instruction"
-    save_adapter(with_adapter(tiny_model_folder, std=0.5), folder, tiny_model_folder)
+    save_adapter(with_adapter(tiny_model_folder, std=0.5, method=request.param), folder, tiny_model_folder)
     task = Instructions(replace(Template.read("deutsch"), description="mine"))
     config = Config(model=tiny_model_folder, quantization="none", precision="float32", template="mine.json")
     record = {"task": "instruction", "parameters": config.as_dict(), **task.decided([], list)}

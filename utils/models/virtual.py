@@ -24,9 +24,16 @@ def prompt_tuning(model, tokens: int, text: str, tokenizer: str) -> PromptTuning
 
 def virtual_tokens(model) -> int:
     """How many virtual tokens the model's adapter has; rows begin with as many places for them
-    (utils.engine.prefix_tree.rooted)."""
+    (utils.engine.prefix_tree.rooted). 0 inside PEFT's `disable_adapter`."""
+    if _off(model):
+        return 0
     config = getattr(model, "peft_config", {}).get(getattr(model, "active_adapter", None))
     return getattr(config, "num_virtual_tokens", None) or 0
+
+
+def _off(model) -> bool:
+    """Whether PEFT's `disable_adapter` holds, which knows nothing of our `generate`."""
+    return getattr(model, "_adapters_disabled", False)
 
 
 def put_in_front(model) -> None:
@@ -45,6 +52,8 @@ def put_in_front(model) -> None:
         return base(inputs_embeds=torch.cat([learnt, others[:, learnt.shape[1] :]], 1), **given)
 
     def generate(input_ids, attention_mask, **how):
+        if _off(model):
+            return base.generate(input_ids=input_ids, attention_mask=attention_mask, **how)
         learnt, others = embedded(input_ids)
         seen = torch.cat([attention_mask.new_ones(learnt.shape[:2]), attention_mask], 1)
         written = base.generate(inputs_embeds=torch.cat([learnt, others], 1), attention_mask=seen, **how)

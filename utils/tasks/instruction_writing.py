@@ -12,6 +12,7 @@ from utils.data.instructions import Example, without_output
 from utils.engine.inference import Journal, generate_published
 from utils.engine.settings import Writing
 from utils.engine.streaming import streaming
+from utils.models.virtual import virtual_tokens
 from utils.system.errors import TrainingError
 from utils.tasks.instruction import Instructions
 
@@ -53,7 +54,7 @@ def _prompts(task: Instructions, model, tokenizer, examples: Sequence[Example], 
     prompts = [(f"example {one['example_ID']}", task.prompt(without_output(one))) for one in examples]
     room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     for name, prompt in prompts:
-        tokens = len(tokenizer(prompt).input_ids)
+        tokens = virtual_tokens(model) + len(tokenizer(prompt).input_ids)
         if room and tokens + how.new_tokens > room:
             raise TrainingError(
                 f"{name}: its prompt has {tokens:,} tokens, and the model reads {room:,} with the answer. Give "
