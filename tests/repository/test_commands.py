@@ -23,6 +23,7 @@ from helpers import ROOT, beginning, copy_code, randomize, run_in
 
 from utils.config import Config, check_names, load_config, parse_value
 from utils.data.conversations import without_labels
+from utils.data.given import read_given
 from utils.data.labels import ECF, labels_in
 from utils.data.topics import Topic
 from utils.report.scores import read_scores
@@ -450,7 +451,7 @@ def check_predicted(folder, arguments, printed):
         out = folder / f"{given['--out']}.part-{number}-of-{count}.json"
         wanted = read_json(folder / "few.json")[number - 1 :: count]
     else:
-        out, wanted = folder / given["--out"], read_json(folder / "few.json")
+        out, wanted = folder / given["--out"], read_given(folder / arguments[0])
     labelled = read_json(out)
     labelled = labelled["conversations"] if isinstance(labelled, dict) else labelled
     assert [c["conversation_ID"] for c in labelled] == [c["conversation_ID"] for c in wanted]
