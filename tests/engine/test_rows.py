@@ -12,6 +12,7 @@ from utils.data.conversations import names_of
 from utils.engine.inference import score_row, score_trees
 from utils.engine.prefix_tree import Node, Question, Row, TreeEncoder, paths
 from utils.engine.rows import check_positions, encode_trees, in_one_row, joined, pack_rows, row_plan
+from utils.engine.vectors import Vector
 from utils.models.load import load_model
 from utils.record.fit import fit
 from utils.record.run import Run
@@ -109,3 +110,10 @@ def test_rows_hold_trees_of_one_trunk_and_several_times_its_length(tokenizer):
 def test_rows_that_are_not_full_hold_trees_of_several_trunks(tokenizer):
     rows = encoded(tokenizer, [tree(" one", "Which?"), tree(" one", "Who?"), tree(" two", "Which?")])
     assert row_plan(rows, 4096) == [[0, 2, 1]] and row_plan(rows, 1) == [[0, 2], [1]]
+
+
+def test_rows_with_vectors_are_not_joined(tokenizer):
+    rows = encoded(tokenizer, [tree(" one"), tree(" two")])
+    rows[1].vectors = [(3, Vector("voice", 0, None))]
+    with pytest.raises(ValueError, match="rows with vectors cannot be joined"):
+        joined(rows)

@@ -101,7 +101,10 @@ def in_one_row(rows: list[Row]) -> Row:
 
 def joined(rows: list[Row]) -> Row:
     """Several rows as one in which tokens with the same path from the root stand once: the trees' common beginnings,
-    which every tree then sees as its own. Targets that fall together count as often as before."""
+    which every tree then sees as its own. Targets that fall together count as often as before. Raises ValueError for
+    rows with vectors: their placeholders are one token, and stand for different things."""
+    if any(row.vectors for row in rows):
+        raise ValueError("rows with vectors cannot be joined: their trees share no trunk")
     paths = [(number, path) for number, row in enumerate(rows) for path in _paths(row)]
     tokens, parents, places = trie([[rows[number].input_ids[k] for k in path] for number, path in paths])
     index: list[dict[int, int]] = [{} for _ in rows]  # {index of a token in its row: in the new one}
