@@ -33,7 +33,7 @@ from utils.system.files import let_others_read
 WIDTH = 192  # of the pairs' head
 WEIGHTS, HEADS = "model.safetensors", "heads.safetensors"  # of all weights; of those that are not the base's
 RANK = 16  # of a language model's LoRA
-LORA_RATE = {False: 3e-4, True: 2e-4}  # of an encoder, of a language model
+LORA_RATE, LORA_SCALE = {False: 3e-4, True: 2e-4}, {False: 2, True: 1}  # of an encoder, of a language model (LOG.md)
 
 
 class Sizes(NamedTuple):
@@ -139,7 +139,8 @@ def fresh(model: str | Path, sizes: Sizes, seed: int, rank: int | None = None):
         # An encoder's pooler reads the first token, and nobody reads the pooler.
         others = None if one_way(tokenizer) else r".*pooler.*"
         modules = {"target_modules": "all-linear", "exclude_modules": others}
-        base = get_peft_model(base, LoraConfig(r=rank, lora_alpha=rank, task_type="FEATURE_EXTRACTION", **modules))
+        alpha = rank * LORA_SCALE[one_way(tokenizer)]
+        base = get_peft_model(base, LoraConfig(r=rank, lora_alpha=alpha, task_type="FEATURE_EXTRACTION", **modules))
     return Encoder(base, one_way(tokenizer), sizes), tokenizer
 
 
