@@ -98,7 +98,7 @@ def _seed(data: Any, where: str) -> Seed:
         texts = value if isinstance(value, list) else [value]
         if not isinstance(value, kind) or not all(isinstance(one, str) and one.strip() for one in texts):
             raise FileError(f"{where}, field {field!r}: {shown(value)}. Write {'a text' if kind is str else 'texts'}")
-        if any("\n" in one for one in texts):
+        if any("\n" in str(one) for one in texts):
             raise FileError(f"{where}, field {field!r}: a text of two lines. Write one line each")
     if len(data["sentences"]) < 2:
         raise FileError(f"{where}, field 'sentences': a model needs two examples or more. Write more")
