@@ -75,7 +75,7 @@ def test_the_input_is_whole_and_can_be_trained_on(command, source, tmp_path, wri
     said = capsys.readouterr().out
     report = read_json(out / REPORT_FILE)
     assert report_table(report) in said and str(out) in said
-    assert report["kept"] == {"calm": 2, "upset": 2} and report["seed"] == 42 and report["seeds"] == "seeds"
+    assert report["kept"] == {"calm": 2, "upset": 2} and report["seed"] == 42 and report["seeds"].startswith("seeds ")
     rejected = [json.loads(line) for line in (out / REJECTED_FILE).read_text(encoding="utf-8").splitlines()]
     assert len(rejected) == sum(report["rejected"].values()) == report["written"] - 4
     assert {"label", "text", "reason"} <= {*rejected[0]} and report["rejected"]["cut off"] > 0
@@ -91,10 +91,13 @@ def test_the_input_is_whole_and_can_be_trained_on(command, source, tmp_path, wri
     assert str(tmp_path) not in (out / REPORT_FILE).read_text(encoding="utf-8"), "no path of this machine"
 
 
-def test_what_is_there_is_not_replaced(command, tmp_path, writer):
+def test_what_is_there_is_not_replaced(command, tmp_path, writer, monkeypatch, capsys):
     assert main(command()) == 0
-    before = files(tmp_path / "made")
-    status, said = called(main, *command())
+    before, said = files(tmp_path / "made"), capsys.readouterr().out
+    monkeypatch.setattr("utils.models.load.load_model", lambda *given, **more: pytest.fail("the model was loaded"))
+    assert main(command()) == 0 and report_table(read_json(tmp_path / "made" / REPORT_FILE)) in capsys.readouterr().out
+    assert "| calm | 2 |" in said
+    status, said = called(main, *command(seed=43))
     assert status == 2 and "is there already" in said and files(tmp_path / "made") == before
 
 

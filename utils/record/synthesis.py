@@ -3,6 +3,7 @@
 report = synthesize(source, Path("input/self"), count=20)
 """
 
+import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from utils.data.seeds import Rules, Seeds
 from utils.engine.settings import Writing
 from utils.record.provenance import fingerprints, revision, versions
 from utils.system.errors import ConfigError, RunError
-from utils.system.files import check_new, new_folder, to_json, write_texts
+from utils.system.files import check_new, new_folder, read_object, to_json, write_texts
+from utils.tasks.emotion import Emotion
 
 REPORT_FILE, REJECTED_FILE = "report.json", "rejected.jsonl"
 SEEDS = "emotions"  # of data/seeds
@@ -34,19 +36,19 @@ def synthesize(
 ) -> dict[str, Any]:
     """Writes `out`: train/conversations.json, `count` sentences of each label; val, test and the label set of the input
     `source`; REJECTED_FILE, what was not kept and why; REPORT_FILE, which is returned. Whole or not at all: finished
-    batches stand beside it until then, and the same call goes on behind them.
+    batches stand beside it until then, and the same call goes on behind them. Where the same call has made `out`
+    already, its report is returned.
 
     seeds  a name in data/seeds, or the path of a file of yours
     model  EMBEDDED, a folder or a hub id
     how    temperature, top p and most tokens
 
-    Raises FileError for an `out` that is there and for seeds that cannot be used, RunError for an input that is not
+    Raises FileError for another folder at `out` and for seeds that cannot be used, RunError for an input that is not
     there, ConfigError for one whose texts have several labels and for settings that cannot be, ModelError,
     NotEnoughMemory, SynthesisError for a label of which too few sentences pass."""
     how.check()
     if not how.temperature:
         raise ConfigError("temperature is 0, and the same sentence would be written again and again: give one above 0")
-    check_new(out)
     labels = labels_in(source)
     if labels.multi:
         raise ConfigError(f"{source}: a text has several labels ({labels.name}), and a sentence is written for one")
@@ -55,13 +57,25 @@ def synthesize(
     if "test" not in paths:
         raise RunError(f"{source}/test/conversations.json is missing: give the --input that generate_input.py wrote")
     given = Seeds.read(seeds, labels)
+    asked = {
+        "model": Path(model).name,
+        "seeds": f"{Path(seeds).stem} {hashlib.sha256(repr(given).encode()).hexdigest()[:16]}",
+        "seed": seed,
+        "count": count,
+        "how": asdict(how),
+        "input": fingerprints(source),
+    }
+    if (out / REPORT_FILE).is_file():
+        before = read_object(out / REPORT_FILE)
+        if all(before.get(name) == value for name, value in asked.items()):
+            return before
+    check_new(out)
     held_out = [load_conversations(path, True, allow_empty=True, labels=labels) for path in paths.values()]
     texts = [u["text"] for conversations in held_out for c in conversations for u in c["conversation"]]
 
     from utils.engine.inference import Journal  # here, so that faults are told before torch is loaded
     from utils.models.fits import check_memory
     from utils.models.load import load_model
-    from utils.tasks.emotion import Emotion
     from utils.tasks.synthesis import alone, written_by
 
     config = replace(Config(), model=model, quantization="none")
@@ -75,11 +89,7 @@ def synthesize(
         for row in made.kept
     ]
     report = {
-        "model": Path(model).name,
-        "seeds": Path(seeds).stem,
-        "seed": seed,
-        "how": asdict(how),
-        "input": fingerprints(source),
+        **asked,
         "kept": {label: made.count(label) for label in labels},
         "written": len(made.kept) + len(made.rejected),
         "rejected": made.reasons(),
