@@ -17,7 +17,7 @@ from utils.system.files import read_object
 from utils.system.parameters import names_in
 from utils.system.places import ROOT
 
-RECORD, PROBABILITIES = ".record.json", ".probabilities.jsonl"
+RECORD, PROBABILITIES, METRICS = ".record.json", ".probabilities.jsonl", ".metrics.json"
 
 
 def beside(out: str | Path, suffix: str) -> Path:
