@@ -225,7 +225,7 @@ def main(argv=None) -> int:
     parser.add_argument("--task", choices=tuple(LABELLERS), default="emotion")
     parser.add_argument("--engine", choices=("here", "ray"), default="here")
     chosen, others = parser.parse_known_args(argv)
-    if chosen.engine == "ray" and chosen.task != "emotion":
+    if chosen.engine == "ray" and LABELLERS[chosen.task] is not label_conversations:
         parser.error("--engine ray labels conversations. For texts leave it out")
     return (label_many if chosen.engine == "ray" else LABELLERS[chosen.task])(others)
 
