@@ -34,7 +34,7 @@ check: lint types ## lint, types and the quick tests: minutes, before every comm
 	$(PARALLEL) -m "not slow"
 
 test: check ## what check does, and then the slow tests, as CI runs them
-	$(BIN)/python -m pytest -m slow
+	$(PARALLEL) -m slow
 
 soak: setup ## 50 interruptions, thousands of strange inputs: half an hour and more
 	$(BIN)/python -m pytest -m soak -s

@@ -53,7 +53,7 @@ def test_check_is_lint_types_and_the_quick_tests(tmp_path):
     for part in ("ruff check .", "ruff format --check .", "lint-imports", "basedpyright", '-m "not slow"'):
         assert part in printed, part
     every = make("-n", "test")
-    for part in ("lint-imports", "basedpyright", 'pytest -n 2 --dist loadfile -m "not slow"', "pytest -m slow"):
+    for part in ("lint-imports", "basedpyright", '-n 2 --dist loadfile -m "not slow"', "-n 2 --dist loadfile -m slow"):
         assert part in every, part
 
 

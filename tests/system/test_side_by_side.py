@@ -4,9 +4,13 @@ python -m pytest tests/system/test_side_by_side.py
 """
 
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
+from helpers import ROOT
 
 from utils.system import side_by_side as module
 from utils.system.errors import ChainError, RunError
@@ -54,6 +58,51 @@ def test_two_work_at_once(tmp_path):
     done = fork(work, logs, 2)
     assert {name for name, _ in done} == {"a", "b"} and all(0 < seconds < 60 for _, seconds in done)
     assert all(log.read_text().strip() == "met" for log in logs.values())
+
+
+# A command that works in another process, which writes its number to a file and waits.
+COMMAND = """
+import os, sys, time
+from pathlib import Path
+from utils.system.command import command
+from utils.system.side_by_side import side_by_side
+sys.path.insert(0, {tests!r})
+
+@command("it")
+def main(argv=None):
+    from test_side_by_side import write_number
+    folder = Path({folder!r})
+    return len(list(side_by_side({{"a": (write_number, (folder / "number",))}}, {{"a": folder / "log"}})))
+
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def write_number(file):
+    file.write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+@pytest.mark.timeout(120)
+def test_a_command_that_a_batch_system_stops_leaves_no_process(tmp_path):
+    package = tmp_path / "it"
+    package.mkdir()
+    (package / "__init__.py").write_text("import utils")  # as a door's package is imported: before its own lines run
+    (package / "__main__.py").write_text(COMMAND.format(tests=str(ROOT / "tests" / "system"), folder=str(tmp_path)))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}{os.pathsep}{ROOT / 'tests'}"}
+    process = subprocess.Popen([sys.executable, "-m", "it"], env=environment, stderr=subprocess.PIPE, text=True)
+    number = tmp_path / "number"
+    while not (number.exists() and number.read_text()):
+        assert process.poll() is None, process.communicate(timeout=60)[1]
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert "interrupted" in process.communicate(timeout=60)[1] and process.returncode == 143
+    end = time.monotonic() + 30
+    while os.path.exists(f"/proc/{number.read_text()}"):
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.timeout(120)

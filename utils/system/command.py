@@ -1,4 +1,5 @@
-"""What all commands do alike: one message and status 2 for what the user can fix, one line and status 130 for Ctrl-C.
+"""What all commands do alike: one message and status 2 for what the user can fix, one line and status 130 for Ctrl-C,
+or 143 for SIGTERM.
 
 @command("utils.score")
 def main(argv=None) -> int: ...
@@ -29,8 +30,9 @@ def command(name: str):
     def decorate(main):
         @functools.wraps(main)
         def stoppable(argv=None) -> int:
-            if signal.getsignal(signal.SIGINT) is start.end_quietly:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+            for one in start.STOPS:
+                if signal.getsignal(one) is start.end_quietly:
+                    signal.signal(one, start.interrupt)
             # A file or pipe on Windows may not be able to hold every text.
             if reconfigure := getattr(sys.stdout, "reconfigure", None):
                 reconfigure(errors="replace")
@@ -48,9 +50,9 @@ def command(name: str):
                     return _output_ended(name, lost)
                 print(without_credentials(f"{name}: {error}"), file=sys.stderr)
                 return 2
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as stop:
                 print(f"\n{name}: interrupted. Every file is whole; the same command goes on.", file=sys.stderr)
-                return 130
+                return 128 + (stop.args[0] if stop.args else signal.SIGINT)
 
         return stoppable
 
