@@ -143,6 +143,10 @@ class Config:
     )
     emotion_epochs: float = parameter(LEARNING, 1.0, "epochs of the emotion task", above=0)
     cause_epochs: float = parameter(LEARNING, 1.0, "epochs of the cause task", above=0)
+    emotion_start: str = parameter(
+        LEARNING, "", "a run whose emotion adapter is trained on, of any labels; empty: a fresh adapter"
+    )
+    cause_start: str = parameter(LEARNING, "", "the same of the cause adapter")
     text_learning_rate: float = parameter(LEARNING, 5e-4, "the learning rate of these epochs over the text", above=0)
     emotion_learning_rate: float = parameter(
         LEARNING, 1e-3, "the published rate; steps are few, so it is high", above=0

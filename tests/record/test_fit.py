@@ -20,8 +20,9 @@ from utils.models.adapting import TITLES
 from utils.models.load import load_model
 from utils.record.adapter import labels_of, trained_with
 from utils.record.fit import examples, fit
+from utils.record.provenance import weights_of
 from utils.record.run import Run
-from utils.system.errors import TrainingError
+from utils.system.errors import ModelError, RunError, TrainingError
 from utils.system.files import read_json
 from utils.tasks import emotion
 from utils.tasks.ask import predict
@@ -123,6 +124,49 @@ def test_virtual_tokens_begin_as_the_tasks_sentence(tiny_model_folder, conversat
     saved = load_file(run.adapter("emotion") / "adapter_model.safetensors")["prompt_embeddings"]
     tokens = (tokenizer("Name the emotion of every utterance.").input_ids * 40)[:40]
     assert torch.allclose(saved, words[tokens], atol=1e-6) and not torch.equal(saved, words[tokens])
+
+
+@pytest.mark.parametrize("adapter", TITLES)
+def test_training_begins_with_another_runs_adapter(tiny_model_folder, conversations, tmp_path, adapter):
+    how = {"model": tiny_model_folder, "precision": "float32", "adapter": adapter, "gradient_accumulation": 1}
+
+    def trained(name, **parameters):
+        config = Config(run_name=name, **how, **parameters)
+        run = Run(config, "n", [], root=tmp_path)
+        fit(run, config.task("emotion"), *load_model(tiny_model_folder, precision="float32"), conversations)
+        return run.train_dir, load_file(run.adapter("emotion") / "adapter_model.safetensors")
+
+    first, learnt = trained("first", emotion_learning_rate=0.01)
+    folder, again = trained("again", emotion_learning_rate=1e-6, emotion_start=str(first))
+    _, fresh = trained("fresh", emotion_learning_rate=1e-6)
+    assert learnt.keys() == again.keys() and all(torch.allclose(learnt[k], again[k], atol=1e-4) for k in learnt)
+    assert not all(torch.allclose(learnt[k], fresh[k], atol=1e-4) for k in learnt)
+    start = read_json(folder / "adapters" / "emotion" / "training.json")["start"]
+    assert start == {"run": "first", "adapter": weights_of(first / "adapters" / "emotion")}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"lora_r": 8}, r"cannot begin with this adapter \(.*\[4, .*there, \[8, .*here"),
+        ({"lora_r": 4, "lora_alpha": 4}, "lora_alpha 16 there, 4 here"),
+        ({"lora_r": 4, "lora_targets": ["q_proj"]}, "cannot begin with this adapter"),
+        ({"adapter": "ia3"}, "peft_type 'LORA' there, 'IA3' here"),
+        ({"emotion_start": "nowhere"}, "no such run"),
+        ({"emotion_start": "."}, "no finished adapter here"),
+    ],
+)
+def test_an_adapter_that_training_cannot_begin_with_is_refused(
+    tiny_model_folder, conversations, tmp_path, parameters, message
+):
+    how = {"model": tiny_model_folder, "precision": "float32", "gradient_accumulation": 1}
+    config = Config(run_name="first", lora_r=4, **how)
+    first = Run(config, "n", [], root=tmp_path)
+    fit(first, config.task("emotion"), *load_model(tiny_model_folder, precision="float32"), conversations)
+    config = Config(**{"run_name": "again", **how, "emotion_start": str(first.train_dir), **parameters})
+    run = Run(config, "n", [], root=tmp_path)
+    with pytest.raises((ModelError, RunError), match=message):
+        fit(run, config.task("emotion"), *load_model(tiny_model_folder, precision="float32"), conversations)
 
 
 def test_a_calm_conversation_is_no_row_of_cause_training(tiny_model_folder, tokenizer, conversations, tmp_path):

@@ -47,8 +47,17 @@ def test_long_work_says_a_line_less_often(written):
     for row in range(1, 36_001):
         clock.now += 1.0
         pace(row)
-    assert 30 <= len(lines()) <= 60
+    assert 100 <= len(lines()) <= 130  # every five minutes of ten hours
     assert lines()[0] == "causes: 5 of 36,000 rows, 9 h 59 min left"
+
+
+def test_a_first_part_that_is_far_too_slow_does_not_silence_the_others(written):
+    clock, lines = written
+    pace = Pace("emotion training", 500, "steps", clock=clock)
+    for step in range(1, 501):  # the first in ten minutes, which would be days for all
+        clock.now += 1.0 if step > 1 else 600.0
+        pace(step)
+    assert lines()[1].startswith("emotion training: 301 of 500 steps")
 
 
 def test_without_a_follower_nothing_is_written(tmp_path, monkeypatch):

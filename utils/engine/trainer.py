@@ -79,13 +79,14 @@ class Told(TrainerCallback):
     """Says the loss, the step and the time that is left to who follows the training (utils/system/progress.py)."""
 
     def __init__(self, what: str):
-        self.what = what
+        self.what, self._pace = what, None
 
-    def on_train_begin(self, args, state, control, **kwargs):
-        self._pace = Pace(self.what, state.max_steps, "steps", state.global_step)
+    def on_step_begin(self, args, state, control, **kwargs):
+        # Not on_train_begin: an evaluation of `val` comes before the first step, and may last as long as many.
+        self._pace = self._pace or Pace(self.what, state.max_steps, "steps", state.global_step)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if logs and "loss" in logs and state.is_world_process_zero:
+        if self._pace and logs and "loss" in logs and state.is_world_process_zero:
             self._pace(state.global_step, loss=float(logs["loss"]))
 
 

@@ -63,6 +63,35 @@ def add_adapter(model, method: str = "lora", gradient_checkpointing: bool = Fals
     return adapted
 
 
+def begin_with(model, folder, base: str):
+    """Gives the fresh adapter of `model`, whose base is `base`, the weights of the adapter in `folder`.
+
+    Raises ModelError for a folder without an adapter, and for an adapter of another base, method, rank, scale or
+    modules."""
+    folder = Path(folder)
+    there, weights = adapter_record(folder), folder / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise ModelError(f"{folder}: no adapter here ({weights.name}). Run its training notebook first")
+    if hub_id(there["base_model_name_or_path"]) != hub_id(base):
+        raise ModelError(f"{folder}: made for base model {there['base_model_name_or_path']!r}, not {base!r}")
+    stored, method = load_file(weights), method_of(model.peft_config["default"])
+    here = {**model.peft_config["default"].to_dict(), "peft_type": method.kind.value}
+    found = {name: (there.get(name), here.get(name)) for name in ("peft_type", "lora_alpha", "use_dora")}
+    differ = [f"{name} {shown(one)} there, {shown(other)} here" for name, (one, other) in found.items() if one != other]
+    own = {method.stored(_without("default", name)): parameter for name, parameter in adapter_weights(model)}
+    shapes = {name: [list(one[name].shape) if name in one else None for one in (stored, own)] for name in stored | own}
+    differ += [f"{name} {one} there, {other} here" for name, (one, other) in sorted(shapes.items()) if one != other][:1]
+    if differ:
+        raise ModelError(
+            f"{folder}: training cannot begin with this adapter ({'; '.join(differ)}). Give the parameters that it was "
+            "trained with: adapter, lora_r, lora_alpha, lora_targets and the like"
+        )
+    for name, parameter in own.items():
+        if not parameter.is_meta:  # another process reads them for it
+            parameter.data.copy_(stored[name])
+    model.begun_as = _mark(model) if model.device.type != "meta" else None
+
+
 def add_lora(model, r: int, alpha: int, dropout: float, targets, gradient_checkpointing: bool = False):
     """`add_adapter` with METHODS["lora"] and its settings."""
     return add_adapter(model, "lora", gradient_checkpointing, r=r, alpha=alpha, dropout=dropout, targets=targets)

@@ -78,6 +78,17 @@ def adapter_folder(adapter, run: str | Path | None = None) -> Path:
     return run_folder(run) / "adapters" / adapter
 
 
+def start_of(config: Config, task: str) -> Path | None:
+    """The folder of the adapter with which the training of `task` begins; None for a fresh one. Raises RunError for a
+    run that is not there, ModelError for one without the adapter."""
+    run = getattr(config, f"{task}_start", "")
+    if not run:
+        return None
+    folder = adapter_folder(task, run)
+    _training(folder)
+    return folder
+
+
 def task_of(adapter) -> str | None:
     """The task that the adapter in this folder was trained on. Older records lack it: then the name that runs give the
     folder says it, or nothing does (None). Raises ModelError for a folder without a finished adapter."""

@@ -12,6 +12,7 @@ from utils.config import Config
 from utils.data.conversations import names_of
 from utils.engine.rows import longest_row
 from utils.engine.tracking import check_tracker
+from utils.record.adapter import start_of
 from utils.record.inputs import Conversations, Examples, Texts, input_of_notebook
 from utils.record.run import quantization_here
 from utils.record.stages import NOTEBOOKS, STAGES
@@ -42,6 +43,8 @@ def check_work(config: Config, notebooks: Sequence[str], root: Path) -> None:
     training = [one.task for one in stages if one.writes == "adapter"]
     if training:
         check_tracker(config.report_to)
+    for task in training:
+        start_of(config, task)
     given = input_of_notebook([*notebooks, *NOTEBOOKS][0])(input_dir, config)
     longest = []
 

@@ -18,11 +18,13 @@ from utils.engine.processes import processes
 from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
 from utils.engine.trainer import train
 from utils.engine.vectors import measured
-from utils.models.adapters import add_adapter, gather_adapter, load_adapter, save_adapter
+from utils.models.adapters import add_adapter, begin_with, gather_adapter, load_adapter, save_adapter
 from utils.models.adapting import in_front
 from utils.models.attention import check_tree_mask, positions_of
 from utils.models.projector import attach, fresh
+from utils.record.adapter import start_of
 from utils.record.card import write_cards
+from utils.record.provenance import weights_of
 from utils.record.run import Run
 from utils.system.errors import DoesNotFit, ModelError, TrainingError
 from utils.system.files import read_json
@@ -89,8 +91,9 @@ def fit(
 
     task  from `run.task(name)`; training reads what `task.taught` makes of it and of `conversations`. Beside a cause
           adapter stand its boosted trees (utils/tasks/cause_structure.py).
-    With `text_epochs` it first learns the words of `conversations` and `unlabelled` as a language model does, without
-    any label: task-adaptive pretraining (Gururangan et al., ACL 2020). The history is that of the labels.
+    With `emotion_start` or `cause_start` it begins as that run's adapter, else as a fresh one. With `text_epochs` it
+    first learns the words of `conversations` and `unlabelled` as a language model does, without any label:
+    task-adaptive pretraining (Gururangan et al., ACL 2020). The history is that of the labels.
     An interrupted training goes on from its last checkpoint. Raises TrainingError where there is nothing to learn from
     or no room to write, DoesNotFit where memory does not suffice for a conversation, ModelError for a model that cannot
     be trained on trees (check_tree_mask).
@@ -122,6 +125,11 @@ def fit(
     set_seed(config.seed)  # the adapter's first weights are random
     settings = config.adapter_settings(task.opening)
     model = add_adapter(model, gradient_checkpointing=config.gradient_checkpointing, **settings)
+    start = start_of(config, task.name)
+    begun = {}
+    if start:
+        begin_with(model, start, config.model)
+        begun = {"run": start.absolute().parent.parent.name, "adapter": weights_of(start)}
     project(model, encoded[: len(drawn)], config)
     of_text = []
     if config.text_epochs:
@@ -142,7 +150,7 @@ def fit(
             if learnt:
                 cause_structure.save(learnt, folder)
         counts = taught.counts(drawn)
-        run.finish_adapter(task.name, history, counts, decided, of_text, bool(learnt), task.counted)
+        run.finish_adapter(task.name, history, counts, decided, of_text, bool(learnt), task.counted, begun)
         write_cards(run.train_dir)
     processes().wait_for_everyone()
     return model.eval(), history

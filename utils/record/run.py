@@ -230,11 +230,13 @@ class Run:
         of_text: Sequence[dict] = (),
         structure: bool = False,
         counted: str = "emotions",
+        begun: dict | None = None,
     ):
         """Mark the adapter as finished: its task, every parameter, the code's revision, the label set, how often
         training saw each label (`counts`, of what is `counted`), what the task decided on val (`decided`), the
-        trainer's log, of the words too where they came first (`of_text`), and whether utils/tasks/cause_structure.py
-        has its file there, stand in its training.json. Its checkpoints are removed."""
+        trainer's log, of the words too where they came first (`of_text`), whether utils/tasks/cause_structure.py has
+        its file there, and the adapter that it began as (`begun`) stand in its training.json. Its checkpoints are
+        removed."""
         folder = self.adapter(task)
         record = {
             "task": task,
@@ -244,6 +246,7 @@ class Run:
         }
         record |= {counted: counts, **(decided or {}), "history": history}
         record |= {"text_history": of_text} if of_text else {}
+        record |= {"start": begun} if begun else {}
         if structure:
             record["structure"] = {"revision": revision(), "scikit-learn": versions()["scikit-learn"]}
         record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")

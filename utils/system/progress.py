@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 VARIABLE = "EMOTION_CAUSE_PROGRESS"  # the file that lines go to, in the environment of the process that works
-FIRST, EVERY, SHARE = 5, 10, 0.02  # seconds to the first line and between two; between two at least this share of all
+FIRST, EVERY, SHARE = 5, 10, 0.02  # seconds to the first line and between two; between two at least this share of all,
+LONGEST = 300  # but no more seconds: a first estimate may be far too long
 
 
 def duration(seconds: float) -> str:
@@ -45,7 +46,7 @@ class Pace:
         if now < self._next or done <= self._first or not self._file:
             return
         left = (now - self._start) / (done - self._first) * (self.total - done)
-        self._next = now + max(EVERY, SHARE * (now - self._start + left))
+        self._next = now + min(max(EVERY, SHARE * (now - self._start + left)), LONGEST)
         parts = [f"{self.what}: {done:,} of {self.total:,} {self.unit}"]
         parts += [f"{name} {sum(values) / len(values):.3f}" for name, values in self._figures.items()]
         self._figures = {}
