@@ -131,7 +131,7 @@ def _opened(path: Path) -> Iterator[Any]:
             yield container
     except FileError:
         raise
-    except (av.FFmpegError, OSError, ValueError, LookupError, OverflowError) as error:
+    except (av.error.FFmpegError, OSError, ValueError, LookupError, OverflowError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200] or type(error).__name__
         raise FileError(f"{path}: cannot be decoded ({reason})") from error
 
