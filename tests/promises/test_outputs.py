@@ -154,7 +154,7 @@ def given(tmp_path, monkeypatch):
     def labelled(*arguments):
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr(predict, "Predictor", labelled)
+    monkeypatch.setattr("utils.record.predictor.Predictor", labelled)
     path = tmp_path / "data" / "given.json"
     write_json([labelled_conversation()], path)
     return path

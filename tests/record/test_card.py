@@ -3,6 +3,8 @@
 python -m pytest tests/record/test_card.py
 """
 
+import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -16,12 +18,17 @@ import generate_input
 from utils import chain
 from utils.card import main
 from utils.config import Config, load_config
-from utils.record.card import KNOWN, card, command_of, write_cards
+from utils.data.templates import Template
+from utils.data.topics import Topic
+from utils.record.card import card, command_of, write_cards
+from utils.record.card_tasks import KNOWN
+from utils.record.card_use import INSTRUCTION
 from utils.record.provenance import fingerprints, weights_of
 from utils.report.scores import read_scores
 from utils.report.tables import results_table
 from utils.system.errors import RunError
 from utils.system.files import read_json, write_json
+from utils.tasks.forms import opinion_task
 
 REAL = ROOT / "results_train" / "smollm2-135m-ecf"
 
@@ -149,9 +156,10 @@ def test_the_command_gives_the_same_parameters_again(changed, monkeypatch):
     assert Config.of(ran[0]).as_dict() == wanted
 
 
-def test_the_known_data_are_those_that_generate_input_writes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("task", ["emotion", "opinion", "instruction"])
+def test_the_known_data_are_those_that_generate_input_writes(tmp_path, monkeypatch, task):
     monkeypatch.chdir(ROOT)
-    assert generate_input.main(["--out", str(tmp_path)]) == 0
+    assert generate_input.main(["--task", task, "--out", str(tmp_path)]) == 0
     assert KNOWN[fingerprints(tmp_path)["train"]].licence == "mit"
 
 
@@ -169,3 +177,80 @@ def test_the_command_writes_cards_or_says_why_not(run, tmp_path, capsys):
     assert main([str(tmp_path)]) == 2 and "no finished adapter" in capsys.readouterr().err
     with pytest.raises(RunError, match="no finished adapter of a run"):
         card(tmp_path)
+
+
+# ---- texts and instructions ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A run of a task with one adapter, as its notebooks leave it."""
+
+    def finished(task, record, metrics, **parameters):
+        folder = tmp_path / "results_train" / task
+        config = Config(run_name=task, input_dir=f"input/{task}s", **parameters)
+        base = {"parameters": config.as_dict(), "revision": "abc123def456", "history": []}
+        write_json({"task": task, **base, **record}, folder / "adapters" / task / "training.json")
+        used = {name: getattr(config, name) for name in ("run_name", "input_dir", "model", *parameters)}
+        one = {"parameters": used, "input": {"train": "0" * 16}, "revision": "abc123def456", "versions": {"torch": "2"}}
+        write_json({f"{task}_{name}": one for name in ("training", "inference")}, folder / "config.json")
+        write_json({"version": 2, **metrics}, folder / "metrics.json")
+        return folder
+
+    return finished
+
+
+def test_a_card_of_instructions_has_the_base_model_beside_the_adapter(finished):
+    def figures(loss):
+        return {
+            "held_out": {"loss": loss, "perplexity": 2.5, "answers": 12, "tokens": 90},
+            "written": {"rouge_l": 0.25 / loss, "exact_match": 0.125, "answers": 12},
+        }
+
+    template = Template.read("alpaca_short")
+    metrics = {"examples": 12, "instructions": {"zero-shot": figures(2.0), "fine-tuned": figures(0.5)}}
+    record = {"template": template.as_dict(), "add_eos_token": True, "examples": {"answer": 1234}}
+    run = finished("instruction", record, metrics, template="alpaca_short")
+    assert [path.parent.name for path in write_cards(run)] == ["instruction"]
+    made = ModelCard.load(run / "adapters" / "instruction" / "README.md")
+    assert (made.data.pipeline_tag, made.data.tags[0]) == ("text-generation", "instruction-tuning")
+    for text in (
+        "# SmolLM2-135M-Instruct: answers to instructions",
+        results_table(run),
+        "(12 examples; code at revision abc123def456)",
+        "Training saw 1,234 examples.",
+        "utils.demo --task instruction --adapter FOLDER",
+        "state it here before you share them",
+        json.dumps(template.prompt(INSTRUCTION["instruction"])),
+        "python -m utils.chain configs/instruction.yaml -p run_name instruction -p template alpaca_short",
+    ):
+        assert text in made.text, text
+    assert "| fine-tuned | 0.500 | 2.500 | 0.500 | 0.125 |" in made.text and "| zero-shot | 2.000 |" in made.text
+    assert "conversation" not in made.text and "utterance" not in made.text
+    merged = card(run / "adapters" / "instruction", merged="gguf")
+    (request,) = re.findall(r"--data '(.+)'$", merged, re.M)
+    assert json.loads(request)["prompt"] == template.prompt(INSTRUCTION["instruction"])
+    (run / "adapters" / "instruction" / "adapter_model.safetensors").write_bytes(b"new")
+    rewrite(run / "config.json", lambda c: c["instruction_inference"].update(adapter="of other weights"))
+    assert "Not scored yet." in card(run / "adapters" / "instruction")
+
+
+@pytest.mark.parametrize("strategy", ["generation", "sequence"])
+def test_a_card_of_opinions_has_its_scores_and_its_question(finished, strategy):
+    topic = Topic.read("new-stadium")
+    task = opinion_task({topic.name: topic}, "regression", strategy)
+    rows = {"majority": {"scores": {"rmse": 2.0}}, "fine-tuned": {"scores": {"rmse": 1.125}}}
+    record = {**task.decided([], list), "opinions": {"-1": 3, "1": 4}}
+    run = finished("opinion", record, {"texts": 24, "opinions": rows}, task_type="regression", strategy=strategy)
+    text = card(run / "adapters" / "opinion")
+    assert results_table(run) in text and "1.125" in text and "(24 texts; code" in text
+    assert "Training saw 7 opinions: 3 -1, 4 1." in text and "conversation" not in text
+    assert "--task opinion TEXTS.csv --out PRED.csv --adapter FOLDER" in text
+    assert ("```python" in text) == (strategy == "generation"), "a head is asked by no other program"
+
+
+def test_a_card_names_the_labels_that_were_trained(run):
+    labels = {"name": "two", "labels": ["calm", "upset"], "neutral": "calm", "multi": False}
+    rewrite(run / "adapters" / "emotion" / "training.json", lambda c: c.update(labels=labels))
+    text = card(run / "adapters" / "emotion")
+    assert "one of calm, upset." in text and 'answers = [" calm", " upset"]' in text

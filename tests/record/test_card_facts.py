@@ -47,13 +47,13 @@ def test_facts_are_what_the_run_recorded(run):
     assert emotion.figures["macro F1"] == metrics["emotions"]["fine-tuned"]["macro_f1"]
     assert cause.figures["pairs F1"] == metrics["pairs"]["fine-tuned emotions and causes"]["scores"]["f1_pair"]
     assert cause.text_epochs == 0 and set(cause.structure) == {"revision", "scikit-learn"} and emotion.structure is None
-    assert emotion.utterances == sum(u["support"] for u in metrics["emotions"]["fine-tuned"]["per_emotion"].values())
+    assert emotion.scored == sum(u["support"] for u in metrics["emotions"]["fine-tuned"]["per_emotion"].values())
 
 
 def test_without_scores_there_are_no_figures(run):
     (run / "metrics.json").unlink()
     found = facts(run / "adapters" / "cause")
-    assert (found.figures, found.table, found.scored_at, found.utterances) == ({}, None, None, 0)
+    assert (found.figures, found.table, found.scored_at, found.scored) == ({}, None, None, 0)
 
 
 def without(*keys):

@@ -19,7 +19,10 @@ from helpers import ROOT, with_adapter
 from utils.config import Config
 from utils.data.conversations import names_of
 from utils.data.labels import ECF
+from utils.data.templates import Template
+from utils.data.topics import Topic
 from utils.engine.inference import score_trees
+from utils.engine.settings import Writing
 from utils.export import export
 from utils.models.adapters import load_adapter, save_adapter
 from utils.models.adapting import TITLES
@@ -27,8 +30,12 @@ from utils.models.hub import hub_id
 from utils.models.load import EMBEDDED, embedded_model, load_model
 from utils.record.adapter import trained_with
 from utils.record.card import card, write_cards
-from utils.record.card_use import EXAMPLE
+from utils.record.card_use import EXAMPLE, INSTRUCTION, about_text
+from utils.record.instruction_predict import InstructionPredict
+from utils.record.opinion_predict import OpinionPredict
 from utils.system.files import read_json, write_json
+from utils.tasks.forms import opinion_task
+from utils.tasks.instruction import Instructions
 from utils.tasks.task import probabilities
 
 SHIPPED = ROOT / "results_train" / "smollm2-135m-ecf" / "adapters"
@@ -123,6 +130,51 @@ def test_so_do_the_adapters_that_ship(tmp_path, task):
     write_json({**record, "base_model_name_or_path": str(embedded_model())}, adapter / "adapter_config.json")
     found = printed((SHIPPED / task / "README.md").read_text(encoding="utf-8"), adapter)
     assert found == pytest.approx(wanted(SHIPPED / task, EMBEDDED, task), abs=1e-3)
+
+
+@pytest.fixture
+def trained(tiny_model_folder, tmp_path):
+    """An adapter of a run of a task, with random weights and its records."""
+
+    def trained(task, record, **parameters):
+        config = Config(model=tiny_model_folder, quantization="none", precision="float32", **parameters)
+        adapter = tmp_path / "results_train" / task / "adapters" / task
+        save_adapter(with_adapter(tiny_model_folder, std=0.5), adapter, tiny_model_folder)
+        made = {"task": task, "parameters": config.as_dict(), "revision": "abc", "history": [], **record}
+        write_json(made, adapter / "training.json")
+        used = {"parameters": {"model": config.model}, "input": {}, "revision": "abc", "versions": {}}
+        write_json({f"{task}_training": used}, adapter.parents[1] / "config.json")
+        return adapter
+
+    return trained
+
+
+def run_here(text, folder, capsys):
+    """What the Python code of a card prints, in this process."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.S | re.M)
+    capsys.readouterr()
+    exec(code.replace('FOLDER = "FOLDER"', f"FOLDER = {str(folder)!r}"), {})
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("template", ["alpaca", "deutsch"])
+def test_plain_peft_writes_the_repositorys_answer(trained, template, capsys):
+    decided = Instructions(Template.read(template)).decided([], list)
+    adapter = trained("instruction", decided, template=template)
+    asked = {"instruction": INSTRUCTION["instruction"], "how": Writing()}
+    answer = next(InstructionPredict(adapter).answers(**asked))["trained"]
+    assert answer and run_here(card(adapter), adapter, capsys) == f"{answer}\n"
+
+
+def test_plain_peft_gives_the_repositorys_probabilities_of_an_opinion(trained, capsys):
+    topic = Topic.read("new-stadium")
+    task = opinion_task({topic.name: topic}, "regression")
+    adapter = trained("opinion", task.decided([], list), task_type="regression")
+    predictor = OpinionPredict(model_path=adapter)
+    _, (table,) = predictor.answers([about_text(predictor.task)])
+    found = ast.literal_eval(run_here(card(adapter), adapter, capsys))
+    assert [*found.values()] == pytest.approx(table[topic.name]["score"], abs=1e-4)
+    assert 0.01 < max(found.values()) < 0.999
 
 
 def test_a_gguf_card_sends_one_question_and_its_answers(run):

@@ -1,13 +1,14 @@
 """An encoder with two heads: one labels every part of a text, one says of pairs of parts whether they belong together.
 
-    encoder, tokenizer = fresh(model, sizes, seed)          # `model`: a folder or a hub id
+    encoder, tokenizer = fresh(model, sizes, seed, rank)    # `model`: a folder or a hub id; rank: of LoRA
     train(encoder, tokenizer, examples, folder, seed, epochs)
     encoder, tokenizer = load(folder, sizes)
     scores(encoder, examples, "emotion")
 
-The base reads the text once. A language model can be the base (one whose tokenizer has no [CLS]): it gets the same
-heads and LoRA, and a part is read at its end and at the end of the one that follows. utils/tasks/encoder_input.py makes
-examples and sizes of conversations; there a part is an utterance, and the heads are called after emotions and causes.
+The base reads the text once. With LoRA the folder holds the adapter (PEFT's files) and the heads alone, a few MB, and
+the base stays where it is. A language model can be the base (one whose tokenizer has no [CLS]): it gets the same heads,
+and a part is read at its end and at the end of the one that follows. utils/tasks/encoder_input.py makes examples and
+sizes of conversations; there a part is an utterance, and the heads are called after emotions and causes.
 """
 
 import shutil
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, gelu, layer_norm, one_hot
@@ -24,11 +25,15 @@ from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 from utils.engine.checkpoints import last_checkpoint
+from utils.models.hub import why
+from utils.models.methods import adapter_record
 from utils.system.errors import ModelError
 from utils.system.files import let_others_read
 
 WIDTH = 192  # of the pairs' head
-WEIGHTS = "model.safetensors"
+WEIGHTS, HEADS = "model.safetensors", "heads.safetensors"  # of all weights; of those that are not the base's
+RANK = 16  # of a language model's LoRA
+LORA_RATE = {False: 3e-4, True: 2e-4}  # of an encoder, of a language model
 
 
 class Sizes(NamedTuple):
@@ -123,27 +128,39 @@ class Encoder(nn.Module):
         return {"loss": loss, "emotion_scores": emotion_scores, "cause_scores": cause_scores}
 
 
-def fresh(model: str | Path, sizes: Sizes, seed: int):
-    """(an encoder on the base `model`, to be trained, its tokenizer): all weights of an encoder, LoRA of a language
-    model. Raises OSError for a folder without a model."""
+def fresh(model: str | Path, sizes: Sizes, seed: int, rank: int | None = None):
+    """(an encoder on the base `model`, to be trained, its tokenizer). rank: of LoRA; 0 trains all weights; None: 0 of
+    an encoder, RANK of a language model. Raises OSError for a folder without a model."""
     set_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(model)
-    if one_way(tokenizer):
-        base = AutoModel.from_pretrained(model, dtype=torch.bfloat16)
-        base = get_peft_model(base, LoraConfig(r=16, lora_alpha=16, target_modules="all-linear"))
-    else:
-        base = AutoModel.from_pretrained(model)
+    base = _base(model, one_way(tokenizer))
+    rank = RANK * one_way(tokenizer) if rank is None else rank
+    if rank:
+        # An encoder's pooler reads the first token, and nobody reads the pooler.
+        others = None if one_way(tokenizer) else r".*pooler.*"
+        modules = {"target_modules": "all-linear", "exclude_modules": others}
+        base = get_peft_model(base, LoraConfig(r=rank, lora_alpha=rank, task_type="FEATURE_EXTRACTION", **modules))
     return Encoder(base, one_way(tokenizer), sizes), tokenizer
 
 
+def _base(model: str | Path, one_way: bool):
+    return AutoModel.from_pretrained(model, dtype=torch.bfloat16 if one_way else torch.float32)
+
+
+def kept(folder: Path) -> bool:
+    """Whether a finished encoder is in this folder."""
+    return any((Path(folder) / name).is_file() for name in (WEIGHTS, HEADS))
+
+
 def train(encoder: Encoder, tokenizer, examples: list[dict], folder: Path, seed: int, epochs: int):
-    """Trains a `fresh` encoder on examples with targets, and keeps it in `folder`, model.safetensors last; then its
+    """Trains a `fresh` encoder on examples with targets, and keeps it in `folder`, WEIGHTS or HEADS last; then its
     checkpoints go. Interrupted, the same call goes on from its last epoch."""
     known = torch.tensor(np.concatenate([one["known"] for one in examples]))
     encoder.mean, encoder.deviation = known.mean(0), known.std(0).clamp(min=1e-3)
     trained = [p for p in encoder.base.parameters() if p.requires_grad]
     heads = [p for name, p in encoder.named_parameters() if not name.startswith("base.")]
-    rate = 2e-4 if encoder.one_way else 3e-5
+    lora = isinstance(encoder.base, PeftModel)
+    rate = LORA_RATE[encoder.one_way] if lora else 3e-5
     optimizer = torch.optim.AdamW([{"params": trained, "lr": rate}, {"params": heads, "lr": 1e-3}], weight_decay=0.01)
     settings = TrainingArguments(
         output_dir=str(folder / "checkpoints"),
@@ -164,23 +181,39 @@ def train(encoder: Encoder, tokenizer, examples: list[dict], folder: Path, seed:
     rows: Any = examples  # a list is all that the trainer needs of a data set
     trainer = Trainer(encoder, settings, collate, rows, optimizers=(optimizer, None))
     trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
-    if encoder.one_way:
-        encoder.base = encoder.base.merge_and_unload()
     tokenizer.save_pretrained(folder)
-    encoder.base.config.save_pretrained(folder)
-    save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / WEIGHTS)
+    if lora:
+        learnt = {name: p.bfloat16() for name, p in encoder.base.named_parameters() if p.requires_grad}
+        encoder.base.save_pretrained(folder, state_dict=learnt)  # half as large as in training
+        weights = {name: one for name, one in encoder.state_dict().items() if not name.startswith("base.")}
+    else:
+        encoder.base.config.save_pretrained(folder)
+        weights = encoder.state_dict()
+    save_file({name: one.contiguous() for name, one in weights.items()}, folder / (HEADS if lora else WEIGHTS))
     let_others_read(folder)
     shutil.rmtree(folder / "checkpoints")
 
 
 def load(folder: Path, sizes: Sizes):
-    """(the encoder that `train` kept in `folder`, its tokenizer). Raises ModelError where there is none."""
-    if not (folder / WEIGHTS).is_file():
+    """(the encoder that `train` kept in `folder`, its tokenizer). Raises ModelError where there is none, and where the
+    base model of one with LoRA is not here."""
+    if not kept(folder):
         raise ModelError(f"{folder}: no finished encoder there: run python -m utils.train encoder first")
-    config, tokenizer = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    dtype = torch.bfloat16 if one_way(tokenizer) else torch.float32
-    encoder = Encoder(AutoModel.from_config(config, dtype=dtype), one_way(tokenizer), sizes)
-    encoder.load_state_dict(load_file(folder / WEIGHTS))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if (folder / HEADS).is_file():
+        model = adapter_record(folder)["base_model_name_or_path"]
+        try:
+            base = _base(model, one_way(tokenizer))
+        except OSError as error:
+            raise ModelError(f"{folder}: its base model {model} is not here ({why(error, model)})") from error
+        encoder = Encoder(PeftModel.from_pretrained(base, folder).merge_and_unload(), one_way(tokenizer), sizes)
+        own = {name: one for name, one in encoder.state_dict().items() if name.startswith("base.")}
+        encoder.load_state_dict(own | load_file(folder / HEADS))
+    else:
+        dtype = torch.bfloat16 if one_way(tokenizer) else torch.float32
+        base = AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
+        encoder = Encoder(base, one_way(tokenizer), sizes)
+        encoder.load_state_dict(load_file(folder / WEIGHTS))
     return encoder.eval(), tokenizer
 
 

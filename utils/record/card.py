@@ -9,93 +9,25 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from utils.config import Config, check_names, load_config
-from utils.data.labels import ECF
 from utils.models.adapting import TITLES, adapter_method
 from utils.models.hub import hub_id
 from utils.record.adapter import other_adapter
+from utils.record.card_tasks import KNOWN, TASK_CARDS, UNKNOWN, Data, TaskCard
 from utils.record.card_use import use
 from utils.record.provenance import read_records
-from utils.record.stages import LABELLED_BY, TRAINED_BY
-from utils.report.scores import RESULT, read_scores
+from utils.record.stages import LABELLED_BY, TRAINED_BY, chain_with
+from utils.report.scores import read_scores
 from utils.report.tables import results_table
 from utils.system import places
 from utils.system.errors import ConfigError, RunError
 from utils.system.files import intact, read_object, write_text
 from utils.system.places import ROOT
+from utils.tasks.task import Task
 
-
-@dataclass(frozen=True)
-class TaskCard:
-    """What the card of a task's adapter says beside the run's records.
-
-    purpose      what the adapter does
-    scores       where its scores are in metrics.json: keys, one in the other
-    figures      {as the card calls it: its key there}
-    about        what the example asks (utils/record/card_use.py), and what the repository does with such answers
-    reads_text   whether epochs over the text alone come first (text_epochs)
-    """
-
-    purpose: str
-    scores: tuple[str, ...]
-    figures: dict[str, str]
-    about: str
-    reads_text: bool = False
-
-
-TASK_CARDS = {
-    "emotion": TaskCard(
-        f"names the emotion of every utterance of a conversation, one of {ECF}",
-        ("emotions", "fine-tuned"),
-        {"accuracy": "accuracy", "weighted F1": "weighted_f1", "macro F1": "macro_f1"},
-        "Asked is the emotion of the second utterance. Before the repository chooses, it subtracts a part of each "
-        "label's log frequency (`logit_adjustment`).",
-        reads_text=True,
-    ),
-    "cause": TaskCard(
-        "finds, in a conversation whose emotions are known, the utterances that caused each of them",
-        ("pairs", RESULT, "scores"),
-        {"pairs weighted F1": "weighted_f1", "pairs F1": "f1_pair"},
-        "Asked is whether utterance 1 caused the emotion of utterance 2. The repository averages the log-odds of yes "
-        "with those of the boosted trees.",
-    ),
-}
 TEMPLATE = Path(__file__).with_name("card_template.md")
-SCORED_BY = {task: LABELLED_BY[task] for task in TASK_CARDS}
 LICENCES = {"HuggingFaceTB/SmolLM2-135M-Instruct": "Apache-2.0"}  # of base models, by hub id
-
-
-class Data(NamedTuple):
-    """Conversations that this repository knows: their name, hub id, and what may be done with them."""
-
-    name: str
-    hub: str | None
-    licence: str
-    terms: str
-
-
-_ECF = "ECF (Wang et al. 2023) is for research use only, and so are weights that were trained on it."
-# By the fingerprint of the training split (utils/record/provenance.py), as generate_input.py writes it.
-_SAMPLE = Data(
-    "102 sample conversations of the repository, invented for it",
-    None,
-    "mit",
-    "The conversations are under the repository's MIT licence.",
-)
-KNOWN = {
-    "ab2f52e8b9360788": Data("ECF 1.0, its train split of 1,001 conversations", "NUSTM/ECF", "research-use", _ECF),
-    "6021333e937e80a6": Data("ECF 1.0, all 1,374 labelled conversations", "NUSTM/ECF", "research-use", _ECF),
-    "24da46d5479c8575": _SAMPLE,
-    "35fc7a3913001582": _SAMPLE,  # with names of videos, as earlier revisions wrote it
-}
-UNKNOWN = Data(
-    "conversations that the repository does not know",
-    None,
-    "unknown",
-    "**Their licence binds these weights: state it here before you share them.**",
-)
 
 
 def command_of(parameters: dict) -> str:
@@ -127,6 +59,7 @@ def _configs() -> dict[str, dict]:
 class CardFacts:
     """What a run recorded about an adapter.
 
+    asked        the task as it was trained
     base         the base model's hub id; None for a folder of somebody's machine
     named        the base model as the card calls it, without a path
     fingerprint  of the training split
@@ -135,14 +68,15 @@ class CardFacts:
     unlabelled   whether unlabelled conversations were there for them
     structure    the record of the boosted trees beside the adapter, or None
     figures      {name: score} of this adapter, {} without scores
-    table        the run's scores as Markdown, or None before notebook 4
-    utterances   how many the scores are of
+    table        the run's scores as Markdown, or None before the chain's last notebook
+    scored       how many utterances, texts or examples the scores are of
     scored_at    the code's revision that scored, or None
     config       what the task was asked with
     parameters   what the command that trains it again names
     """
 
     task: str
+    asked: Task
     base: str | None
     named: str
     base_licence: str | None
@@ -154,7 +88,7 @@ class CardFacts:
     structure: dict | None
     figures: dict[str, float]
     table: str | None
-    utterances: int
+    scored: int
     scored_at: str | None
     config: Config
     parameters: dict
@@ -170,19 +104,23 @@ def facts(adapter) -> CardFacts:
     adapter = Path(adapter).absolute()
     task, run = adapter.name, adapter.parent.parent
     if task not in TASK_CARDS or not all(p.is_file() for p in (adapter / "training.json", run / "config.json")):
-        raise RunError(f"{adapter}: no finished adapter of a run (results_train/RUN/adapters/emotion or cause)")
+        raise RunError(
+            f"{adapter}: no finished adapter of a run. Give results_train/RUN/adapters/TASK, where TASK is one of "
+            f"{', '.join(TASK_CARDS)}"
+        )
     of = f"{adapter}/training.json, or config.json or metrics.json in {run}"
     try:
         with intact(of, "Restore the file, or run the notebooks again"):
-            return _facts(task, run, read_object(adapter / "training.json"), read_records(run))
+            return _facts(adapter, run, read_object(adapter / "training.json"), read_records(run))
     except ConfigError as error:
         raise RunError(f"{of}: {error}. Restore the file, or run the notebooks again") from error
 
 
-def _facts(task: str, run: Path, record: dict, notebooks: dict) -> CardFacts:
+def _facts(adapter: Path, run: Path, record: dict, notebooks: dict) -> CardFacts:
+    task, of = adapter.name, TASK_CARDS[adapter.name]
     # A run's notebooks share their input; of the parameters each records those that it uses.
     made = notebooks.get(TRAINED_BY[task]) or {**[*notebooks.values()][0], "parameters": record["parameters"]}
-    parameters = {"text_epochs": Config.text_epochs} if TASK_CARDS[task].reads_text else {}  # absent in old records
+    parameters = {"text_epochs": Config.text_epochs} if of.reads_text else {}  # absent in old records
     parameters |= made["parameters"]
     check_names(parameters, TRAINED_BY[task])
     config = Config.of({**record["parameters"], **parameters})
@@ -194,24 +132,26 @@ def _facts(task: str, run: Path, record: dict, notebooks: dict) -> CardFacts:
     if config.input_dir not in {Config.input_dir, *(there["input_dir"] for there in _configs().values())}:
         parameters = {**parameters, "input_dir": "INPUT"}
     metrics = _current_metrics(run, notebooks)
-    scored = notebooks.get(SCORED_BY["cause"], notebooks.get(SCORED_BY["emotion"], {}))
-    scores = metrics.get("emotions", {}).get("fine-tuned", {}).get("per_emotion", {})
-    seen, structure, figures = record.get("emotions"), record.get("structure"), _figures(task, metrics)
-    table = results_table(run) if "pairs" in metrics else None
+    chain = [one.notebook for one in reversed(chain_with(TRAINED_BY[task])) if one.writes == "labels"]
+    scored = next((notebooks[name] for name in chain if name in notebooks), {})
+    utterances = metrics.get("emotions", {}).get("fine-tuned", {}).get("per_emotion", {}).values()
+    seen, structure, figures = record.get(of.recorded), record.get("structure"), _figures(of, metrics)
+    table = results_table(run) if of.sections[-1] in metrics else None
     return CardFacts(
         task=task,
+        asked=of.asked(adapter, config),
         base=base,
         named=base or plain(config.model),
         base_licence=base_licence,
         data=KNOWN.get(made["input"].get("train"), UNKNOWN),
         fingerprint=plain(made["input"].get("train") or "nowhere"),
         seen=None if seen is None else {label: int(count) for label, count in seen.items()},
-        text_epochs=config.text_epochs if TASK_CARDS[task].reads_text else 0.0,
+        text_epochs=config.text_epochs if of.reads_text else 0.0,
         unlabelled="unlabelled" in made["input"],
         structure={name: plain(structure[name]) for name in ("revision", "scikit-learn")} if structure else None,
         figures=figures,
         table=table,
-        utterances=sum(one["support"] for one in scores.values()),
+        scored=int(metrics.get(of.scored, sum(one["support"] for one in utterances))),
         scored_at=plain(scored["revision"]) if table or figures else None,
         config=config,
         parameters=parameters,
@@ -229,21 +169,21 @@ def plain(name: str) -> str:
 def _current_metrics(run: Path, notebooks: dict) -> dict:
     """The run's metrics.json, without scores of adapters that were trained again since."""
     metrics = read_scores(run)
-    if other_adapter(notebooks, SCORED_BY["emotion"], run / "adapters" / "emotion"):
-        return {}
-    if other_adapter(notebooks, SCORED_BY["cause"], run / "adapters" / "cause"):
-        metrics.pop("pairs", None)
+    for task, of in TASK_CARDS.items():
+        if other_adapter(notebooks, LABELLED_BY[task], run / "adapters" / task):
+            for section in of.sections:
+                metrics.pop(section, None)
     return metrics
 
 
-def _figures(task: str, metrics: dict) -> dict[str, float]:
+def _figures(of: TaskCard, metrics: dict) -> dict[str, float]:
     """{name: score} of the task's adapter; {} where it was not scored."""
     found = metrics
-    for key in TASK_CARDS[task].scores:
+    for key in of.figures_at:
         if key not in found:
             return {}
         found = found[key]
-    return {name: float(found[key]) for name, key in TASK_CARDS[task].figures.items()}
+    return {name: float(value) for name, value in of.figures(found).items() if value is not None}
 
 
 def card(adapter, merged: str | None = None) -> str:
@@ -253,21 +193,24 @@ def card(adapter, merged: str | None = None) -> str:
     Raises RunError as `facts` does.
     """
     known = facts(adapter)
-    title = f"{known.named.split('/')[-1]}: {known.task}s in conversations"
+    of = TASK_CARDS[known.task]
+    title = f"{known.named.split('/')[-1]}: {of.title}"
     return TEMPLATE.read_text(encoding="utf-8").format(
         header=_header(known, title, merged),
         title=title,
         kind=TITLES[adapter_method(known.config)] + (" for" if merged is None else ", merged into"),
         base=known.named,
         licence=f", which is {known.base_licence}" if known.base_licence else "; its licence holds as well",
-        purpose=TASK_CARDS[known.task].purpose,
+        purpose=of.purpose.format(labels=known.asked.labels),
+        habit=of.habit,
         repository=places.mention(places.address()),
         data=known.data.name,
         fingerprint=known.fingerprint,
         learning=_learning(known),
         terms=known.data.terms,
         scores=_scores(known),
-        use=use(known.task, known.config, merged, TASK_CARDS[known.task].about),
+        use=use(known.asked.name, of.door, of.example(known.asked, known.config, merged), of.about, merged is None),
+        caution=of.caution,
         command=command_of(known.parameters),
         revision=known.revision,
         versions=", ".join(f"{name} {version}" for name, version in known.versions.items()),
@@ -278,9 +221,10 @@ def _header(known: CardFacts, title: str, merged: str | None) -> str:
     """The card's YAML, as the hub reads it."""
     from huggingface_hub import EvalResult, ModelCardData
 
+    of = TASK_CARDS[known.task]
     results = [
         EvalResult(
-            task_type="text-classification",
+            task_type=of.kind,
             dataset_type=known.data.hub,
             dataset_name="ECF 1.0",
             dataset_split="test",
@@ -293,14 +237,14 @@ def _header(known: CardFacts, title: str, merged: str | None) -> str:
     ]
     named = known.data.licence in ("research-use", "unknown")  # no licence that the hub knows
     return ModelCardData(
-        language="en",
+        language=of.language,
         license="other" if named else known.data.licence,
         license_name=known.data.licence if named else None,
         library_name={None: "peft", "safetensors": "transformers"}.get(merged),
-        pipeline_tag="text-classification",
+        pipeline_tag=of.kind,
         base_model=known.base,
         datasets=[known.data.hub] if known.data.hub else None,
-        tags=["emotion-cause-pair-extraction", adapter_method(known.config)],
+        tags=[of.tag, adapter_method(known.config)],
         model_name=title if results else None,
         eval_results=results or None,
     ).to_yaml()
@@ -311,7 +255,8 @@ def _learning(known: CardFacts) -> str:
     text = ""
     if known.seen is not None:
         counts = ", ".join(f"{count:,} {label}" for label, count in known.seen.items())
-        text += f" Training saw {sum(known.seen.values()):,} utterances: {counts}."
+        several = f": {counts}" if len(known.seen) > 1 else ""
+        text += f" Training saw {sum(known.seen.values()):,} {TASK_CARDS[known.task].seen}{several}."
     if known.text_epochs:
         others = " and of the run's unlabelled ones" if known.unlabelled else ""
         text += (
@@ -328,16 +273,13 @@ def _learning(known: CardFacts) -> str:
 
 def _scores(known: CardFacts) -> str:
     """The run's table of scores, or the adapter's own figures, and what they are of."""
-    of = f"({known.utterances:,} utterances; code at revision {known.scored_at})"
+    of = TASK_CARDS[known.task]
+    what = f"({known.scored:,} {of.scored}; code at revision {known.scored_at})"
     if known.table:
-        return known.table + (
-            "\n\n*weighted F1* of emotions is over seven classes; *pairs weighted F1* and *pairs F1* are the official "
-            f"scores of SemEval-2024 Task 3, Subtask 2, on the test split of the same data {of}. The rule: an "
-            "emotional utterance is its own cause, and so is the previous utterance where another speaker said it."
-        )
+        return f"{known.table}\n\n{of.remark.format(of=what)}"
     if known.figures:
         figures = "\n".join(f"- {name} {value:.3f}" for name, value in known.figures.items())
-        return f"{figures}\n\nOn the test split of the same data {of}."
+        return f"{figures}\n\nOn the test split of the same data {what}."
     return "Not scored yet."
 
 

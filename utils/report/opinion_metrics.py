@@ -156,7 +156,7 @@ HEADLINES = {  # {column of a table: where the figure is}
 }
 
 
-def headline(figures: dict) -> dict[str, float | None]:
+def headline(figures: Mapping[str, Any]) -> dict[str, float | None]:
     """The figures of a system that a table shows, those that it has."""
     found = {
         column: figures.get(section, {}).get(name)
