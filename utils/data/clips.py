@@ -121,6 +121,7 @@ def _small(frame, side: int) -> np.ndarray:
 def _opened(path: Path) -> Iterator[Any]:
     """The clip, opened. Raises FileError for what PyAV raises about it inside."""
     import av
+    from av.error import FFmpegError
 
     if path.resolve().parent != path.parent.resolve():
         raise FileError(f"{path}: a link that leaves the folder. Put the file itself there")
@@ -131,7 +132,7 @@ def _opened(path: Path) -> Iterator[Any]:
             yield container
     except FileError:
         raise
-    except (av.error.FFmpegError, OSError, ValueError, LookupError, OverflowError) as error:
+    except (FFmpegError, OSError, ValueError, LookupError, OverflowError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200] or type(error).__name__
         raise FileError(f"{path}: cannot be decoded ({reason})") from error
 
