@@ -5,6 +5,7 @@
     python -m utils.predict CONVERSATIONS.json --out PRED.json -p cause_threshold 0.3
     python -m utils.predict - --out PRED.json < talk.txt                      # Speaker: text, a line an utterance
     python -m utils.predict CONVERSATIONS.json --out PRED.json --part 3/8     # on eight machines: 1/8 to 8/8
+    python -m utils.predict --engine ray MANY.jsonl --out FOLDER --workers 8  # on a Ray cluster (docs/places.md)
     python -m utils.predict --task opinion TEXTS.csv --out PRED.csv --run NAME     # docs/opinions.md; in Python:
     from utils.predict import OpinionPredict
 
@@ -26,6 +27,7 @@ from utils.data.formats.opinions import COLUMNS
 from utils.data.given import SPOKEN, inputs_of, read_given
 from utils.data.opinions import TASK_TYPES
 from utils.record.adapter import LABELS_BY, choose_adapters, configs_of, said_of
+from utils.record.cluster import FORMS, label_on_cluster
 from utils.record.labelled import PROBABILITIES, RECORD, absent_streams, beside, labelling
 from utils.record.opinion_file import label_file
 from utils.record.opinion_predict import OpinionPredict
@@ -33,7 +35,7 @@ from utils.record.parts import job_of, part_of, write_part
 from utils.record.predictions import lines_of, run_folder, text_of
 from utils.record.predictor import Predictor, all_but_too_long, check_asked, predict
 from utils.report.spoken import spoken
-from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command
+from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command, positive
 from utils.system.files import check_output, to_json, write_texts
 
 __all__ = ["OpinionPredict", "Predictor", "main", "predict"]  # what is imported from here, though it is from a room
@@ -44,7 +46,7 @@ def label_conversations(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m utils.predict",
         description="Label conversations with emotions and their causes.",
-        epilog="Texts with opinions: --task opinion.",
+        epilog="Texts with opinions: --task opinion. A Ray cluster: --engine ray.",
     )
     parser.add_argument(
         "conversations",
@@ -111,6 +113,48 @@ def label_conversations(argv: list[str]) -> int:
     return 0
 
 
+def label_many(argv: list[str]) -> int:
+    """The command for very many conversations, on a Ray cluster. argv: without --engine."""
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.predict --engine ray",
+        description="Label many conversations on a Ray cluster: docs/places.md.",
+    )
+    parser.add_argument("conversations", help="a .jsonl or .parquet file, which is read bit by bit, or another file")
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where parts and record.json go")
+    parser.add_argument("--size", type=positive, default=256, help="conversations a part; default: %(default)s")
+    parser.add_argument("--format", choices=FORMS, default=FORMS[0], help="of the parts; default: %(default)s")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=positive, help="on this machine, each with the models; default: one a core")
+    where.add_argument("--address", metavar="HOST:PORT", help="of a Ray cluster that runs; auto finds this machine's")
+    parser.add_argument("--skip-too-long", action="store_true", help="leave out what a row cannot hold, and say so")
+    add_parameter(parser, f"another value of {' or '.join(LABELS_BY)} than the run's", "cause_threshold 0.3")
+    add_adapters(parser)
+    a = parser.parse_args(argv)
+    adapters = choose_adapters(a.emotion_adapter, a.cause_adapter, a.run)
+    parameters = {name: parse_value(name, value) for name, value in a.parameter}
+    configs_of(adapters, parameters=parameters)
+    print(said_of(adapters), flush=True)
+    done = label_on_cluster(
+        a.conversations,
+        a.out,
+        tuple(one and one.resolve() for one in adapters),
+        a.size,
+        a.workers,
+        a.address,
+        a.format,
+        a.max_row_tokens,
+        parameters,
+        a.skip_too_long,
+    )
+    for name, tokens in done["skipped"].items():
+        print(f"skipped: {name}, {tokens} tokens; --max-row-tokens {tokens} would hold it")
+    for worker, one in done["workers"].items():
+        rate = one["conversations"] / max(one["seconds"], 1e-9)
+        print(f"{worker}: {one['parts']} parts, {one['conversations']:,} conversations, {rate:.2f} a second")
+    print(f"{done['conversations']:,} conversations labelled in {done['parts']} parts: {a.out}")
+    return 0
+
+
 def label_texts(argv: list[str]) -> int:
     """The command for texts with opinions. argv: without --task."""
     parser = argparse.ArgumentParser(
@@ -148,8 +192,11 @@ def main(argv=None) -> int:
     """Exit status 0, or 2 with one message for input, adapters or models that cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m utils.predict", add_help=False, allow_abbrev=False)
     parser.add_argument("--task", choices=tuple(LABELLERS), default="emotion")
+    parser.add_argument("--engine", choices=("here", "ray"), default="here")
     chosen, others = parser.parse_known_args(argv)
-    return LABELLERS[chosen.task](others)
+    if chosen.engine == "ray" and chosen.task == "opinion":
+        parser.error("--engine ray labels conversations. For texts leave it out")
+    return (label_many if chosen.engine == "ray" else LABELLERS[chosen.task])(others)
 
 
 if __name__ == "__main__":

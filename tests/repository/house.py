@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {
     "IPython", "av", "bitsandbytes", "datasets", "espeakng_loader", "gguf", "google", "gradio", "huggingface_hub",
     "jupyter_client", "kaggle_secrets", "llama_cpp", "matplotlib", "nbclient", "optuna", "packaging", "papermill",
-    "peft", "ray", "scipy", "sklearn", "torch", "traitlets", "transformers", "trl", "vllm", "zmq",
+    "peft", "pyarrow", "ray", "scipy", "sklearn", "torch", "traitlets", "transformers", "trl", "vllm", "zmq",
 }  # fmt: skip
 BRANCH = re.compile(
     r"\b(task|task\.name|name|form|cause_form|config\.cause_form) (==|!=) \"(emotion|cause|list|candidates)\""

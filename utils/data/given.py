@@ -4,21 +4,24 @@ standard input.
     read_given("talk.txt")       # Ana: Where is it?
     read_given("talks.jsonl")    # a conversation a line
     read_given("-")              # what stands in standard input
+    for conversation in each_given("millions.jsonl"): ...      # one after another
 """
 
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from utils.data.conversations import Conversation, file_in, without_labels
 from utils.data.formats.tables import own_rows
-from utils.data.validation import validate_conversations
+from utils.data.validation import same_id, validate_conversations
 from utils.system.errors import ConversationError, FileError, shown
 from utils.system.files import parse_json, read_text
 
 STDIN = "-"
-TABLES = (".csv", ".tsv")
+TABLES, LINES = (".csv", ".tsv"), (".jsonl", ".ndjson")
 SPOKEN = ("text", "speaker", "conversation")  # what is read of a table's columns
 
 
@@ -46,6 +49,56 @@ def read_given(path: str | Path, columns: dict[str, str] | None = None) -> list[
     return conversations_in(read_text(path), path, path.suffix.lower())
 
 
+def each_given(path: str | Path) -> Iterator[Conversation]:
+    """The conversations of a file, one after another: of `.jsonl` and `.parquet` (a row a conversation, its columns
+    called as in JSON) without holding all of them, of other files as `read_given` reads them.
+
+    Raises what `read_given` raises, and ConversationError for a conversation_ID that is there twice."""
+    path = file_in(path)
+    suffix, seen = path.suffix.lower(), set()
+    if suffix not in (*LINES, ".parquet"):
+        yield from read_given(path)
+        return
+    for where, data in _rows_of_parquet(path) if suffix == ".parquet" else _lines_of(path):
+        (one,) = validate_conversations([data], where, labels=None)
+        if (key := same_id(one["conversation_ID"])) in seen:
+            raise ConversationError(f"{where}: conversation_ID {shown(one['conversation_ID'])} was there before")
+        seen.add(key)
+        yield one
+
+
+def _lines_of(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield (where := f"{path}, line {number}"), parse_json(line, where)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}). Give another file.") from error
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: not UTF-8. Save the file as UTF-8.") from error
+
+
+def _rows_of_parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    import pyarrow.parquet
+
+    try:
+        number = 0
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(1000):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path}, row {number}", _without_nulls(row)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise FileError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())[:200]})") from error
+
+
+def _without_nulls(value):
+    """A row as JSON had it: Parquet gives every object the fields of all."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
+
+
 def inputs_of(path: str | Path) -> list[Path]:
     """The files that `read_given` reads: one, or none for standard input. Raises ConversationError as `file_in`."""
     return [] if str(path) == STDIN else [file_in(path)]
@@ -56,7 +109,7 @@ def conversations_in(text: str, source: str | Path, suffix: str = "") -> list[Co
     those of `read_given`."""
     lines = [(number, one.strip()) for number, one in enumerate(text.split("\n"), 1)]
     first = next((one for _, one in lines if one), "")
-    if suffix in (".jsonl", ".ndjson") or suffix != ".json" and _is_object(first):
+    if suffix in LINES or suffix != ".json" and _is_object(first):
         data = [parse_json(one, f"{source}, line {number}") for number, one in lines if one]
     elif not first:
         raise ConversationError(f"{source}: the file is empty. Write lines of Speaker: text, or conversations in JSON")
