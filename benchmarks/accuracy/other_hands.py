@@ -54,6 +54,17 @@ def judges(folder: Path, count: int | None) -> list[Conversation]:
     ]
 
 
+def fitted(labels: list[str | None], scores: list[list[float]]) -> dict:
+    """{"utterances", "loss", "temperature", "loss_there"}: the mean -log P of the labels (null does not count) by
+    log-probabilities of ECF's seven, as they are and at the temperature that is best."""
+    kept = [(ECF.index(label), one) for label, one in zip(labels, scores, strict=True) if label is not None]
+    logits, wanted = torch.tensor([one for _, one in kept]), torch.tensor([label for label, _ in kept])
+    losses = {t: float(torch.nn.functional.cross_entropy(logits / t, wanted)) for t in TEMPERATURES}
+    best = min(losses, key=losses.__getitem__)
+    whole = float(torch.nn.functional.cross_entropy(logits, wanted))
+    return {"utterances": len(kept), "loss": whole, "temperature": round(best, 2), "loss_there": losses[best]}
+
+
 def judged(run: str, folders: dict[str, list[Conversation]]) -> dict[str, dict]:
     """{input: {"utterances", "accuracy", "macro_f1", "loss", "temperature", "loss_there"}} of a run's emotion adapter.
     Raises RunError for one of other labels or targets than ECF's seven."""
@@ -67,21 +78,11 @@ def judged(run: str, folders: dict[str, list[Conversation]]) -> dict[str, dict]:
     for name, gold in folders.items():
         scores = scored(plain, model, tokenizer, config, gold)
         labelled, _ = search_all(task, gold, lambda *_, scores=scores: scores)
-        asked = [(u["emotion"], one) for c, table in zip(gold, scores) for u, one in zip(c["conversation"], table)]
-        kept = [(ECF.index(label), one) for label, one in asked if label is not None]
-        logits, wanted = torch.tensor([one for _, one in kept]), torch.tensor([label for label, _ in kept])
-        losses = {t: float(torch.nn.functional.cross_entropy(logits / t, wanted)) for t in TEMPERATURES}
-        best = min(losses, key=losses.__getitem__)
         figures = emotion_scores(gold, labelled)
         there = [one["f1"] for one in figures["per_emotion"].values() if one["support"]]
-        found[name] = {
-            "utterances": len(kept),
-            "accuracy": figures["accuracy"],
-            "macro_f1": mean(there),
-            "loss": float(torch.nn.functional.cross_entropy(logits, wanted)),
-            "temperature": round(best, 2),
-            "loss_there": losses[best],
-        }
+        labels = [u["emotion"] for c in gold for u in c["conversation"]]
+        measured = fitted(labels, [one for table in scores for one in table])
+        found[name] = {**measured, "accuracy": figures["accuracy"], "macro_f1": mean(there)}
     return found
 
 

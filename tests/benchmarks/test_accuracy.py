@@ -3,13 +3,15 @@
 python -m pytest tests/benchmarks/test_accuracy.py
 """
 
+import json
 import math
 
 import pytest
 import torch
 from helpers import called, with_adapter
+from transformers import AutoTokenizer
 
-from benchmarks.accuracy import decisions, leak, other_hands, untrained
+from benchmarks.accuracy import decisions, encoders, leak, other_hands, untrained
 from benchmarks.accuracy.forms import emotion_tree
 from utils.config import Config
 from utils.data.label_sets import SETS
@@ -149,6 +151,37 @@ def test_a_run_is_judged_by_labels_of_other_hands(run, conversations, tmp_path):
     assert other_hands.table(record).count("\n") == 3
     assert called(other_hands.main, tmp_path / "none", *asked)[0] == 2
     assert [*read_json(tmp_path / "result.json")["runs"]] == [str(run)], "what was judged is kept"
+
+
+def test_an_encoder_learns_from_votes_and_from_other_corpora(encoder_folder, sample, tmp_path):
+    said = {"text": "Well, THAT is new!", "votes": {"joy": 3, "surprise": 1, "non-neutral": 1}}
+    (tmp_path / "votes.jsonl").write_text(json.dumps({"conversation": [said, {"text": "No.", "votes": {}}]}) + "\n")
+    votes = encoders.votes_in(tmp_path / "votes.jsonl")
+    assert [*votes] == ["wellthatisnew"]
+    one = {"utterance_ID": 1, "speaker": "Ana", "text": "well, that is new !", "emotion": "anger"}
+    other = {"utterance_ID": 2, "speaker": "Ben", "text": "No.", "emotion": None}
+    conversation = {"conversation_ID": 1, "conversation": [one, other], "emotion-cause_pairs": []}
+    reader = AutoTokenizer.from_pretrained(encoder_folder)
+    shares = encoders.taught(reader, conversation, ECF, votes, 0.4)["shares"]
+    wanted = {"anger": 0.6, "joy": 0.4 * 0.75, "surprise": 0.4 * 0.25}
+    assert shares[0].tolist() == pytest.approx([wanted.get(label, 0.0) for label in ECF]) and not shares[1].any()
+
+    write_json(sample[:16], tmp_path / "ecf" / "train" / "conversations.json")
+    calm = [
+        {**c, "conversation": [{"utterance_ID": k, "speaker": "A", "text": u["text"], "emotion": "Mad"}]}
+        for c in sample[16:20]
+        for k, u in enumerate(c["conversation"][:1], 1)
+    ]
+    calm = [{name: one for name, one in c.items() if name != "emotion-cause_pairs"} for c in calm]
+    for split in ("train", "test"):
+        write_json(calm, tmp_path / "emory" / split / "conversations.json")
+    write_json(SETS["emorynlp7"].as_dict(), tmp_path / "emory" / "labels.json")
+    asked = ["--data", tmp_path / "ecf", "--also", tmp_path / "emory", "--judges", tmp_path / "emory"]
+    asked += ["--held-out", 1, "--epochs", 1, "--rank", 2, "--model", encoder_folder, "--out", tmp_path]
+    assert called(encoders.main, "more", "--votes", tmp_path / "votes.jsonl", *asked)[0] == 0
+    record = read_json(tmp_path / "more.json")
+    assert record["emory"]["utterances"] == 4 and record["emory"]["adjustment 0"]["accuracy"] in (0, 0.25, 0.5, 0.75, 1)
+    assert record["ECF"]["utterances"] > 20 and "pairs by the rule" in record["ECF"]["adjustment 0.5"]
 
 
 def predicted_tables(run, conversations):

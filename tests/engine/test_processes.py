@@ -1,10 +1,12 @@
-"""Two processes do what one does: the same loss and weights from the same rows a step, the same file of predictions.
+"""Two processes do what one does, on one machine or two: the same loss and weights from the same rows a step, the same
+file of predictions.
 
 python -m pytest tests/engine/test_processes.py
 """
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -34,30 +36,44 @@ for task, notebook in (("emotion", "1_emotion_recognition_training"), ("cause", 
     fit(run, config.task(task), model, tokenizer, conversations, conversations[:2])
 """
 # On machines without a GPU, --multi_gpu starts the processes all the same, and --cpu would start a single one.
-LAUNCH = (
-    "-m",
-    "accelerate.commands.launch",
-    "--multi_gpu",
-    "--num_processes",
-    "2",
-    "--num_machines",
-    "1",
-    "--mixed_precision",
-    "no",
-    "--dynamo_backend",
-    "no",
-    "--main_process_port",
-    "0",
-)
+LAUNCH = "-m accelerate.commands.launch --multi_gpu --num_processes 2 --mixed_precision no --dynamo_backend no".split()
+PROCESSES = "--num_machines 1 --main_process_port 0".split()
+MACHINES = "--num_machines 2 --main_process_ip 127.0.0.1".split()
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
 
 
 def started(*arguments, folder, together=False):
     """What a Python process prints, or two that are started together."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, *(LAUNCH if together else ()), *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, *([*LAUNCH, *PROCESSES] if together else ()), *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
+
+
+def on_two_machines(*arguments, folder):
+    """Runs a process on each of two machines of a cluster; here both are this one, and talk by TCP, over gloo."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, *LAUNCH, *MACHINES, "--main_process_port", port]
+    machines = [
+        subprocess.Popen(
+            [*command, "--machine_rank", str(rank), *map(str, arguments)],
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        for one in machines:
+            said = one.communicate(timeout=600)[0]
+            assert one.returncode == 0, said[-6000:]
+    finally:
+        for one in machines:
+            one.kill()
 
 
 def test_one_process_does_all():
@@ -68,19 +84,12 @@ def test_one_process_does_all():
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_predict_what_one_does(tiny_model_folder, conversations, tmp_path):
+def test_two_machines_train_and_two_processes_predict_what_one_does(tiny_model_folder, conversations, tmp_path):
     taught = [{**c, "conversation_ID": number} for number, c in enumerate((*conversations, conversations[0]))]
     (tmp_path / "train.py").write_text(TRAINING, encoding="utf-8")
-    for name, together in (("one", False), ("two", True)):
+    for name, train, rows_a_step in (("one", started, 2), ("two", on_two_machines, 1)):
         write_json(taught, tmp_path / name / "input" / "train" / "conversations.json")
-        started(
-            tmp_path / "train.py",
-            tmp_path / name,
-            1 if together else 2,
-            tiny_model_folder,
-            folder=tmp_path,
-            together=together,
-        )
+        train(tmp_path / "train.py", tmp_path / name, rows_a_step, tiny_model_folder, folder=tmp_path)
 
     adapters = {name: tmp_path / name / "results_train" / "run" / "adapters" for name in ("one", "two")}
     for task in ("emotion", "cause"):

@@ -24,7 +24,10 @@ from utils.models.adapters import make_trainable_float32
 from utils.models.head import outputs_of
 from utils.models.load import compile_layers
 from utils.models.virtual import virtual_tokens
+from utils.system.errors import TrainingError
 from utils.system.progress import Pace
+
+LOST = ("gloo", "NCCL", "Connection reset by peer", "Connection closed by peer")  # of a process that is gone
 
 
 class TreeCollator:
@@ -183,6 +186,8 @@ def train(
     folder      checkpoints go to `folder`/checkpoints, after each tenth of the run; a run that was interrupted
                 goes on from the last one
     callbacks   the trainer's, such as a benchmark's clock
+
+    Raises TrainingError where another process of the same training ends; what the parts of a batch raise (DoesNotFit).
     """
     checkpoints = Path(folder) / "checkpoints"
     one_pass = recipe == "one_pass"
@@ -238,7 +243,15 @@ def train(
     make_trainable_float32(model)
     if settings.compile:
         compile_layers(model)
-    trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
+    try:
+        trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
+    except RuntimeError as error:
+        if trainer.args.world_size > 1 and any(one in str(error) for one in LOST):
+            raise TrainingError(
+                "another process of this training has ended, and its own message says why. Start all of them again by "
+                "the same command: it goes on from the last checkpoint"
+            ) from error
+        raise
     return trainer.state.log_history
 
 
