@@ -31,7 +31,7 @@ from utils.data.opinions import TASK_TYPES
 from utils.record.adapter import LABELS_BY, choose_adapters, configs_of, said_of
 from utils.record.cluster import FORMS, label_on_cluster
 from utils.record.instruction_file import answer_file
-from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
+from utils.record.labelled import PROBABILITIES, RECORD, absent_streams, beside, labelling
 from utils.record.opinion_file import label_file
 from utils.record.opinion_predict import OpinionPredict
 from utils.record.parts import job_of, part_of, write_part
@@ -39,9 +39,7 @@ from utils.record.predictions import lines_of, run_folder, text_of
 from utils.record.predictor import Predictor, all_but_too_long, check_asked, predict
 from utils.report.spoken import spoken
 from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command, positive
-from utils.system.errors import ConfigError
 from utils.system.files import check_output, to_json, write_texts
-from utils.system.parameters import names_in
 
 __all__ = ["OpinionPredict", "Predictor", "main", "predict"]  # what is imported from here, though it is from a room
 
@@ -81,11 +79,8 @@ def label_conversations(argv: list[str]) -> int:
     parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
     configs = configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
     check_asked(conversations, arguments.conversations, configs)
-    streams = dict.fromkeys(name for config in configs.values() for name in names_in(config.streams))
-    if arguments.features and not streams:
-        raise ConfigError("--features: these adapters read words alone. Leave it out")
-    if streams and not arguments.features:
-        print(f"no --features: the adapters also read {', '.join(streams)}, which are absent here")
+    if line := absent_streams(configs.values(), arguments.features):
+        print(line)
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
     from utils.engine.processes import processes
 

@@ -301,7 +301,7 @@ FILLED = {
     "results_train/RUN/adapters/emotion": "results_train/tiny/adapters/emotion",
     "results_train/RUN": "results_train/smollm2-135m-ecf",
     "RUN": "tiny", "NAME": "tiny", "sample": "smollm2-135m-ecf", "TEXTS.csv": "texts.csv",
-    "FOLDER": "results_train/smollm2-135m-ecf",
+    "FOLDER": "results_train/smollm2-135m-ecf", "input/spoken/spoken.json": "mine.json",
 }  # fmt: skip
 QUICK = ("generate_input.py", "utils.score", "utils.runs", "utils.card", "utils.predict", "utils.export")
 
