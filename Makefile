@@ -13,7 +13,7 @@ EMBEDDED := $(shell sed -n 's/^EMBEDDED_PACKAGE = "\([^"]*\)".*/\1/p' utils/syst
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak test-latest lint types format docs address lab setup clean
+.PHONY: help run spoken test check bench soak test-latest lint types format docs address lab setup clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is"
@@ -26,6 +26,13 @@ run: setup ## the four notebooks on the sample data, headless, and the scores
 	@printf '\nthe same conversations, labelled by the adapters that ship with the repository (trained on ECF):\n'
 	$(BIN)/python -m utils.predict input/test --out results_train/sample/shipped.json
 	$(BIN)/python -m utils.score --subtask 2 --gold input/test/conversations.json --pred results_train/sample/shipped.json
+
+# What this measures is a machine that speaks as it is told the emotion.
+spoken: setup ## the sample conversations spoken aloud, and what hearing them adds: two trainings of emotions
+	$(BIN)/python -m utils.speak data/sample --out input/spoken
+	$(BIN)/python generate_input.py --data input/spoken/spoken.json --out input/spoken
+	$(BIN)/python -m utils.features input/spoken/clips --out input/spoken/features
+	$(BIN)/python -m utils.study configs/studies/spoken.yaml
 
 lab: $(VENV)/lab ## JupyterLab on notebooks/; installs it on first use
 	$(BIN)/jupyter-lab notebooks

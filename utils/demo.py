@@ -4,7 +4,7 @@ A conversation goes in, its emotions with probabilities and arrows from their ca
 page shows what that changes. On the other tab texts go in.
 
     pip install -c constraints.txt gradio
-    python -m utils.demo [--run NAME] [--opinion-adapter DIR] [--port 7860]
+    python -m utils.demo [--run NAME] [--features DIR] [--clips FOLDER] [--opinion-adapter DIR] [--port 7860]
     python -m utils.demo --task instruction [--run NAME]      # another page: utils/record/instruction_page.py
 
 The page is served to this machine alone and asks nobody else: no telemetry, no link to share, no font from elsewhere.
@@ -18,8 +18,11 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import quote
 
+from utils.data.clips import SOUND, clips_in
 from utils.data.conversations import Conversation, emotions_of, load_conversations, validate_conversations
 from utils.data.given import is_json, utterance_in
 from utils.data.labels import LabelSet
@@ -28,8 +31,9 @@ from utils.data.topics import Topic, topic_names
 from utils.data.votes import several
 from utils.predict import OpinionPredict, Predictor
 from utils.record import instruction_page
-from utils.record.adapter import choose_adapters, said_of
+from utils.record.adapter import choose_adapters, configs_of, said_of
 from utils.record.instruction_predict import InstructionPredict
+from utils.record.labelled import absent_streams
 from utils.record.opinion_predict import opinions_asked
 from utils.record.predictions import run_folder
 from utils.report.opinion_page import CSS as OPINION_CSS
@@ -124,11 +128,13 @@ def check_port(address: str, number: int) -> None:
         raise PlaceError(f"port {number} of {address} cannot be had ({error.strerror}): give another --port") from error
 
 
-def build(predictor, about: str = "", opinions: "Asker | None" = None):
+def build(predictor, about: str = "", opinions: "Asker | None" = None, clips: dict[str, Path] | None = None):
     """The page, a gradio.Blocks, around a utils.predict.Predictor. about: who labels, for the page to say. opinions:
-    who answers on the other tab."""
+    who answers on the other tab. clips: {video_name without its ending: the file that its line plays}."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
+
+    addresses = {name: f"/gradio_api/file={quote(str(path))}" for name, path in (clips or {}).items()}
 
     def load(path):
         try:
@@ -150,7 +156,7 @@ def build(predictor, about: str = "", opinions: "Asker | None" = None):
         except UserError as error:
             return problem(error), before, number
         gold = gold_of(text, chosen, predictor.labels)
-        return render(found, before, predictor.labels, gold, about), found, number
+        return render(found, before, predictor.labels, gold, about, addresses), found, number
 
     samples = load_conversations(SAMPLE)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as page:
@@ -239,13 +245,21 @@ def add_opinions(gr, asker: Asker) -> None:
     button.click(label, [text, ticked], shown, api_name="opinions")
 
 
-def serve(page, css: str, address: str, number: int) -> None:
-    """Serves a page until Ctrl-C."""
+def playable(folder: Path) -> dict[str, Path]:
+    """{name without its ending: file} of the clips in a folder; a link that leaves it is none. Raises FileError for a
+    folder without clips, and for two of one name."""
+    found = {name: path.resolve() for name, path in clips_in(folder, SOUND).items()}
+    return {name: path for name, path in found.items() if path.parent == folder.resolve()}
+
+
+def serve(page, css: str, address: str, number: int, files: Iterable[Path] = ()) -> None:
+    """Serves a page, and these files, until Ctrl-C."""
     import gradio as gr
 
     theme = gr.themes.Default(font=["sans-serif"], font_mono=["monospace"])  # others come from elsewhere
     # quiet: Gradio would advise an option of `launch`, which nobody can give here.
     how: dict = {"share": False, "css": css, "theme": theme, "quiet": True, "prevent_thread_lock": True}
+    how["allowed_paths"] = [*map(str, files)]
     page.launch(server_name=address, server_port=number, **how)
     print(f"the page is at http://{address}:{number}; Ctrl-C closes it", flush=True)
     page.block_thread()
@@ -274,17 +288,21 @@ def of_conversations(argv: list[str]) -> None:
         epilog="Instructions: --task instruction.",
     )
     add_adapters(parser)
+    parser.add_argument("--features", metavar="DIR", help="where the streams are that the adapters read")
+    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="sound or film by video_name, played on the page")
     parser.add_argument("--opinion-adapter", metavar="DIR", help="default: none, the embedded model answers untrained")
     add_page(parser)
     arguments = parser.parse_args(argv)
     address = address_of(arguments.port)
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     about = said_of(adapters).replace(f"{ROOT}{os.sep}", "")  # short: the page shows it
+    clips = playable(arguments.clips) if arguments.clips else {}
+    absent = absent_streams(configs_of(adapters).values(), arguments.features)
     opinions = Asker(arguments.opinion_adapter)
-    print(about, flush=True)
-    predictor = Predictor(*adapters, arguments.max_row_tokens)
-    page = build(predictor, f"{about}, on {Path(predictor.configs['emotion'].model).name}", opinions)
-    serve(page, CSS + OPINION_CSS, address, arguments.port)
+    print(about, *filter(None, [absent]), sep="\n", flush=True)
+    predictor = Predictor(*adapters, arguments.max_row_tokens, features=arguments.features)
+    page = build(predictor, f"{about}, on {Path(predictor.configs['emotion'].model).name}", opinions, clips)
+    serve(page, CSS + OPINION_CSS, address, arguments.port, clips.values())
 
 
 def of_instructions(argv: list[str]) -> None:

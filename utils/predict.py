@@ -1,4 +1,5 @@
-"""Conversations in, emotions and their causes out, with adapters that are given or found; or texts in, opinions out.
+"""Conversations in, emotions and their causes out, with adapters that are given or found; or texts in, opinions
+out; or instructions in, answers out.
 
     python -m utils.predict CONVERSATIONS.json --out PRED.json [--emotion-adapter DIR --cause-adapter DIR]
     python -m utils.predict CONVERSATIONS.json --out PRED.json --probabilities
@@ -6,6 +7,7 @@
     python -m utils.predict - --out PRED.json < talk.txt                      # Speaker: text, a line an utterance
     python -m utils.predict CONVERSATIONS.json --out PRED.json --part 3/8     # on eight machines: 1/8 to 8/8
     python -m utils.predict --engine ray MANY.jsonl --out FOLDER --workers 8  # on a Ray cluster (docs/places.md)
+    python -m utils.predict --task instruction TASKS.jsonl --out PRED.json --run NAME --score  # docs/instructions.md
     python -m utils.predict --task opinion TEXTS.csv --out PRED.csv --run NAME     # docs/opinions.md; in Python:
     from utils.predict import OpinionPredict
 
@@ -28,7 +30,8 @@ from utils.data.given import SPOKEN, inputs_of, read_given
 from utils.data.opinions import TASK_TYPES
 from utils.record.adapter import LABELS_BY, choose_adapters, configs_of, said_of
 from utils.record.cluster import FORMS, label_on_cluster
-from utils.record.labelled import PROBABILITIES, RECORD, beside, labelling
+from utils.record.instruction_file import answer_file
+from utils.record.labelled import PROBABILITIES, RECORD, absent_streams, beside, labelling
 from utils.record.opinion_file import label_file
 from utils.record.opinion_predict import OpinionPredict
 from utils.record.parts import job_of, part_of, write_part
@@ -36,9 +39,7 @@ from utils.record.predictions import lines_of, run_folder, text_of
 from utils.record.predictor import Predictor, all_but_too_long, check_asked, predict
 from utils.report.spoken import spoken
 from utils.system.command import add_adapters, add_columns, add_longest, add_parameter, add_run, command, positive
-from utils.system.errors import ConfigError
 from utils.system.files import check_output, to_json, write_texts
-from utils.system.parameters import names_in
 
 __all__ = ["OpinionPredict", "Predictor", "main", "predict"]  # what is imported from here, though it is from a room
 
@@ -48,7 +49,7 @@ def label_conversations(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m utils.predict",
         description="Label conversations with emotions and their causes.",
-        epilog="Texts with opinions: --task opinion. A Ray cluster: --engine ray.",
+        epilog="Texts with opinions: --task opinion; instructions: --task instruction. A Ray cluster: --engine ray.",
     )
     parser.add_argument(
         "conversations",
@@ -78,11 +79,8 @@ def label_conversations(argv: list[str]) -> int:
     parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
     configs = configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
     check_asked(conversations, arguments.conversations, configs)
-    streams = dict.fromkeys(name for config in configs.values() for name in names_in(config.streams))
-    if arguments.features and not streams:
-        raise ConfigError("--features: these adapters read words alone. Leave it out")
-    if streams and not arguments.features:
-        print(f"no --features: the adapters also read {', '.join(streams)}, which are absent here")
+    if line := absent_streams(configs.values(), arguments.features):
+        print(line)
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
     from utils.engine.processes import processes
 
@@ -189,7 +187,30 @@ def label_texts(argv: list[str]) -> int:
     return 0
 
 
-LABELLERS = {"emotion": label_conversations, "opinion": label_texts}
+def answer_instructions(argv: list[str]) -> int:
+    """The command for instructions. argv: without --task."""
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.predict --task instruction",
+        description="Answer a file of instructions, and score the answers: docs/instructions.md.",
+    )
+    parser.add_argument("tasks", help="JSON or JSON lines in Alpaca's form")
+    parser.add_argument("--out", required=True, metavar="PRED.json", help="the instructions with all answers")
+    which = parser.add_mutually_exclusive_group()
+    add_run(which, "none, and the base model answers alone")
+    which.add_argument("--adapter", type=Path, metavar="DIR", help="the folder of an adapter, in place of a run")
+    parser.add_argument("--model", help="the base model; default: the adapter's, or the embedded one")
+    parser.add_argument("--template", help="default: the adapter's")
+    parser.add_argument("--new-tokens", type=positive, default=128, metavar="N", help="of an answer (default: 128)")
+    parser.add_argument("--score", action="store_true", help="compare with the answers of the file: PRED.metrics.json")
+    arguments = parser.parse_args(argv)
+    if arguments.run:
+        arguments.adapter = run_folder(arguments.run) / "adapters" / "instruction"
+    for line in answer_file(**{name: one for name, one in vars(arguments).items() if name != "run"}):
+        print(line, flush=True)
+    return 0
+
+
+LABELLERS = {"emotion": label_conversations, "opinion": label_texts, "instruction": answer_instructions}
 
 
 @command("utils.predict")
@@ -199,7 +220,7 @@ def main(argv=None) -> int:
     parser.add_argument("--task", choices=tuple(LABELLERS), default="emotion")
     parser.add_argument("--engine", choices=("here", "ray"), default="here")
     chosen, others = parser.parse_known_args(argv)
-    if chosen.engine == "ray" and chosen.task == "opinion":
+    if chosen.engine == "ray" and LABELLERS[chosen.task] is not label_conversations:
         parser.error("--engine ray labels conversations. For texts leave it out")
     return (label_many if chosen.engine == "ray" else LABELLERS[chosen.task])(others)
 

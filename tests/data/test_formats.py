@@ -65,6 +65,10 @@ RECCON = {
 GOEMOTIONS = 'He said "no".\t4,27\teab1\nWow\t26\teab2\n'
 SEMEVAL2018 = 'ID\tTweet\tanger\tjoy\ttrust\r\n2018-En-1\tI "won\t0\t1\t1\r\n2018-En-2\tso so\t0\t0\t0\r\n'
 DAIR = "i feel fine; i think;joy\ni feel low;sadness\n"
+NUMBERED = [
+    {"instruction": "Name the label: sadness (0), joy (1 ), love (2), anger (3), fear (4), surprise (5).", **row}
+    for row in ({"input": "'It's the \"best\" day!'", "output": "1"}, {"input": "Alone again.", "output": "sadness"})
+]
 TEXTS = ("Good day . __eou__ Is it ? __eou__\n", "0 6\n", "1 2\n")
 RECORDS = [
     {"id": "Ses01F_impro01_F000", "start": 1.0, "emotion": "neu", "transcription": "Excuse me."},
@@ -93,6 +97,7 @@ def written(tmp_path):
         "csv": ("mine.csv", "Text;Label;speaker\nHi, you;glad;Ana\nHo;;\n"),
         "jsonl": ("mine.jsonl", '{"text": "Hi", "emotions": ["a", "b"], "conversation": 3}\n'),
         "iemocap": ("data.json", json.dumps(RECORDS)),
+        "alpaca": ("train.json", json.dumps(NUMBERED)),
     }
     found = {}
     for form, (name, text) in files.items():
@@ -201,6 +206,12 @@ def test_dair(written):
     assert [c["conversation"][0]["emotion"] for c in read(written["dair"])] == ["joy", "sadness"]
 
 
+def test_texts_with_numbered_labels(written):
+    first, second = (c["conversation"][0] for c in read(written["alpaca"]))
+    assert (first["text"], first["emotion"]) == ('It\'s the "best" day!', "joy")
+    assert (second["text"], second["emotion"], second["speaker"]) == ("Alone again.", "sadness", "A")
+
+
 def test_own_tables(written):
     first, second = read(written["csv"])
     assert first["conversation"][0] == {"utterance_ID": 1, "text": "Hi, you", "speaker": "Ana", "emotion": "glad"}
@@ -258,6 +269,20 @@ def test_files_that_are_called_after_splits_stay_apart(tmp_path, written):
     assert len(write_splits(folder, tmp_path / "out", form="meld").parts["val"]) == 2
 
 
+def test_files_of_several_formats_are_one_corpus_where_its_labels_are_known(tmp_path, written):
+    """What a model wrote as train, beside val and test as they are published."""
+    folder = written["alpaca"].parent
+    for name in ("val.txt", "test.txt"):
+        (folder / name).write_text(DAIR)
+    found = write_splits(folder, tmp_path / "out")
+    assert {name: len(part) for name, part in found.parts.items()} == {"train": 2, "val": 2, "test": 2}
+    assert found.labels.name == "dair6" and found.parts["test"][0]["conversation_ID"] == "test-1"
+    (folder / "test.txt").write_text("Text;Label\nHi;joy\n")
+    (folder / "val.txt").unlink()
+    with pytest.raises(ConversationError, match="in several formats .csv, alpaca.. Name one file"):
+        write_splits(folder, tmp_path / "other")
+
+
 def test_folders_without_splits(tmp_path, written):
     with pytest.raises(ConversationError, match="cannot tell which file to read as meld .found a.csv, b.csv"):
         for name in ("a.csv", "b.csv"):
@@ -286,6 +311,7 @@ BAD = {  # format: (file, content, message)
     "jsonl": ("a.jsonl", "[1]", "not as a table of JSON is published"),
     "iemocap": ("a.json", '[{"id": "x"}]', "not as a list of IEMOCAP's records is published"),
     "semeval": ("a.json", "{", "not JSON that can be used"),
+    "alpaca": ("a.json", json.dumps(NUMBERED).replace('"1"', '"7"'), "not as texts .*example 1: its output is '7'"),
 }
 
 
@@ -346,10 +372,7 @@ COUNTS = {  # {file: (arguments, conversations, utterances, pairs, label set, {l
     "formats/dair_emotion_train.txt": ({}, 16000, 16000, 0, "dair6", {"joy": 5362, "surprise": 572}),
     "formats/dair_emotion_val.txt": ({}, 2000, 2000, 0, "dair6", {"joy": 704}),
     "formats/dair_emotion_test.txt": ({}, 2000, 2000, 0, "dair6", {"joy": 695}),
-    "formats/gpt_emotion_data.json": (
-        {"form": "jsonl", "columns": {"text": "input", "label": "output"}},
-        296, 296, 0, "gpt_emotion_data", {"0": 51, "5": 48},
-    ),
+    "formats/gpt_emotion_data.json": ({}, 296, 296, 0, "dair6", {"sadness": 51, "surprise": 48}),
     "dailydialog.json": ({}, 11922, 93592, 0, "dailydialog7", {"no emotion": 77967, "happiness": 11664}),
     "edos.json": ({}, 8570, 19824, 0, "edos", {"Acknowledging": 298}),
     "emorynlp.json": ({}, 627, 7408, 0, "emorynlp7", {"Neutral": 2365, "Joyful": 1646}),

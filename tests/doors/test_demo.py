@@ -429,3 +429,31 @@ def test_a_conversation_is_typed_labelled_changed_and_downloaded(browser, served
     asked = {one["params"]["request"]["url"] for one in asked if one["method"] == "Network.requestWillBeSent"}
     ours = {url for url in asked if url.startswith(f"{served}/")}  # chrome:... is the browser's own empty page
     assert ours and not [url for url in asked - ours if not url.startswith(("data:", "blob:", "chrome"))]
+
+
+def test_a_line_plays_its_clip_and_no_other_file(conversations, tmp_path):
+    for name in ('a"b.wav', "b.mp4", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.wav").symlink_to(ROOT / "README.md")
+    clips = demo.playable(tmp_path)
+    assert clips == {'a"b': tmp_path.resolve() / 'a"b.wav', "b": tmp_path.resolve() / "b.mp4"}
+    addresses = {name: f"/file={path.name}" for name, path in clips.items()}
+    utterances = [dict(u) for u in conversations[0]["conversation"]]
+    names = ('a"b', "b.wav", "nowhere.wav")
+    for u, name in zip(utterances, names):
+        u["video_name"] = name
+    named = {**conversations[0], "conversation": utterances}
+    found = {"conversation": named, "emotions": [[1 / len(ECF)] * len(ECF)] * len(utterances), "causes": None}
+    html = page.render(found, clips=addresses)
+    wanted = ["/file=a&quot;b.wav", "/file=b.mp4"]
+    assert re.findall(r'<video class=clip controls preload=none src="([^"]+)"', html) == wanted
+    assert "<video" not in page.render(found)
+
+
+def test_the_page_refuses_features_and_clips_that_it_cannot_use(adapters, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "address_of", lambda number: "127.0.0.1")
+    given = ["--emotion-adapter", str(adapters[0]), "--cause-adapter", str(adapters[1])]
+    assert demo.main([*given, "--features", str(tmp_path)]) == 2
+    assert "--features: these adapters read words alone. Leave it out" in capsys.readouterr().err
+    assert demo.main([*given, "--clips", str(tmp_path)]) == 2
+    assert "holds no file that ends with .wav" in capsys.readouterr().err

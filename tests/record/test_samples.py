@@ -10,9 +10,12 @@ from helpers import with_lora
 
 from utils.config import Config
 from utils.data.labels import ECF
+from utils.record.cells import Inputs
 from utils.record.fit import examples
 from utils.record.samples import equal_steps, nested, updates
+from utils.record.study_file import Study
 from utils.system.errors import ConfigError
+from utils.system.files import write_json
 
 
 def test_samples_are_nested_and_the_seed_draws_them(sample):
@@ -23,6 +26,24 @@ def test_samples_are_nested_and_the_seed_draws_them(sample):
     assert nested(sample[::-1], 5, seed=1) == parts[0] != nested(sample, 5, seed=2)
     with pytest.raises(ConfigError, match=f"samples is 500, and train has {len(sample)} conversations"):
         nested(sample, 500, seed=1)
+
+
+def test_rows_of_several_inputs_take_the_steps_of_the_largest_sample(tiny_model_folder, tokenizer, sample, tmp_path):
+    """An input with fewer and shorter conversations too."""
+    short = [{**c, "conversation": c["conversation"][:1], "emotion-cause_pairs": []} for c in sample[:8]]
+    for name, train in (("long", sample[:30]), ("short", short)):
+        for split in ("train", "test"):
+            write_json(train, tmp_path / name / split / "conversations.json")
+    common = {"model": tiny_model_folder, "precision": "float32", "emotion_epochs": 2.0, "token_budget": 64}
+    rows = {"all": ("long", 20), "few": ("long", 5), "others": ("short", 6)}
+    rows = {row: {**common, "input_dir": str(tmp_path / name), "samples": n} for row, (name, n) in rows.items()}
+    cells = Inputs(Study("s", rows, ("emotion",)), tmp_path).cells(("emotion",))
+    steps = []
+    for cell, some in zip(cells, (sample[:30], sample[:30], short)):
+        part = nested(some, rows[cell.row]["samples"], cell.seed)
+        config = Config.of({name: value for name, value in cell.parameters.items() if name != "samples"})
+        steps.append(math.ceil(config.emotion_epochs * updates(config, "emotion", part, ECF, tokenizer)))
+    assert steps == [steps[0]] * 3 and steps[0] > 4
 
 
 @pytest.mark.slow

@@ -25,9 +25,11 @@ from utils.config import Config, check_names, load_config, parse_value
 from utils.data.conversations import without_labels
 from utils.data.given import read_given
 from utils.data.labels import ECF, labels_in
+from utils.data.templates import Template
 from utils.data.topics import Topic
 from utils.report.scores import read_scores
 from utils.system.files import read_json, write_json
+from utils.tasks.instruction import Instructions
 from utils.tasks.opinion import Opinions
 
 PATTERNS = (
@@ -299,7 +301,7 @@ FILLED = {
     "results_train/RUN/adapters/emotion": "results_train/tiny/adapters/emotion",
     "results_train/RUN": "results_train/smollm2-135m-ecf",
     "RUN": "tiny", "NAME": "tiny", "sample": "smollm2-135m-ecf", "TEXTS.csv": "texts.csv",
-    "FOLDER": "results_train/smollm2-135m-ecf",
+    "FOLDER": "results_train/smollm2-135m-ecf", "input/spoken/spoken.json": "mine.json",
 }  # fmt: skip
 QUICK = ("generate_input.py", "utils.score", "utils.runs", "utils.card", "utils.predict", "utils.export")
 
@@ -339,6 +341,10 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
     shutil.copytree(adapter, adapter.with_name("opinion"))
     record |= {"task": opinions.name, "labels": opinions.labels.as_dict(), **opinions.decided([], list)}
     write_json(record, adapter.with_name("opinion") / "training.json")
+    asked = Instructions(Template.read("alpaca"))
+    shutil.copytree(adapter, adapter.with_name("instruction"))
+    trained = {**record, "task": asked.name, **asked.decided([], list)}
+    write_json(trained, adapter.with_name("instruction") / "training.json")
     notebooks = ("1_emotion_recognition_training", "3_cause_prediction_training")
     record = {"parameters": parameters, "input": {}, "revision": "abc", "versions": {}}
     write_json(dict.fromkeys(notebooks, record), folder / "results_train" / "tiny" / "config.json")
@@ -356,6 +362,7 @@ def copied(tmp_path_factory, tiny_model_folder, sample):
     (folder / "mine.txt").write_text("Ana: Where is it?\nBen: Gone.\n")
     tasks = [{"instruction": f"Say {k}.", "input": "", "output": f"{k}!"} for k in range(10)]
     write_json(tasks, folder / "alpaca.json")
+    write_json(tasks[:2], folder / "TASKS.jsonl")
     (folder / "stances.csv").write_text(
         "text,label\n" + "".join(f"so {k},{'for' if k % 2 else 'none'}\n" for k in range(10))
     )
@@ -445,6 +452,10 @@ def check_predicted(folder, arguments, printed):
             assert re.match("id,text,predicted_label.*\n1,We need it.,", out.read_text())
         assert "texts labelled by" in printed
         out.unlink()
+        return
+    if given.get("--task") == "instruction":
+        assert len(read_json(folder / given["--out"])) == 2
+        assert "| zero-shot |" in printed and "| fine-tuned |" in printed
         return
     if part := given.get("--part"):
         number, count = map(int, part.split("/"))

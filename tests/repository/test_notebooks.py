@@ -50,11 +50,30 @@ OWN = {
     "study": {"study_file": "configs/studies/example.yaml"},
     "0_try_it": {"run_name": SHIPPED.name, "text": str},
     "all_in_one": {"data": "", "export_to": "safetensors", "push_to": "", "text": str},
+    "self_generated_data": {
+        "out": "input/self-generated",
+        "count": 2,
+        "seeds": "emotions",
+        "temperature": 1.0,
+        "top_p": 0.9,
+    },
     "opinion_training": {"run_name": "opinions", "input_dir": TEXTS_DIR},
     "opinion_inference": {"run_name": "opinions", "input_dir": TEXTS_DIR},
     "instruction_training": {"run_name": "instructions", "input_dir": EXAMPLES_DIR},
     "instruction_inference": {"run_name": "instructions", "input_dir": EXAMPLES_DIR},
 }
+# The tiny model knows no word that could be kept: these sentences are written in its place.
+WRITER = """
+import itertools
+from utils.tasks import synthesis
+numbers = itertools.count()
+synthesis.generate_published = lambda model, tokenizer, prompts, *how, **more: [
+    f" I put the {next(numbers)} eggs on the shelf {next(numbers)} {next(numbers)}." for _ in prompts
+]
+synthesis.predict = lambda task, model, tokenizer, items, *how, **more: (
+    items, [[[float(one["conversation"][0]["text"][-2])] * 7] for one in items]
+)
+"""
 MOST_CODE = 90  # lines of a notebook, without its parameters and the set-up cell: what it does is in utils/
 
 
@@ -443,6 +462,8 @@ def test_each_notebook_passes_nbval(copy, tiny_model_folder):
                 chains = {"nbval-texts": TEXTS, "nbval-examples": EXAMPLES}
                 run = next((run for run, chain in chains.items() if name in [one.notebook for one in chain]), "nbval")
                 cell.source += f'\nmodel = r"{tiny_model_folder}"\nrun_name = "{run}"'
+            if "setup" in cell.metadata.get("tags", []) and name == "self_generated_data":
+                cell.source += WRITER
         nbformat.write(notebook, path)
     study = copy / "configs" / "studies" / "example.yaml"
     given = yaml.safe_load(study.read_text(encoding="utf-8"))

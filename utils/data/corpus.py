@@ -61,7 +61,9 @@ def read_file(path: Path, form: str | None = None, columns: dict[str, str] | Non
 
 
 def _read(files: list[Path], folder: Path, form=None, columns=None, split_of: dict[Path, str] | None = None) -> Data:
-    """Numbers of conversations begin again in every file of a corpus, so those of several get their split's name."""
+    """Numbers of conversations begin again in every file of a corpus, so those of several get their split's name.
+    Where formats differ, one label set is known of them: such as texts that a model wrote beside a corpus' val and
+    test."""
     read, forms, split_of = {}, [], split_of or {}
     for file in files:
         found, read[file] = read_file(file, form, columns)
@@ -70,9 +72,10 @@ def _read(files: list[Path], folder: Path, form=None, columns=None, split_of: di
             for one in read[file]:
                 key = one["conversation_ID"]
                 one["conversation_ID"] = f"{split_of[file]}-{key}" if isinstance(key, int) else key
-    if len({*forms}) > 1:
+    sets = {one for form in forms if (one := FORMATS[form].labels)}
+    if len({*forms}) > 1 and ("semeval" in forms or len(sets) != 1):
         raise ConversationError(f"{folder}: its files are in several formats ({', '.join(forms)}). Name one file")
-    return Data(read, folder, split_of, forms[0], FORMATS[forms[0]].labels)
+    return Data(read, folder, split_of, forms[0], next(iter(sets), None))
 
 
 def _read_folder(folder: Path, form: str | None, columns) -> Data:
@@ -81,7 +84,8 @@ def _read_folder(folder: Path, form: str | None, columns) -> Data:
     plain = any(folder.glob("*.json"))
     if form in (None, "semeval") and plain:
         try:
-            return _read([file_in(folder)], folder, form, columns)
+            if (file := file_in(folder)) and (format_of(file) == "semeval" or len(split_files(folder, form)) < 2):
+                return _read([file], folder, form, columns)
         except ConversationError:
             if not split_files(folder, form):
                 raise

@@ -54,7 +54,7 @@ def make_input(
     files = files_of(Path(data))
     last_first = sorted(files, key=lambda split: -SPLITS.index(split or SPLITS[0]))  # of duplicates train loses its own
     given = {split: [one for file in files[split] for one in read_examples(file)] for split in last_first}
-    markers = sorted({marker for name in template_names() for marker in Template.read(name).markers})
+    markers = _markers()
     everything = [one for its in given.values() for one in its]
     _check_ids(everything)
     kept, left_out = cleaned(everything, markers)
@@ -73,12 +73,10 @@ def make_input(
     told += _told(left_out, parts)
     read = [file for its in files.values() for file in its]
     if unlabelled:
-        asked, odd = cleaned(read_examples(Path(unlabelled), answered=False), markers)
-        _check_ids(asked)
-        parts["unlabelled"] = _numbered(asked, asked)
+        parts["unlabelled"], odd = cleaned_file(Path(unlabelled), answered=False)
         left_out += odd
         read.append(Path(unlabelled))
-        told.append(f"unlabelled: {len(asked):,} examples, {len(odd):,} left out")
+        told.append(f"unlabelled: {len(parts['unlabelled']):,} examples, {len(odd):,} left out")
     for name, its in parts.items():
         check_examples(its, name, answered=name != "unlabelled")
     report = {
@@ -91,6 +89,19 @@ def make_input(
     }
     texts = {f"{name}/{EXAMPLES_FILE}": to_json(its) for name, its in parts.items()}
     return Made({**texts, REPORT_FILE: to_json(report)}, parts, read, told)
+
+
+def cleaned_file(path: Path, answered: bool = True) -> tuple[list[Example], list[tuple[Given, str]]]:
+    """(the examples of a file that stay, with ids, those that are left out with the reason). answered: whether answers
+    are read, and each must have one. Raises FileError and InstructionError."""
+    kept, left_out = cleaned(read_examples(path, answered), _markers())
+    _check_ids(kept)
+    examples = _numbered(kept, kept)
+    return with_choices(examples) if answered else examples, left_out
+
+
+def _markers() -> list[str]:
+    return sorted({marker for name in template_names() for marker in Template.read(name).markers})
 
 
 IN_TWO = "in a later split too"  # the reason where data come split

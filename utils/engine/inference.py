@@ -173,13 +173,14 @@ def generate_published(
     prompts: list[tuple[str, str]],
     how: Writing,
     batch_size: int,
-    progress: str,
+    progress: str | None,
     journal: Journal | None = None,
     special: bool = False,
     stops: Sequence[str] = (),
 ):
     """What `generate` writes behind each prompt, in left-padded batches. `prompts` are (name, text); with `special` the
     special tokens that stand in them are read as such, and none is added. A text ends with one of `stops`, too.
+    progress: what the bar is called; None: no bar.
 
     Raises DoesNotFit for a prompt that memory does not suffice for.
     """

@@ -95,8 +95,8 @@ def source(model: str):
 
 
 @contextmanager
-def load_errors(model: str):
-    """Raises ModelError for what transformers raises where a model cannot be found or read."""
+def load_errors(model: str, instead: str = f"'{EMBEDDED}', a folder that holds config.json, or a hub id"):
+    """Raises ModelError for what transformers raises where a model cannot be found or read. instead: what to give."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
@@ -108,8 +108,7 @@ def load_errors(model: str):
                 "(environment variable CUDA_VISIBLE_DEVICES set to nothing)"
             ) from error
         raise ModelError(
-            f"model {without_credentials(model)!r} cannot be loaded ({why(error, model)}). Give '{EMBEDDED}', a folder "
-            "that holds config.json, or a hub id"
+            f"model {without_credentials(model)!r} cannot be loaded ({why(error, model)}). Give {instead}"
         ) from error
 
 

@@ -181,8 +181,7 @@ class Inputs:
             parts = self.parts(given)
             part, train = parts[fold - 1], [c for other in parts if other is not parts[fold - 1] for c in other]
         if SAMPLES in given:
-            largest = max(one.get(SAMPLES, 0) for one in study.rows.values())
-            most = nested(train, largest, seed, source.folder / "train")
+            most = self._most(train, source, seed)
             train = nested(train, given[SAMPLES], seed)
             own |= equal_steps(own, tasks, train, most, source.labels)
             name = self.fold_input(name, f"{given[SAMPLES]}-seed-{seed}")
@@ -194,6 +193,15 @@ class Inputs:
         run += f"-seed-{seed}" if len(study.seeds) > 1 else ""
         split_by = f"{study.folds} by {study.group}" if fold else ""
         return Cell(run, row, seed, fold, {**own, "run_name": run}, split_by, self.prints(given))
+
+    def _most(self, train: list, source: Source, seed: int) -> list:
+        """The largest sample of the study, on which all rows take as many steps: that of the first row that has it; of
+        `train`, from `source`, where that row has the same input, or other labels."""
+        row = max(self.study.rows.values(), key=lambda one: one.get(SAMPLES, 0))
+        other = self.source(row)
+        if other is not source and other.labels == source.labels:
+            train, source = other.splits["train"], other
+        return nested(train, row[SAMPLES], seed, source.folder / "train")
 
     def _note_absent(self, name, train, part, labels):
         for what, some in (("training", train), ("held-out", part)):

@@ -5,7 +5,7 @@ for texts in model.answers("Name a fruit.", how=Writing(temperature=0.7), stream
 rows = model.of_file("tasks.json", Writing())
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +14,13 @@ from typing import Any
 
 from utils.config import Config
 from utils.data.formats.alpaca import read_examples
-from utils.data.instructions import check_example
+from utils.data.instructions import Example, check_example
 from utils.data.templates import Template, template_names
 from utils.engine.settings import Writing
 from utils.record.adapter import trained_with
 from utils.system.errors import ConfigError, shown
 from utils.tasks.forms import recorded_instructions
-from utils.tasks.instruction import Instructions
+from utils.tasks.instruction import Answer, Instructions
 from utils.tasks.instruction_template import CHAT, chat_template
 
 BASE, TUNED = "base model", "trained"  # who answers
@@ -33,6 +33,7 @@ class InstructionPredict:
     templates  {name: Template} of those that can be asked in, the one to begin with first
     systems    who answers: TUNED, where there is an adapter, and BASE
     about      who that is, in words
+    config     the parameters that it answers with
     """
 
     def __init__(self, adapter: str | Path | None = None, model: str | None = None, load_8bit: bool = False):
@@ -55,7 +56,7 @@ class InstructionPredict:
         self._model, self._tokenizer = load_model(config.model, config.quantization, config.precision)
         if adapter is not None:
             self._model = load_adapter(self._model, adapter, config.model)
-        self._alone = Lock()
+        self._alone, self.config = Lock(), config
         known = {name: Template.read(name) for name in template_names()}
         if self._tokenizer.chat_template:
             known[CHAT] = chat_template(self._tokenizer)
@@ -114,6 +115,28 @@ class InstructionPredict:
                 for row, text in zip(rows, written(task, *asked, examples, how), strict=True):
                     row[system] = text
         return rows
+
+    def scored(
+        self,
+        examples: Sequence[Example],
+        new_tokens: int,
+        template: str | None = None,
+        journals: Mapping[str, Any] | None = None,
+    ) -> dict[str, list[Answer]]:
+        """{one of `systems`: an Answer for each example}: what it writes at temperature 0, and how likely it finds the
+        right answer, or each choice of a classification.
+
+        journals  {system: an utils.engine.inference.Journal}, from which interrupted work goes on
+
+        Raises ConfigError for an unknown template, and what utils.tasks.instruction_scores.answers raises."""
+        from utils.tasks.instruction_scores import answers
+
+        task, found = self.task(template), {}
+        for system in self.systems:
+            with self._answering(system) as asked:
+                how = self.config.inference(), new_tokens, (journals or {}).get(system)
+                found[system] = answers(task, *asked, examples, *how)
+        return found
 
     def _checked(self, how: Writing | None, template: str | None, streaming=False) -> tuple[Instructions, Writing]:
         how = how or Writing()

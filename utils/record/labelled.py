@@ -5,19 +5,21 @@ probabilities are read.
     labelling(adapters, 10)             # what it holds
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from utils.config import Config
 from utils.data.features import fingerprint
 from utils.record.adapter import configs_of, labels_of, trained_with
 from utils.record.provenance import revision, versions, weights_of
+from utils.system.errors import ConfigError
 from utils.system.files import read_object
 from utils.system.parameters import names_in
 from utils.system.places import ROOT
 
-RECORD, PROBABILITIES = ".record.json", ".probabilities.jsonl"
+RECORD, PROBABILITIES, METRICS = ".record.json", ".probabilities.jsonl", ".metrics.json"
 
 
 def beside(out: str | Path, suffix: str) -> Path:
@@ -73,3 +75,16 @@ def labelling(
     found["adapters"] = {task: made_by(adapter) for task, adapter in used.items()}
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     return found | {"conversations": conversations, "revision": revision(), "versions": versions(), "ended": ended}
+
+
+def absent_streams(configs: Iterable[Config], features: str | Path | None) -> str:
+    """What a command says where adapters with these parameters read streams and it is given no --features; "" where
+    nothing is absent. Raises ConfigError for --features where they read none."""
+    streams = dict.fromkeys(name for config in configs for name in names_in(config.streams))
+    if features and not streams:
+        raise ConfigError("--features: these adapters read words alone. Leave it out")
+    return (
+        f"no --features: the adapters also read {', '.join(streams)}, which are absent here"
+        if streams and not features
+        else ""
+    )

@@ -14,7 +14,7 @@ from typing import Any
 from utils.data.formats.tables import written
 from utils.data.opinion_rows import Asked, read_asked
 from utils.data.opinions import Text, without_opinions
-from utils.record.labelled import RECORD, beside, made_by
+from utils.record.labelled import METRICS, RECORD, beside, made_by
 from utils.record.opinion_predict import OpinionPredict, opinions_asked
 from utils.record.opinions import FINE_TUNED, ZERO_SHOT, baselines, rounded
 from utils.record.provenance import revision, versions
@@ -25,7 +25,6 @@ from utils.tasks.opinion import Opinions, label_of
 from utils.tasks.opinion_numbers import named, number_of
 
 ADDED = ("predicted_label", "predicted_score", "probabilities")
-METRICS = ".metrics.json"
 
 
 def label_file(

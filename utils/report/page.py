@@ -6,7 +6,9 @@ id: P}}, or None where no cause was asked for}. All text that is not ours is esc
 
 import base64
 import difflib
+from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from utils.data.conversations import Conversation, Utterance, emotions_of, is_emotional, pairs
@@ -33,6 +35,7 @@ CSS = """
 #result .gold { white-space: nowrap; }
 #result .label { font-weight: bold; outline: 2px solid; outline-offset: -2px; }
 #result .weak { color: #6e7781; font-style: italic; }
+#result .clip { width: 260px; height: 120px; }
 #about { color: #6e7781; font-size: 0.85rem; }
 #problem { color: #b00020; }
 @media (max-width: 700px) {
@@ -133,10 +136,16 @@ def compared(found: dict, gold: Conversation, labels: LabelSet = ECF) -> str:
 
 
 def render(
-    found: dict, before: dict | None = None, labels: LabelSet = ECF, gold: Conversation | None = None, about: str = ""
+    found: dict,
+    before: dict | None = None,
+    labels: LabelSet = ECF,
+    gold: Conversation | None = None,
+    about: str = "",
+    clips: Mapping[str, str] | None = None,
 ) -> str:
     """A result as HTML, and the JSON as a link. before: the result that it is compared with. gold: the same
-    conversation with its gold labels, and maybe votes. about: who labelled it."""
+    conversation with its gold labels, and maybe votes. about: who labelled it. clips: {video_name without its ending:
+    the address of its file}, played beside the lines of these utterances."""
     conversation, changed, palette = found["conversation"], changes(before, found, labels), colours(labels)
     gold = gold and as_named(gold, conversation, labels)
     utterances, weak = conversation["conversation"], likeliest(found, labels)
@@ -155,7 +164,8 @@ def render(
             cells += f'<td class=changed data-label="changed:">{escape(changed.get(k, ""))}</td>'
         if gold:
             cells += f'<td class=gold data-label="gold:">{_gold(gold["conversation"][k], u, labels)}</td>'
-        rows.append(f"<tr><th>{u['utterance_ID']}</th><td class=text>{escape(line(u))}</td>{cells}</tr>")
+        said = escape(line(u)) + _player(u, clips or {})
+        rows.append(f"<tr><th>{u['utterance_ID']}</th><td class=text>{said}</td>{cells}</tr>")
     # Of several labels the picture writes the first.
     likely = [next((p for _, p in _named(*both, labels)), 0) for both in zip(utterances, found["emotions"])]
     drawn = {"title": "", "probabilities": likely, "labels": labels, "gold": gold}
@@ -175,6 +185,13 @@ def render(
         f'<p><a id=download download="conversation.json" href="data:application/json;base64,{data}">'
         "Download the JSON</a></p></div>"
     )
+
+
+def _player(u: Utterance, clips: Mapping[str, str]) -> str:
+    """What plays an utterance's clip; "" where there is none. A browser's video element plays sound as well."""
+    name = u.get("video_name") or ""
+    address = clips.get(name, clips.get(Path(name).stem))
+    return f'<br><video class=clip controls preload=none src="{escape(address)}"></video>' if address else ""
 
 
 def _gold(true: Utterance, u: Utterance, labels: LabelSet) -> str:

@@ -121,5 +121,9 @@ class EngineError(UserError):
     """Adapters that this route cannot serve, or a package that is missing: the message says what to do."""
 
 
+class SynthesisError(UserError):
+    """A label of which too few sentences can be kept: the message says why, and what to do."""
+
+
 class RunError(UserError):
     """A run folder that cannot be used, or an input that an earlier step has not written yet."""

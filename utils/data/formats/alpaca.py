@@ -1,4 +1,4 @@
-"""Files of instructions with answers.
+"""Files of instructions with answers, and texts with labels in their form.
 
     files_of(Path("tasks"))       # {split: files}; {None: files} of data that do not come split
     read_examples(path)           # [Given], whose fields are checked
@@ -7,13 +7,16 @@
     seeds    "instances": [{"input": "...", "output": "..."}, ...] in place of input and output (Wang et al. 2023)
 
 An input may be absent, and "choices", the answers of a classification, may be there. Other fields are not read.
+
+    labelled(path)                # conversations: the input is a text, the output the number of its label
 """
 
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from utils.data.formats.talks import clean
+from utils.data.formats.tables import ALONE
+from utils.data.formats.talks import clean, talk, unfit
 from utils.data.instructions import check_example
 from utils.data.splits import SPLIT_WORDS
 from utils.data.validation import is_id
@@ -22,6 +25,7 @@ from utils.system.files import parse_json, read_json_lines, read_text
 
 _SUFFIXES = (".json", ".jsonl")
 _FIELDS = ("instruction", "input", "output", "choices")
+_NUMBERED = re.compile(r"(\w[\w-]*) ?\( ?(\d+) ?\)")  # sadness (0), joy (1)
 
 
 class Given(NamedTuple):
@@ -101,4 +105,20 @@ def _fields(data: dict, where: str, answered: bool) -> dict[str, Any]:
     if isinstance(found.get("choices"), list):
         found["choices"] = [clean(one) for one in found["choices"]]
     check_example(found, where, answered)
+    return found
+
+
+def labelled(path: Path) -> list[dict]:
+    """A conversation a text, numbered from 1: of examples whose instruction numbers the labels as in "sadness (0), joy
+    (1)", whose input is a text, in quotation marks or without, and whose output is a label's number or name. So are the
+    296 rows of heng840/alpaca_emotion_recognition. Raises FileError, InstructionError."""
+    found = []
+    for number, one in enumerate(read_examples(path), 1):
+        labels = {digits: label for label, digits in _NUMBERED.findall(one.fields["instruction"])}
+        label = labels.get(one.fields["output"], one.fields["output"])
+        if label not in labels.values():
+            reason = f"example {number}: its output is {shown(label)}, and its instruction numbers {shown([*labels])}"
+            raise unfit(path, "texts with numbered labels in Alpaca's form", reason)
+        text = re.sub(r"""^(['"])(.*)\1$""", r"\2", one.fields["input"], flags=re.S)
+        found.append(talk(number, [{"text": text, "speaker": ALONE, "emotion": label}]))
     return found

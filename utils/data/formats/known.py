@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from utils.data.formats import dialogues, iemocap, tables
+from utils.data.formats import alpaca, dialogues, iemocap, tables
 from utils.data.formats.talks import text_of
 from utils.data.label_sets import SETS
 from utils.data.labels import ECF, LabelSet
@@ -63,6 +63,7 @@ FORMATS = {
     ),
     "semeval2018": Format(tables.semeval2018, (".txt",), SETS["semeval11"]),
     "dair": Format(tables.dair, (".txt",), SETS["dair6"]),
+    "alpaca": Format(alpaca.labelled, (".json", ".jsonl")),
     "csv": Format(tables.own_rows, (".csv", ".tsv", ".txt")),
     "jsonl": Format(tables.own_rows, (".jsonl", ".json")),
 }
@@ -117,6 +118,8 @@ def _format_of_json(data: Any) -> str:
         return "emotionlines"
     if isinstance(first, dict) and {"emotion", "transcription"} <= {*first}:
         return "iemocap"
+    if isinstance(first, dict) and {"instruction", "output"} <= {*first}:
+        return "alpaca"
     if isinstance(first, dict) and "conversation_ID" not in first and not isinstance(first.get("conversation"), list):
         texts = {*tables.COLUMNS["text"]} & {str(name).lower() for name in first}
         return "jsonl" if texts else "semeval"
