@@ -60,6 +60,7 @@ BAD = {  # what is wrong: (the bytes or the samples, a piece of the message)
     "no sound file": (b"not a sound " * 50, "cannot be decoded"),
     "half a header": (b"RIFF\x24\x08\x00\x00WAVEfmt ", "cannot be decoded|holds no sound|shorter"),
     "silent": (np.zeros(RATE), "silent"),
+    "a constant": (np.full(RATE, 0.5), "silent"),
     "short": (tone(200, 0.05), "shorter than 0.1"),
     "nothing": (np.zeros(0), "shorter than 0.1|cannot be decoded|no sound"),
     "long": (np.tile(tone(200), 30), "longer than 20"),

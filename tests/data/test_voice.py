@@ -74,3 +74,9 @@ def test_any_length_has_finite_numbers(seconds):
     found = numbers(tone(150, seconds) + noise(seconds, 0.01))
     assert found["pitch_median"] == pytest.approx(12 * np.log2(150 / 55), abs=0.1)
     assert found["duration"] == pytest.approx(seconds, abs=1e-3)
+
+
+def test_a_click_in_silence_has_finite_numbers():
+    click = np.zeros(RATE)
+    click[8000] = 0.5
+    assert numbers(click)["voiced_share"] == 0

@@ -69,6 +69,13 @@ def test_what_is_done_stays_and_a_newer_clip_is_read_again(made):
     assert extract(clips, place, counted)[1].keys() == {"c2"} and not (place / "c2.npy").exists()
 
 
+def test_vectors_that_are_no_numbers_are_not_written(made):
+    clips, place, _ = made
+    done, faults = extract(clips, place, Extractor("nan", (".wav",), length, lambda found: found / (found[0] != 4)))
+    assert len(done) == 11 and faults == {"c3": f"{clips['c3']}: its vectors hold NaN or a number without end"}
+    assert not (place / "c3.npy").exists()
+
+
 def test_a_process_that_dies_ends_the_work_in_one_message(made):
     clips, place, extractor = made
     clips["c5"].write_text("#")

@@ -57,7 +57,7 @@ def voice(sound: np.ndarray) -> np.ndarray:
     pitch = np.where(loud, pitch, np.nan)
     voiced, seconds = np.isfinite(pitch), np.arange(len(level)) * HOP / RATE
     semitones = 12 * np.log2(pitch / 55)
-    heard, total = power[loud], power[loud].sum(1)
+    heard, total = power[loud], np.maximum(power[loud].sum(1), 1e-12)
     hertz = np.arange(power.shape[1]) * RATE / 2 / (power.shape[1] - 1)
     centroids = heard @ hertz / total
     below = np.argmax(np.cumsum(heard, 1) >= 0.85 * total[:, None], 1)

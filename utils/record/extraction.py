@@ -81,8 +81,11 @@ def extract(
     bar = tqdm(total=len(clips), initial=len(clips) - len(todo), desc=place.name, unit="clip", mininterval=1)
     with bar:
         for name, found, fault in _read_all(todo, extractor.read, jobs):
+            vectors = np.zeros(0) if fault else np.asarray(extractor.finish(found), np.float32)
+            if not np.isfinite(vectors).all():
+                fault = f"{clips[name]}: its vectors hold NaN or a number without end"
             if not fault:
-                write_texts({place / f"{name}.npy": _npy(extractor.finish(found))})
+                write_texts({place / f"{name}.npy": _npy(vectors)})
                 done.append(name)
             else:
                 faults[name] = fault
@@ -112,9 +115,9 @@ def _is_done(vectors: Path, clip: Path) -> bool:
 
 
 def _npy(array: np.ndarray) -> bytes:
-    """An array as the bytes of a .npy file, in float32."""
+    """An array as the bytes of a .npy file."""
     file = io.BytesIO()
-    np.save(file, np.asarray(array, np.float32))
+    np.save(file, array)
     return file.getvalue()
 
 
