@@ -11,7 +11,7 @@ import re
 import pytest
 from helpers import ROOT
 
-from benchmarks.accuracy import other_hands, untrained
+from benchmarks.accuracy import leak, other_hands, untrained
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import equal_data, opinions, threads, wordings
 from utils.report.tables import members_table, results_table, systems_table
@@ -29,6 +29,7 @@ RECORDS = {
     "encoder": systems_table,
     "untrained_test": untrained.table,
     "other_hands": other_hands.table,
+    "leak": leak.table,
     "threads": threads.table,
     "wordings": wordings.table,
     "opinions_speed": opinions.table,

@@ -130,23 +130,21 @@ def _read_all(clips: Mapping[str, Path], read: Callable, jobs: int) -> Iterator[
     context = multiprocessing.get_context("spawn")  # alike on every machine; none inherits a card
     with ProcessPoolExecutor(min(jobs, len(clips)), context, signal, (SIGINT, SIG_IGN)) as pool:
         ahead: deque = deque()
-
-        def first() -> tuple:
-            name, future = ahead.popleft()
-            try:
-                return name, *future.result()
-            except BrokenProcessPool as error:
-                raise FileError(
-                    f"{clips[name]} or a clip behind it: the process that read it died, most often because memory ran "
-                    "out. Give --jobs 1; what is done is kept"
-                ) from error
-
-        for name, path in clips.items():
-            ahead.append((name, pool.submit(_tried, read, path)))
-            if len(ahead) >= 4 * jobs:
-                yield first()
-        while ahead:
-            yield first()
+        try:
+            for name, path in clips.items():
+                ahead.append((name, pool.submit(_tried, read, path)))
+                if len(ahead) >= 4 * jobs:
+                    yield ahead[0][0], *ahead[0][1].result()
+                    ahead.popleft()
+            while ahead:
+                yield ahead[0][0], *ahead[0][1].result()
+                ahead.popleft()
+        except BrokenProcessPool as error:  # of a result, or of the next clip that is given
+            first = clips[ahead[0][0]] if ahead else "a clip"
+            raise FileError(
+                f"{first} or a clip behind it: the process that read it died, most often because memory ran out. Give "
+                "--jobs 1; what is done is kept"
+            ) from error
 
 
 def _tried(read: Callable, path: Path) -> tuple:
