@@ -20,7 +20,7 @@ PINNED = dict(
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 )
-TARGETS = "run test check bench soak test-latest lint types format docs address lab setup clean help".split()
+TARGETS = "run spoken test check bench soak test-latest lint types format docs address lab setup clean help".split()
 
 
 def make(*arguments):
