@@ -135,7 +135,9 @@ def label_many(argv: list[str]) -> int:
     a = parser.parse_args(argv)
     adapters = choose_adapters(a.emotion_adapter, a.cause_adapter, a.run)
     parameters = {name: parse_value(name, value) for name, value in a.parameter}
-    configs_of(adapters, parameters=parameters)
+    configs = configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
+    if line := absent_streams(configs.values(), None):
+        print(line)
     print(said_of(adapters), flush=True)
     done = label_on_cluster(
         a.conversations,

@@ -92,6 +92,13 @@ def test_what_is_too_long_is_refused_by_name_or_left_out(many, adapters):
     assert found["skipped"] and len(found["labelled"]) == 12 - len(found["skipped"])
 
 
+@pytest.mark.parametrize("task", ["opinion", "instruction"])
+def test_a_cluster_labels_conversations_alone(many, tmp_path, capsys, task):
+    with pytest.raises(SystemExit):
+        predict.main(["--task", task, "--engine", "ray", str(many), "--out", str(tmp_path / "out")])
+    assert "--engine ray labels conversations" in capsys.readouterr().err
+
+
 def test_without_ray_it_is_said(many, adapters, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(EngineError, match="the package ray is missing: pip install ray"):

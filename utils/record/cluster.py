@@ -84,7 +84,7 @@ def label_on_cluster(
     size: int = 256,
     workers: int | None = None,
     address: str | None = None,
-    form: str = "jsonl",
+    suffix: str = "jsonl",
     max_row_tokens: int | None = None,
     parameters: Mapping[str, Any] | None = None,
     skip: bool = False,
@@ -102,7 +102,7 @@ def label_on_cluster(
     Raises RunError for a folder with parts of another job, EngineError where Ray cannot be had or a part is lost with
     its worker LOST times; what a Predictor raises, as RunError that names the part.
     """
-    record = {"size": size, "form": form, "job": _job(source, adapters, max_row_tokens, parameters, skip)}
+    record = {"size": size, "suffix": suffix, "job": _job(source, adapters, max_row_tokens, parameters, skip)}
     if (out / JOB).is_file() and read_object(out / JOB) != record:
         raise RunError(f"{out} holds parts of other conversations, adapters or parameters: choose another folder")
     write_json(record, out / JOB)
@@ -121,15 +121,15 @@ def label_on_cluster(
     try:
         for number, part in parts_of(each_given(source), size):
             found["parts"] = number + 1
-            if (path := out / f"part-{number:06d}.{form}").is_file():
-                found["conversations"] += (count := _count(path, form))
+            if (path := out / f"part-{number:06d}.{suffix}").is_file():
+                found["conversations"] += (count := _count(path, suffix))
                 bar.update(count)
                 continue
             while len(pending) >= (1 + WAITING) * max(1, int(gpus or ray.cluster_resources().get("CPU", 1))):
-                _collect(ray, pending, found, form, bar)
+                _collect(ray, pending, found, suffix, bar)
             pending[work.remote(part, *how)] = path
         while pending:
-            _collect(ray, pending, found, form, bar)
+            _collect(ray, pending, found, suffix, bar)
     finally:
         bar.close()
         ray.shutdown()
@@ -169,7 +169,7 @@ def _connected(address: str | None, workers: int | None):
     return ray
 
 
-def _collect(ray, pending: dict, found: dict, form: str, bar) -> None:
+def _collect(ray, pending: dict, found: dict, suffix: str, bar) -> None:
     """Waits for one of the `pending` parts, and writes it."""
     (task,), _ = ray.wait(list(pending), num_returns=1)
     path = pending.pop(task)
@@ -183,7 +183,7 @@ def _collect(ray, pending: dict, found: dict, form: str, bar) -> None:
         ) from error
     if "refused" in result:
         raise RunError(f"{path.stem}: {result['refused']}")
-    _write(result["labelled"], path, form)
+    _write(result["labelled"], path, suffix)
     count = len(result["labelled"])
     mine = found["workers"].setdefault(result["by"], {"parts": 0, "conversations": 0, "seconds": 0.0})
     mine["parts"] += 1
@@ -194,8 +194,8 @@ def _collect(ray, pending: dict, found: dict, form: str, bar) -> None:
     bar.update(count)
 
 
-def _write(labelled: list[Conversation], path: Path, form: str) -> None:
-    if form == "jsonl":
+def _write(labelled: list[Conversation], path: Path, suffix: str) -> None:
+    if suffix == "jsonl":
         write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in labelled), path)
         return
     import pyarrow
@@ -209,9 +209,9 @@ def _write(labelled: list[Conversation], path: Path, form: str) -> None:
     write_text(content.getvalue(), path)
 
 
-def _count(path: Path, form: str) -> int:
+def _count(path: Path, suffix: str) -> int:
     """The conversations of a finished part."""
-    if form == "jsonl":
+    if suffix == "jsonl":
         with path.open("rb") as file:
             return sum(1 for _ in file)
     import pyarrow.parquet
