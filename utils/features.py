@@ -34,7 +34,7 @@ def extractors(names: list[str], model: str | None) -> dict[str, Extractor]:
         return {name: READY[name] for name in names}
     if len(names) != 1 or names[0] in READY:
         raise ConfigError(f"--model {model}: name its stream, one and none of {', '.join(READY)}: --streams NAME")
-    from utils.models.extractor import model_extractor  # seconds of torch
+    from utils.engine.extractor import model_extractor  # seconds of torch
 
     suffixes, read, finish = model_extractor(model)
     return {names[0]: Extractor(model, suffixes, read, finish)}

@@ -1,6 +1,6 @@
 """Models that hear or see make the vectors that transformers' own calls make. All are tiny, random, and in a folder.
 
-python -m pytest tests/models/test_extractor.py
+python -m pytest tests/engine/test_extractor.py
 """
 
 import json
@@ -28,7 +28,7 @@ from transformers import (
 from utils import features
 from utils.data.clips import frames, sound
 from utils.data.features import read_stream
-from utils.models.extractor import model_extractor
+from utils.engine.extractor import model_extractor
 from utils.system.errors import ModelError
 
 pytest.importorskip("av")
