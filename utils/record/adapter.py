@@ -202,6 +202,7 @@ def _reads(name: str, task: str, config: Config, adapter) -> bool:
     """Whether the labels of an adapter depend on a parameter of LABELS_BY."""
     if name == "without":
         return bool(config.streams)
-    forms = {"encoder": {"emotion": Emotion, "cause": Cause}}.get(name) or dict([DECIDES[name]])
-    form = forms.get(task, ())
-    return config.recipe == "one_pass" and isinstance(config.task(task, labels_of(adapter)), form)
+    forms = {"emotion": Emotion, "cause": Cause} if name == "encoder" else dict([DECIDES[name]])
+    if task not in forms or config.recipe != "one_pass":
+        return False
+    return isinstance(config.task(task, labels_of(adapter)), forms[task])
