@@ -74,6 +74,7 @@ class Config:
     streams: str | list = parameter(TASK, "", "streams of vectors, such as voice: files of input_dir/features")
     stream_tokens: int = parameter(TASK, 1, "how many tokens a stream has in front of a line", above=0, below=65)
     without: str | list = parameter(TASK, "", "inference: streams that are read as if they were absent")
+    encoder: str = parameter(TASK, "", "inference: a run of utils.train encoder whose answers are averaged in, or none")
     logit_adjustment: float = parameter(
         TASK,
         0.5,

@@ -64,6 +64,8 @@ class Labeller:
         if (self.emotion.model, self.emotion.quantization) != (self.cause.model, self.cause.quantization):
             raise EngineError("the adapters have different base models, and the engine holds one: use utils.predict")
         self.limits = {"emotion": self.emotion.max_row_tokens, "cause": self.cause.max_row_tokens}
+        if self.emotion.encoder or self.cause.encoder:
+            raise EngineError("this run has an encoder beside its adapters: use utils.predict")
         if names_in(self.emotion.streams) or names_in(self.cause.streams):
             raise EngineError("the adapters read vectors, and this engine reads tokens alone: use utils.predict")
         self.captions = (*names_in(self.emotion.captions), *names_in(self.cause.captions))

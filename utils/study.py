@@ -29,6 +29,7 @@ from utils.system.errors import ConfigError, shown
 from utils.system.files import intact, read_object, write_json, write_text
 from utils.system.progress import duration
 from utils.system.side_by_side import side_by_side
+from utils.tasks.opinion_baselines import check_available
 
 PROGRESS = "progress.json"  # in the study's folder: which runs are finished, how they were asked for, and their seconds
 HEAVY = ("pandas", "IPython.display", "utils.record.fit", "utils.models.load", "utils.report.plots")
@@ -39,8 +40,9 @@ def run_study(study: Study, root: Path | None = None) -> dict[str, Any]:
     returns what study.json holds.
 
     Raises ConfigError where finished runs were asked for otherwise, ChainError for a run that fails, and what reading
-    its inputs raises.
+    its inputs raises; OpinionError for a baseline whose package is missing.
     """
+    check_available(study.baselines)
     root = root or places.find().results
     inputs = Inputs(study, root)
     tasks = inputs.tasks()

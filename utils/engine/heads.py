@@ -3,7 +3,7 @@
     encoder, tokenizer = fresh(model, sizes, seed, rank)    # `model`: a folder or a hub id; rank: of LoRA
     train(encoder, tokenizer, examples, folder, seed, epochs)
     encoder, tokenizer = load(folder, sizes)
-    scores(encoder, examples, "emotion")
+    scores(encoder, example, "emotion")
 
 The base reads the text once. With LoRA the folder holds the adapter (PEFT's files) and the heads alone, a few MB, and
 the base stays where it is. A language model can be the base (one whose tokenizer has no [CLS]): it gets the same heads,
@@ -21,12 +21,12 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, gelu, layer_norm, one_hot
-from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 from utils.engine.checkpoints import last_checkpoint
-from utils.models.hub import why
+from utils.models.hub import HUB_IDS, why
 from utils.models.methods import adapter_record
+from utils.system import places
 from utils.system.errors import ModelError
 from utils.system.files import let_others_read
 
@@ -145,7 +145,13 @@ def fresh(model: str | Path, sizes: Sizes, seed: int, rank: int | None = None):
 
 
 def _base(model: str | Path, one_way: bool):
-    return AutoModel.from_pretrained(model, dtype=torch.bfloat16 if one_way else torch.float32)
+    return AutoModel.from_pretrained(_found(model), dtype=torch.bfloat16 if one_way else torch.float32)
+
+
+def _found(model: str | Path) -> str | Path:
+    """What transformers loads a base from: a folder; else where utils.download puts it; else its name on the hub."""
+    fetched = places.ROOT / "models" / Path(model).name
+    return model if Path(model).exists() or not fetched.is_dir() else fetched
 
 
 def kept(folder: Path) -> bool:
@@ -184,6 +190,9 @@ def train(encoder: Encoder, tokenizer, examples: list[dict], folder: Path, seed:
     trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
     tokenizer.save_pretrained(folder)
     if lora:
+        for config in encoder.base.peft_config.values():  # not a folder of this machine
+            name = Path(str(config.base_model_name_or_path)).name
+            config.base_model_name_or_path = HUB_IDS.get(name, config.base_model_name_or_path)
         learnt = {name: p.bfloat16() for name, p in encoder.base.named_parameters() if p.requires_grad}
         encoder.base.save_pretrained(folder, state_dict=learnt)  # half as large as in training
         weights = {name: one for name, one in encoder.state_dict().items() if not name.startswith("base.")}
@@ -219,11 +228,8 @@ def load(folder: Path, sizes: Sizes):
 
 
 @torch.no_grad()
-def scores(encoder: Encoder, examples: list[dict], head: str) -> list[np.ndarray]:
-    """For each example the log-probabilities of the labels (parts x labels; head "emotion"), or the pairs' log-odds (a
+def scores(encoder: Encoder, example: dict, head: str) -> np.ndarray:
+    """Of one example the log-probabilities of the labels (parts x labels; head "emotion"), or the pairs' log-odds (a
     number a pair; head "cause")."""
-    found = []
-    for example in tqdm(examples, desc=head):
-        one = encoder(**collate([example]))
-        found.append((one["emotion_scores"].log_softmax(1) if head == "emotion" else one["cause_scores"]).numpy())
-    return found
+    found = encoder(**collate([example]))
+    return (found["emotion_scores"].log_softmax(1) if head == "emotion" else found["cause_scores"]).numpy()

@@ -17,7 +17,10 @@ FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md", 
 DOUBLED = ("original/*", "consolidated*", "*/consolidated*")
 PUSHED = (*FILES, "*.gguf", "state_dict.pt")
 # Models with a name of their own here, and what others know them by.
-HUB_IDS = {"smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct"}
+HUB_IDS = {
+    "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "all-mpnet-base-v2": "sentence-transformers/all-mpnet-base-v2",
+}
 UNREACHABLE = {  # what to do then
     "read": "it is not in the cache, and {unreachable}. Where it can: python -m utils.download {name}",
     "fetch": "{unreachable}. Run this on a machine that reaches it, and bring the folder that it prints here: a folder "

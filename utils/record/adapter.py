@@ -8,16 +8,17 @@ from typing import Any
 from utils.config import Config
 from utils.data.labels import LabelSet, recorded_labels
 from utils.record.predictions import run_folder
-from utils.record.provenance import read_records, weights_of
+from utils.record.provenance import encoder_record, read_records, weights_of, weights_of_encoder
 from utils.record.stages import INFERENCE, TRAINED_BY
 from utils.system.errors import ConfigError, ModelError, RunError
 from utils.system.files import read_object
 from utils.tasks.cause import Cause
 from utils.tasks.emotion import Emotion
+from utils.tasks.task import Beside
 
 # What a person may change for adapters that are trained: {parameter: (its task, the form of the task that reads it)}.
 DECIDES = {"cause_threshold": ("cause", Cause), "logit_adjustment": ("emotion", Emotion)}
-LABELS_BY = (*DECIDES, "without")  # the same where the model is asked again
+LABELS_BY = (*DECIDES, "without", "encoder")  # the same where the model is asked again
 
 
 def other_adapter(records: dict, notebook: str, adapter: Path) -> bool:
@@ -87,6 +88,27 @@ def start_of(config: Config, task: str) -> Path | None:
     folder = adapter_folder(task, run)
     _training(folder)
     return folder
+
+
+def encoder_of(config: Config, labels: LabelSet, root: Path | None = None) -> tuple[Beside, str] | None:
+    """(the encoder that answers beside the adapters, the beginning of the SHA-256 of its heads); None without the
+    parameter `encoder`. root: as in run_folder.
+
+    Raises RunError for a run that is not there or trained none, ModelError for one of another label set, and for one
+    that is not finished or whose base model is not here.
+    """
+    if not config.encoder:
+        return None
+    folder = run_folder(config.encoder, root)
+    record = encoder_record(folder)
+    if record is None:
+        raise RunError(f"parameter encoder: {folder} holds no encoder. Name a run of python -m utils.train encoder")
+    its = recorded_labels(record, folder / "config.json")
+    if its != labels:
+        raise ModelError(f"{folder}: its encoder was trained on {its.name}, and the labels here are {labels.name}")
+    from utils.tasks.encoder_scores import load_encoder  # here, so that records are read without loading torch
+
+    return load_encoder(folder / "encoder", labels), weights_of_encoder(folder / "encoder")
 
 
 def task_of(adapter) -> str | None:
@@ -180,5 +202,7 @@ def _reads(name: str, task: str, config: Config, adapter) -> bool:
     """Whether the labels of an adapter depend on a parameter of LABELS_BY."""
     if name == "without":
         return bool(config.streams)
-    its, form = DECIDES[name]
-    return task == its and config.recipe == "one_pass" and isinstance(config.task(task, labels_of(adapter)), form)
+    forms = {"emotion": Emotion, "cause": Cause} if name == "encoder" else dict([DECIDES[name]])
+    if task not in forms or config.recipe != "one_pass":
+        return False
+    return isinstance(config.task(task, labels_of(adapter)), forms[task])

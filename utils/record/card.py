@@ -71,6 +71,7 @@ class CardFacts:
     table        the run's scores as Markdown, or None before the chain's last notebook
     scored       how many utterances, texts or examples the scores are of
     scored_at    the code's revision that scored, or None
+    encoder      the run whose encoder answered beside the adapter when it was scored; "": none
     config       what the task was asked with
     parameters   what the command that trains it again names
     """
@@ -90,6 +91,7 @@ class CardFacts:
     table: str | None
     scored: int
     scored_at: str | None
+    encoder: str
     config: Config
     parameters: dict
     revision: str
@@ -153,6 +155,7 @@ def _facts(adapter: Path, run: Path, record: dict, notebooks: dict) -> CardFacts
         table=table,
         scored=int(metrics.get(of.scored, sum(one["support"] for one in utterances))),
         scored_at=plain(scored["revision"]) if table or figures else None,
+        encoder=plain(beside) if (beside := scored.get("parameters", {}).get("encoder")) else "",
         config=config,
         parameters=parameters,
         revision=plain(record["revision"]),
@@ -275,11 +278,12 @@ def _scores(known: CardFacts) -> str:
     """The run's table of scores, or the adapter's own figures, and what they are of."""
     of = TASK_CARDS[known.task]
     what = f"({known.scored:,} {of.scored}; code at revision {known.scored_at})"
+    beside = f" Its answers were averaged with those of the encoder {known.encoder}." if known.encoder else ""
     if known.table:
-        return f"{known.table}\n\n{of.remark.format(of=what)}"
+        return f"{known.table}\n\n{of.remark.format(of=what)}{beside}"
     if known.figures:
         figures = "\n".join(f"- {name} {value:.3f}" for name, value in known.figures.items())
-        return f"{figures}\n\nOn the test split of the same data {what}."
+        return f"{figures}\n\nOn the test split of the same data {what}.{beside}"
     return "Not scored yet."
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from utils.config import Config
 from utils.data.features import fingerprint
 from utils.record.adapter import configs_of, labels_of, trained_with
-from utils.record.provenance import revision, versions, weights_of
+from utils.record.predictions import run_folder
+from utils.record.provenance import revision, versions, weights_of, weights_of_encoder
 from utils.system.errors import ConfigError
 from utils.system.files import read_object
 from utils.system.parameters import names_in
@@ -53,8 +54,8 @@ def labelling(
 
     Returns {"labels" in order, "neutral", "cause_threshold" (not without a cause adapter), "logit_adjustment",
     "thresholds" (only with targets multi), "streams" (only with some: {stream: the beginning of the SHA-256 of its
-    vectors, None where it was absent}), "adapters": {task: `made_by`}, "conversations", "revision": of the code that
-    labelled, "versions", "ended": UTC}.
+    vectors, None where it was absent}), "encoder" (only with one: {"run", "weights": of its heads}), "adapters": {task:
+    `made_by`}, "conversations", "revision": of the code that labelled, "versions", "ended": UTC}.
     """
     labels, tasks = labels_of(adapters[0]), ("emotion", "cause")
     used = {task: Path(adapter) for task, adapter in zip(tasks, adapters) if adapter is not None}
@@ -69,6 +70,8 @@ def labelling(
     if "thresholds" in record:
         found["thresholds"] = record["thresholds"]
     found |= streams_seen(configs.values(), features)
+    for name in {config.encoder for config in configs.values() if config.encoder}:
+        found["encoder"] = {"run": name, "weights": weights_of_encoder(run_folder(name) / "encoder")}
     found["adapters"] = {task: made_by(adapter) for task, adapter in used.items()}
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     return found | {"conversations": conversations, "revision": revision(), "versions": versions(), "ended": ended}

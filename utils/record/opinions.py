@@ -17,6 +17,7 @@ from typing import Any
 from utils.config import Config
 from utils.data.opinions import Text, without_opinions
 from utils.data.validation import same_id
+from utils.models.sentences import INSTALL
 from utils.record.inputs import Texts
 from utils.record.predictions import input_there, predictions_file, read_lines, text_of, unreadable
 from utils.record.provenance import fingerprints
@@ -26,7 +27,7 @@ from utils.report.scores import read_scores
 from utils.system.errors import RunError, shown
 from utils.system.files import intact, read_json_lines, write_text
 from utils.tasks.opinion import PARTS, Opinions
-from utils.tasks.opinion_baselines import NAMES, baseline
+from utils.tasks.opinion_baselines import NAMES, available, baseline
 
 Answered = tuple[list[Text], list[dict]]  # texts with their opinions, for each {topic: {part: probabilities}}
 FINE_TUNED = "fine-tuned"  # the row of the run's own opinions
@@ -45,9 +46,15 @@ def rounded(task: Opinions, texts: Sequence[Text], tables: Sequence[Mapping]) ->
 
 
 def baselines(task: Opinions, train: Sequence[Text], texts: Sequence[Text]) -> dict[str, Answered]:
-    """{name: what it says of `texts`} of the systems without a language model, fitted on `train`."""
-    asked = [without_opinions(text) for text in texts]
-    return {name: baseline(name, task, train, asked) for name in NAMES} if texts else {}
+    """{name: what it says of `texts`} of the systems without a language model, fitted on `train`. Those whose packages
+    are missing are named in a line, and left out."""
+    if not texts:
+        return {}
+    asked, names = [without_opinions(text) for text in texts], available()
+    for name in NAMES:
+        if name not in names:
+            print(f"no row {name}, whose package is not here: {INSTALL}")
+    return {name: baseline(name, task, train, asked) for name in names}
 
 
 def opinion_lines(task: Opinions, texts: Sequence[Text], tables: Sequence[Mapping]) -> list[dict[str, Any]]:
@@ -141,12 +148,13 @@ def opinions_of(folder: Path, root: Path | None = None) -> tuple[Opinions, list[
 def systems_of(
     folder: Path, task: Opinions, train: Sequence[Text], gold: Sequence[Text], names: Iterable[str]
 ) -> dict[str, Answered]:
-    """{system: what it says of `gold`} of those `names` that a run's folder keeps, or that `train` fits again.
+    """{system: what it says of `gold`} of those `names` that a run's folder keeps, or that `train` fits again with the
+    packages that are here.
 
     Raises RunError as `read_opinions` does."""
-    found = {}
+    found, here = {}, available()
     for name in names:
-        if name in NAMES and train:
+        if name in here and train:
             found[name] = rounded(task, *baseline(name, task, train, list(map(without_opinions, gold))))
         elif name == FINE_TUNED or (name == ZERO_SHOT and (folder / _FILES[name]).is_file()):
             found[name] = read_opinions(folder / _FILES[name], task, gold)

@@ -19,10 +19,11 @@ from utils.data.labels import LabelSet
 from utils.data.validation import validate_conversations
 from utils.engine.rows import longest_row
 from utils.models.adapting import adapter_method
-from utils.record.adapter import choose_adapters, configs_of, labels_of
+from utils.record.adapter import choose_adapters, configs_of, encoder_of, labels_of
 from utils.system.errors import TooLong
 from utils.system.parameters import names_in
 from utils.tasks.senses import sensing
+from utils.tasks.task import with_encoder
 
 
 def _longest(trees, names, config):
@@ -65,8 +66,12 @@ class Predictor:
         streams = streams_read(self.configs, features)
         self.tasks, self.models, bases = {}, {}, {}
         labels = labels_of(adapters[0])
+        encoders = {config.encoder: config for config in self.configs.values() if config.encoder}
+        beside = {name: found[0] for name, config in encoders.items() if (found := encoder_of(config, labels))}
         for (name, config), adapter in zip(self.configs.items(), filter(None, adapters)):
             self.tasks[name] = config.task(name, labels).trained(adapter)
+            if config.encoder:
+                self.tasks[name] = with_encoder(self.tasks[name], beside[config.encoder])
             if streams:
                 self.tasks[name] = sensing(self.tasks[name], streams)
             how = config.model, config.quantization, config.precision, config.offload

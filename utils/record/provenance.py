@@ -55,6 +55,13 @@ def weights_of(adapter: Path) -> str:
     return hashlib.sha256((Path(adapter) / "adapter_model.safetensors").read_bytes()).hexdigest()[:16]
 
 
+def weights_of_encoder(folder: Path) -> str:
+    """The beginning of the SHA-256 of an encoder's heads, or where they stand in one file with all weights, of that."""
+    names = ("heads.safetensors", "model.safetensors")
+    path = next(path for name in names if (path := Path(folder) / name).is_file())
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
 def fingerprints(input_dir: Path) -> dict[str, str]:
     """The beginning of the SHA-256 of each split's file, and of "topics" where it is of texts: a run is a run on these
     data.

@@ -18,7 +18,7 @@ from utils.config import Config
 from utils.data.conversations import Conversation, load_conversations
 from utils.data.instructions import Example
 from utils.data.opinions import Text
-from utils.record.adapter import other_adapter
+from utils.record.adapter import encoder_of, other_adapter
 from utils.record.card import write_cards
 from utils.record.inputs import find_input, input_of_notebook, tell_overlap
 from utils.record.lock import opened, release
@@ -35,7 +35,7 @@ from utils.system.files import intact, read_json, read_object, write_json
 from utils.system.parameters import names_in
 from utils.system.places import ROOT
 from utils.tasks.cause import with_gold_causes
-from utils.tasks.task import Task
+from utils.tasks.task import Task, with_encoder
 
 
 def open_run(values: dict, notebook: str, root: Path | None = None) -> tuple[Config, "Run"]:
@@ -103,7 +103,7 @@ class Run:
             refuse_another(folder, before[folder], self.notebook, record, self.input_dir)
         for folder in self._folders:
             made_by = before[folder].get(self.notebook, {})  # whose outputs are there, until `finish`
-            made_by = {name: made_by[name] for name in ("adapter", "thresholds") if name in made_by}
+            made_by = {name: made_by[name] for name in ("adapter", "thresholds", "encoder weights") if name in made_by}
             write_json({**before[folder], self.notebook: record | made_by}, folder / "config.json")
 
     @property
@@ -211,6 +211,16 @@ class Run:
             self._adapter_used |= {"thresholds": recorded["thresholds"]} if "thresholds" in recorded else {}
             self._record_adapter(only_first=True)
         return folder
+
+    def trained(self, task: Task) -> Task:
+        """`task` as the run's adapter answers it, and beside that the encoder where the parameter names one. Raises
+        what Task.trained and utils.record.adapter.encoder_of raise."""
+        task = task.trained(self.finished_adapter(task.name))
+        if (beside := encoder_of(self.config, self.labels, self.root)) is None:
+            return task
+        encoder, weights = beside
+        self._adapter_used |= {"encoder weights": weights}
+        return with_encoder(task, encoder)
 
     def _record_adapter(self, only_first=False):
         """Record whose outputs this notebook writes, and from which thresholds on several labels are named;

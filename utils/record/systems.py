@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from utils.config import Config
 from utils.data.conversations import Conversation
@@ -130,32 +131,23 @@ def by_encoders(
 
     Raises ModelError for a folder without a finished encoder.
     """
-    from utils.engine import heads
-    from utils.tasks import encoder_input
+    from utils.tasks.encoder_scores import load_encoder
 
-    encoders = [heads.load(folder, encoder_input.sizes(labels)) for folder in folders]
+    encoders = [load_encoder(folder, labels) for folder in folders]
     counted, trees = emotion.counts(taught, labels), cause_structure.learn(taught, labels=labels)
     own = emotion.prior_scores(counted, Config.logit_adjustment, labels)
     causes: Any = Config().task("cause", labels)
     task, systems = Emotion(labels, prior=own), {}
 
-    def every_score(conversations, head):
-        """For each conversation the scores of every encoder: encoders x what `heads.scores` returns."""
-        found = (
-            heads.scores(encoder, [encoder_input.example(tokenizer, c, labels=labels) for c in conversations], head)
-            for encoder, tokenizer in encoders
-        )
-        return list(zip(*found))
-
     def decided(probabilities, structure):
         labelled, tables = search_all(task, given, lambda *_: [np.log(one).tolist() for one in probabilities])
-        odds = [np.mean(some, 0) for some in every_score(labelled, "cause")]
+        odds = [np.mean([one.causes(c) for one in encoders], 0) for c in tqdm(labelled, desc="causes")]
         asked = replace(causes, structure=structure).given_emotions(labelled, tables)
         answers = [[[0.0, yes] for yes in one.tolist()] for one in odds]
         paired, found = search_all(asked, labelled, lambda *_: answers)
         return System(paired, tables, found)
 
-    tables = [np.exp(some).mean(0) for some in every_score(given, "emotion")]
+    tables = [np.exp([one.emotions(c) for one in encoders]).mean(0) for c in tqdm(given, desc="emotions")]
     if alone or lines is None:
         systems["encoder"] = decided(tables, trees)
     if lines is not None:

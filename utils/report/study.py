@@ -9,10 +9,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from utils.tasks import opinion_baselines
+
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e-?[0-9]+)?")
 # Rows without training: of conversations, and of texts with opinions.
 BASELINES = ("majority", "neighbours", "zero-shot")
-OF_TEXTS = ("majority", "TF-IDF", "nearest neighbours", "zero-shot")
+OF_TEXTS = (*opinion_baselines.NAMES, "zero-shot")
 ERRORS = ("rmse",)  # measures that are the better, the lower they are
 NAMES = {
     "accuracy": "accuracy",

@@ -24,7 +24,7 @@ from utils.tasks import cause_structure, emotion
 from utils.tasks.candidates import asked, check_causes, emotional
 from utils.tasks.pool import Pool, recorded
 from utils.tasks.senses import WORDS, Senses
-from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
+from utils.tasks.task import Beside, OneRound, TaskDefaults, check_labels, probabilities
 
 ANSWERS = (" no", " yes")
 INSTRUCTION = "Which utterances cause an emotion?"
@@ -101,7 +101,7 @@ def read_candidates(
     """
     utterances = conversation["conversation"]
     if structure is not None:
-        scores = [[no / 2, (yes + odds) / 2] for (no, yes), odds in zip(scores, structure, strict=True)]
+        scores = _pooled(scores, structure)
     pairs = asked(conversation, labels)
     probability = {pair: probabilities(one)[1] for pair, one in zip(pairs, scores, strict=True)}
     triples, table = [], {}
@@ -111,6 +111,11 @@ def read_candidates(
         if p * (max(emotions[i]) if emotions else 1) >= threshold:
             triples.append((u["utterance_ID"], u["emotion"], candidate))
     return with_pairs(conversation, triples), table
+
+
+def _pooled(scores: list[list[float]], odds: list[float]) -> list[list[float]]:
+    """Scores of no and yes whose log-odds are the mean of those of `scores` and of `odds`."""
+    return [[no / 2, (yes + other) / 2] for (no, yes), other in zip(scores, odds, strict=True)]
 
 
 def with_gold_causes(labelled: Conversation, gold: Conversation, labels: LabelSet = ECF) -> Conversation:
@@ -183,6 +188,7 @@ class Cause(TaskDefaults):
     emotions   {conversation_ID: utterances x labels}, the probabilities that the emotion task gave; None: gold emotions
     pool       how the questions are worded; None: as they always were
     senses     what a line has beside the words
+    encoder    what is averaged with what adapter and trees say; None: nothing
     """
 
     labels: LabelSet = ECF
@@ -191,6 +197,7 @@ class Cause(TaskDefaults):
     emotions: dict | None = None
     pool: Pool | None = None
     senses: Senses = WORDS
+    encoder: Beside | None = None
 
     def __post_init__(self):
         check_causes(self.labels)
@@ -211,6 +218,8 @@ class Cause(TaskDefaults):
         def read(scores):
             odds = self.structure.log_odds(item) if self.structure else None
             emotions = self.emotions[item["conversation_ID"]] if self.emotions else None
+            if self.encoder:
+                scores, odds = _pooled(scores, odds) if odds else scores, self.encoder.causes(item)
             return read_candidates(item, scores, self.threshold, odds, emotions, self.labels)
 
         return OneRound(self.tree(item), read)

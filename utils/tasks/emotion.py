@@ -24,7 +24,7 @@ from utils.system.files import read_object
 from utils.tasks.imbalance import Balance
 from utils.tasks.pool import Pool, recorded
 from utils.tasks.senses import WORDS, Senses
-from utils.tasks.task import OneRound, TaskDefaults, check_labels, probabilities
+from utils.tasks.task import Beside, OneRound, TaskDefaults, check_labels, probabilities
 
 
 def line(utterance: Utterance, emotion: str | None = None, senses: Senses = WORDS) -> str:
@@ -178,6 +178,7 @@ class Emotion(TaskDefaults):
     weights     {label: how much an utterance with it counts in training} of a `taught` task; {}: all alike
     pool        how the question is worded; None: as it always was
     senses      what a line has beside the words
+    encoder     what is averaged with the adapter's answers; None: nothing
     """
 
     labels: LabelSet = ECF
@@ -188,6 +189,7 @@ class Emotion(TaskDefaults):
     weights: dict[str, float] = field(default_factory=dict)
     pool: Pool | None = None
     senses: Senses = WORDS
+    encoder: Beside | None = None
     name = "emotion"
     new_tokens = 15  # the published recipe's
     unparsed = "neutral"
@@ -208,7 +210,11 @@ class Emotion(TaskDefaults):
         return published_prompts(item, self.labels)
 
     def ask(self, item: Conversation) -> OneRound:
-        return OneRound(self.tree(item), lambda scores: read(item, scores, self.prior, self.labels))
+        def found(scores):
+            said = self.encoder.with_emotions(item, scores) if self.encoder else scores
+            return read(item, said, self.prior, self.labels)
+
+        return OneRound(self.tree(item), found)
 
     def parse(self, item: Conversation, texts: list[str]) -> tuple[Conversation, list[list[float]], int]:
         found = [parse_published(text, self.labels) for text in texts]

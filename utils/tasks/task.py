@@ -9,6 +9,7 @@ docs/adding_a_task.md adds one in five steps. An item is a conversation, or what
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -135,6 +136,23 @@ class TaskDefaults:
 
     def decided(self, items: list, tables: Callable[[], list]) -> dict[str, Any]:
         return {}
+
+
+class Beside(Protocol):
+    """What answers the questions about a conversation beside the adapter (utils.tasks.encoder_scores)."""
+
+    def with_emotions(self, conversation: Any, scores: list[list[float]]) -> list[list[float]]:
+        """An adapter's log-probabilities of the labels, for each utterance, averaged with its own."""
+        ...
+
+    def causes(self, conversation: Any) -> list[float]:
+        """For each question about a candidate (`candidates.asked`) its log-odds of yes."""
+        ...
+
+
+def with_encoder(task: Any, encoder: Beside) -> Any:
+    """A task of conversations, with what answers beside its adapter."""
+    return replace(task, encoder=encoder)
 
 
 class OneRound:

@@ -10,7 +10,7 @@ from utils.system.errors import shown
 from utils.tasks.pool import DRAWN
 
 # Of the one pass alone: the published recipe has their defaults.
-ONE_PASS = ("targets", "prompts", "captions", "streams", "focal_gamma", "class_weights", "sampling")
+ONE_PASS = ("targets", "prompts", "captions", "streams", "encoder", "focal_gamma", "class_weights", "sampling")
 
 
 def conflict(config: Any) -> str | None:
@@ -19,6 +19,9 @@ def conflict(config: Any) -> str | None:
         return "offload is true; it needs quantization none: 4-bit layers stay where they are"
     if config.prompt != DRAWN and not config.prompts:
         return f"prompt is {shown(config.prompt)}; it is a name in a pool: give prompts"
+    if config.encoder and (config.targets == "multi" or config.cause_form != "candidates"):
+        other = "targets" if config.targets == "multi" else "cause_form"
+        return f"encoder is {shown(config.encoder)}; {other} {getattr(config, other)} has other answers: leave it out"
     defaults = {f.name: f.default for f in fields(config)}
     for name in ONE_PASS if config.recipe == "published" else ():
         value, usual = getattr(config, name), defaults[name] or "none"
