@@ -58,8 +58,8 @@ def collate(examples: list[dict]) -> dict:
     """Examples to what `Encoder` takes; rows and positions are counted through the batch.
 
     An example has `rows` (lists of token ids), `where` (for each part its row, first token and the token behind its
-    last), `pairs` (positions of two parts), `known` (pairs x features), and with targets `emotions` (a label's number
-    for each part) and `causes` (0 or 1 for each pair).
+    last), `pairs` (positions of two parts), `known` (pairs x features), and with targets `emotions` (for
+    each part a label's number, or a share for each label) and `causes` (0 or 1 for each pair).
     """
     rows, where, pairs = [], [], []
     for one in examples:
@@ -122,10 +122,18 @@ class Encoder(nn.Module):
         cause_scores = cause_scores + (self.asks(said)[i] * self.answers(said)[j]).sum(1) / 8
         if emotions is None:
             return {"emotion_scores": emotion_scores, "cause_scores": cause_scores}
-        loss = cross_entropy(emotion_scores, emotions)
+        loss = _loss(emotion_scores, emotions)
         if causes is not None and len(causes):
             loss = loss + binary_cross_entropy_with_logits(cause_scores, causes)
         return {"loss": loss, "emotion_scores": emotion_scores, "cause_scores": cause_scores}
+
+
+def _loss(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The cross-entropy of labels' log-odds (parts x labels) to their numbers (parts), or to shares (parts x labels), a
+    mean over the shares."""
+    if targets.ndim == 1:
+        return cross_entropy(scores, targets)
+    return -(targets * scores.log_softmax(1)).sum() / targets.sum().clamp(min=1)
 
 
 def fresh(model: str | Path, sizes: Sizes, seed: int, rank: int | None = None):
