@@ -140,7 +140,7 @@ def fresh(model: str | Path, sizes: Sizes, seed: int, rank: int | None = None):
     """(an encoder on the base `model`, to be trained, its tokenizer). rank: of LoRA; 0 trains all weights; None: 0 of
     an encoder, RANK of a language model. Raises OSError for a folder without a model."""
     set_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(_found(model))
     base = _base(model, one_way(tokenizer))
     rank = RANK * one_way(tokenizer) if rank is None else rank
     if rank:
@@ -196,15 +196,16 @@ def train(encoder: Encoder, tokenizer, examples: list[dict], folder: Path, seed:
     rows: Any = examples  # a list is all that the trainer needs of a data set
     trainer = Trainer(encoder, settings, collate, rows, optimizers=(optimizer, None))
     trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
-    tokenizer.save_pretrained(folder)
     if lora:
         for config in encoder.base.peft_config.values():  # not a folder of this machine
             name = Path(str(config.base_model_name_or_path)).name
             config.base_model_name_or_path = HUB_IDS.get(name, config.base_model_name_or_path)
         learnt = {name: p.bfloat16() for name, p in encoder.base.named_parameters() if p.requires_grad}
         encoder.base.save_pretrained(folder, state_dict=learnt)  # half as large as in training
-        weights = {name: one for name, one in encoder.state_dict().items() if not name.startswith("base.")}
+        own = {name: one for name, one in encoder.state_dict().items() if not name.startswith("base.")}
+        weights = {name: one if name in dict(encoder.named_buffers()) else one.bfloat16() for name, one in own.items()}
     else:
+        tokenizer.save_pretrained(folder)
         encoder.base.config.save_pretrained(folder)
         weights = encoder.state_dict()
     save_file({name: one.contiguous() for name, one in weights.items()}, folder / (HEADS if lora else WEIGHTS))
@@ -217,10 +218,10 @@ def load(folder: Path, sizes: Sizes):
     base model of one with LoRA is not here."""
     if not kept(folder):
         raise ModelError(f"{folder}: no finished encoder there: run python -m utils.train encoder first")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
     if (folder / HEADS).is_file():
         model = adapter_record(folder)["base_model_name_or_path"]
         try:
+            tokenizer = AutoTokenizer.from_pretrained(_found(model))
             base = _base(model, one_way(tokenizer))
         except OSError as error:
             raise ModelError(f"{folder}: its base model {model} is not here ({why(error, model)})") from error
@@ -228,6 +229,7 @@ def load(folder: Path, sizes: Sizes):
         own = {name: one for name, one in encoder.state_dict().items() if name.startswith("base.")}
         encoder.load_state_dict(own | load_file(folder / HEADS))
     else:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
         dtype = torch.bfloat16 if one_way(tokenizer) else torch.float32
         base = AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
         encoder = Encoder(base, one_way(tokenizer), sizes)
