@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import called, with_adapter
+from helpers import called, tables_of, with_adapter
 
 from utils import predict as door
 from utils.config import Config
@@ -121,11 +121,14 @@ def test_notebooks_ask_the_encoder_too_and_record_it(root, tiny_model_folder):
     _, run = open_run(values, "2_emotion_inference", root)
     trained = run.trained(run.task("emotion"))
     assert trained.encoder is not None and trained.prior is not None and run.task("emotion").encoder is None
+    test = run.conversations("test", labelled=True)
+    run.score_emotions(test, {"fine-tuned": (test, tables_of(test)[0])})
     run.finish()
     run.hand_over()
     weights = weights_of_encoder(root / "results_train" / "mine" / "encoder")
     assert read_json(run.train_dir / "config.json")[run.notebook]["encoder weights"] == weights
-    assert "encoder" not in (run.adapter("emotion") / "README.md").read_text("utf-8"), "not scored yet"
+    card = (run.adapter("emotion") / "README.md").read_text("utf-8")
+    assert "answers were averaged with those of the encoder mine" in card
     later = Predictor(*adapters(root)).tasks["emotion"]
     assert later.encoder is not None, "what labels by this run later has its encoder"
 
