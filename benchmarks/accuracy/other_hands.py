@@ -7,7 +7,8 @@
 Every run labels the `test` split of every input in its own words, ECF's. Utterances count whose label has a counterpart
 there (COUNTERPARTS). Accuracy and macro F1 (over the labels that occur) are of the labels that the run names, with its
 logit adjustment. The loss is the mean of -log P(gold) without it, once as the model has it, and once at the temperature
-that is best there (Guo et al. 2017): what is left is not overconfidence. Writes benchmarks/results/other_hands.json.
+that is best there (Guo et al. 2017): what is left is not overconfidence. With --encoder every run has that encoder
+beside its adapter. Writes benchmarks/results/other_hands.json.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from benchmarks import RESULTS
 from benchmarks.accuracy.decisions import load, scored
 from utils.data.conversations import Conversation, load_conversations
 from utils.data.labels import ECF, labels_in
-from utils.record.adapter import labels_of
+from utils.record.adapter import encoder_of, labels_of
 from utils.record.predictions import run_folder
 from utils.record.provenance import fingerprints, revision, versions
 from utils.report.metrics import emotion_scores
@@ -65,18 +66,21 @@ def fitted(labels: list[str | None], scores: list[list[float]]) -> dict:
     return {"utterances": len(kept), "loss": whole, "temperature": round(best, 2), "loss_there": losses[best]}
 
 
-def judged(run: str, folders: dict[str, list[Conversation]]) -> dict[str, dict]:
-    """{input: {"utterances", "accuracy", "macro_f1", "loss", "temperature", "loss_there"}} of a run's emotion adapter.
-    Raises RunError for one of other labels or targets than ECF's seven."""
+def judged(run: str, folders: dict[str, list[Conversation]], encoder: str = "") -> dict[str, dict]:
+    """{input: {"utterances", "accuracy", "macro_f1", "loss", "temperature", "loss_there"}} of a run's emotion adapter,
+    with the encoder of another run beside it where one is named. Raises RunError for one of other labels or targets
+    than ECF's seven."""
     adapter = run_folder(run) / "adapters" / "emotion"
     model, tokenizer, config = load(adapter)
     if labels_of(adapter) != ECF or config.targets == "multi":
         raise RunError(f"{adapter}: it has other labels than ECF's seven, one an utterance")
     task = config.task("emotion").trained(adapter)
-    plain = replace(task, prior=None)
-    found = {}
+    plain, found = replace(task, prior=None), {}
+    beside = encoder_of(replace(config, encoder=encoder), ECF)
     for name, gold in folders.items():
         scores = scored(plain, model, tokenizer, config, gold)
+        if beside:
+            scores = [beside[0].with_emotions(c, one) for c, one in zip(gold, scores, strict=True)]
         labelled, _ = search_all(task, gold, lambda *_, scores=scores: scores)
         figures = emotion_scores(gold, labelled)
         there = [one["f1"] for one in figures["per_emotion"].values() if one["support"]]
@@ -104,6 +108,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a name in results_train/, or a folder")
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="folders that generate_input.py wrote")
+    parser.add_argument("--encoder", default="", metavar="NAME", help="a run of utils.train encoder, beside every run")
     parser.add_argument("--conversations", type=positive, help="of each input, at most")
     parser.add_argument("--result", type=Path, default=RESULTS / "other_hands.json")
     a = parser.parse_args(argv)
@@ -112,7 +117,7 @@ def main(argv=None) -> int:
     record["inputs"] = {folder.name: fingerprints(folder).get("test") for folder in a.input}
     record["runs"] = read_json(a.result)["runs"] if a.result.is_file() and _same(a.result, record) else {}
     for run in a.runs:
-        record["runs"][run] = judged(run, folders)
+        record["runs"][f"{run} and {a.encoder}" if a.encoder else run] = judged(run, folders, a.encoder)
         write_json(record, a.result)
     print(table(record))
     return 0

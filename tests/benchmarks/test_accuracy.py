@@ -16,6 +16,7 @@ from benchmarks.accuracy.forms import emotion_tree
 from utils.config import Config
 from utils.data.label_sets import SETS
 from utils.data.labels import ECF
+from utils.data.votes import votes_by_words
 from utils.engine.prefix_tree import TreeEncoder, paths, render
 from utils.models.adapters import save_adapter
 from utils.predict import predict
@@ -154,10 +155,10 @@ def test_a_run_is_judged_by_labels_of_other_hands(run, conversations, tmp_path):
 
 
 def test_an_encoder_learns_from_votes_and_from_other_corpora(encoder_folder, sample, tmp_path):
-    said = {"text": "Well, THAT is new!", "votes": {"joy": 3, "surprise": 1, "non-neutral": 1}}
-    (tmp_path / "votes.jsonl").write_text(json.dumps({"conversation": [said, {"text": "No.", "votes": {}}]}) + "\n")
-    votes = encoders.votes_in(tmp_path / "votes.jsonl")
-    assert [*votes] == ["wellthatisnew"]
+    said = {"utterance_ID": 1, "speaker": "Ana", "text": "Well, THAT is new!", "emotion": "joy"}
+    said["votes"] = {"joy": 3, "surprise": 1, "non-neutral": 1}
+    (tmp_path / "votes.jsonl").write_text(json.dumps({"conversation_ID": 1, "conversation": [said]}) + "\n")
+    votes = votes_by_words([{"conversation_ID": 1, "conversation": [said]}], ECF)
     one = {"utterance_ID": 1, "speaker": "Ana", "text": "well, that is new !", "emotion": "anger"}
     other = {"utterance_ID": 2, "speaker": "Ben", "text": "No.", "emotion": None}
     conversation = {"conversation_ID": 1, "conversation": [one, other], "emotion-cause_pairs": []}

@@ -37,6 +37,12 @@ def test_a_batch_scores_what_each_conversation_scores_alone(
     wanted = -(together["emotion_scores"].log_softmax(1)[range(len(gold)), gold]).mean()
     wanted -= torch.where(causes == 1, p, 1 - p).log().mean()
     assert together["loss"].item() == pytest.approx(wanted.item(), rel=1e-4)
+    shares = torch.nn.functional.one_hot(gold, len(together["emotion_scores"][0])).float()
+    by_shares = [
+        {**one, "emotions": some.tolist()} for one, some in zip(rows, shares.split([len(o["emotions"]) for o in rows]))
+    ]
+    with torch.no_grad():
+        assert torch.allclose(model(**heads.collate(by_shares))["loss"], together["loss"], atol=1e-6)
 
 
 def test_a_language_model_is_read_at_its_ends_and_at_the_next_ones(tokenizer, tiny_model_folder, conversations):

@@ -165,3 +165,19 @@ def test_vllm_refuses_a_run_with_an_encoder(root):
     write_json({**records, "4_cause_inference": {"parameters": {"encoder": "mine"}}}, path)
     with pytest.raises(EngineError, match="has an encoder beside its adapters: use utils.predict"):
         Labeller(*map(str, adapters(root)), engine=object())
+
+
+def test_an_encoder_learns_votes_of_the_same_words(root, encoder_folder, sample, capsys):
+    votes = [{"joy": 1}, {"sadness": 2, "fear": 1}]
+    c = {**sample[0], "conversation": [{**u, "votes": votes[k % 2]} for k, u in enumerate(sample[0]["conversation"])]}
+    write_json([c], root / "voted.json")
+    given = {"model": encoder_folder, "data": "input", "epochs": 1, "root": root, "rank": 2}
+    train_encoder("voted", votes=root / "voted.json", **given)
+    assert f"{len(sample[0]['conversation'])} of " in capsys.readouterr().out
+    record = read_json(root / "results_train" / "voted" / "config.json")
+    assert record["utils.train encoder"]["parameters"]["votes"] == "voted.json"
+    weights = [weights_of_encoder(root / "results_train" / name / "encoder") for name in ("voted", "mine")]
+    assert weights[0] != weights[1]
+    write_json([sample[20]], root / "none.json")
+    with pytest.raises(RunError, match="none.json: no utterance of .*train has votes there. Leave --votes out"):
+        train_encoder("none", votes=root / "none.json", **given)

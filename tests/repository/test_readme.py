@@ -12,6 +12,7 @@ import pytest
 from helpers import ROOT
 
 from benchmarks.accuracy import leak, other_hands, untrained
+from benchmarks.accuracy import wordings as wording_scores
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import equal_data, opinions, threads, wordings
 from utils.report.tables import members_table, results_table, systems_table
@@ -32,6 +33,7 @@ RECORDS = {
     "leak": leak.table,
     "threads": threads.table,
     "wordings": wordings.table,
+    "wording_scores": wording_scores.table,
     "opinions_speed": opinions.table,
 }
 

@@ -3,6 +3,8 @@
 python -m pytest tests/tasks/test_encoder_input.py
 """
 
+import pytest
+
 from utils.data.conversations import causes_of, without_labels
 from utils.data.labels import ECF
 from utils.tasks import emotion
@@ -35,3 +37,16 @@ def test_targets_are_the_gold_labels(reader, conversations):
         found = {(ids[i], ids[j]) for (i, j), y in zip(one["pairs"], one["causes"], strict=True) if y}
         assert found == {(i, j) for i, causes in causes_of(c).items() for j in causes}
         assert len(one["known"]) == len(one["pairs"])
+
+
+def test_votes_are_a_part_of_the_target(reader, conversations):
+    first, second, *others = ({**u, "votes": {}} for u in conversations[0]["conversation"])
+    voted = {**first, "votes": {"joy": 3, "sadness": 1}}
+    c = {**conversations[0], "conversation": [voted, {**second, "emotion": None}, *others]}
+    c.pop("emotion-cause_pairs", None)
+    shares = [dict(zip(ECF, one, strict=True)) for one in example(reader, c, True, votes=0.4)["emotions"]]
+    wanted = dict.fromkeys(ECF, 0.0) | {"joy": 0.3, "sadness": 0.1}
+    wanted[first["emotion"]] += 0.6
+    assert shares[0] == pytest.approx(wanted)
+    assert sum(shares[1].values()) == 0, "without a label, nothing"
+    assert all(one == {label: float(label == u["emotion"]) for label in ECF} for one, u in zip(shares[2:], others))

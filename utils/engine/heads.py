@@ -58,8 +58,8 @@ def collate(examples: list[dict]) -> dict:
     """Examples to what `Encoder` takes; rows and positions are counted through the batch.
 
     An example has `rows` (lists of token ids), `where` (for each part its row, first token and the token behind its
-    last), `pairs` (positions of two parts), `known` (pairs x features), and with targets `emotions` (a label's number
-    for each part) and `causes` (0 or 1 for each pair).
+    last), `pairs` (positions of two parts), `known` (pairs x features), and with targets `emotions` (for
+    each part a label's number, or a share for each label) and `causes` (0 or 1 for each pair).
     """
     rows, where, pairs = [], [], []
     for one in examples:
@@ -122,17 +122,25 @@ class Encoder(nn.Module):
         cause_scores = cause_scores + (self.asks(said)[i] * self.answers(said)[j]).sum(1) / 8
         if emotions is None:
             return {"emotion_scores": emotion_scores, "cause_scores": cause_scores}
-        loss = cross_entropy(emotion_scores, emotions)
+        loss = _loss(emotion_scores, emotions)
         if causes is not None and len(causes):
             loss = loss + binary_cross_entropy_with_logits(cause_scores, causes)
         return {"loss": loss, "emotion_scores": emotion_scores, "cause_scores": cause_scores}
+
+
+def _loss(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The cross-entropy of labels' log-odds (parts x labels) to their numbers (parts), or to shares (parts x labels), a
+    mean over the shares."""
+    if targets.ndim == 1:
+        return cross_entropy(scores, targets)
+    return -(targets * scores.log_softmax(1)).sum() / targets.sum().clamp(min=1)
 
 
 def fresh(model: str | Path, sizes: Sizes, seed: int, rank: int | None = None):
     """(an encoder on the base `model`, to be trained, its tokenizer). rank: of LoRA; 0 trains all weights; None: 0 of
     an encoder, RANK of a language model. Raises OSError for a folder without a model."""
     set_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(_found(model))
     base = _base(model, one_way(tokenizer))
     rank = RANK * one_way(tokenizer) if rank is None else rank
     if rank:
@@ -188,15 +196,16 @@ def train(encoder: Encoder, tokenizer, examples: list[dict], folder: Path, seed:
     rows: Any = examples  # a list is all that the trainer needs of a data set
     trainer = Trainer(encoder, settings, collate, rows, optimizers=(optimizer, None))
     trainer.train(resume_from_checkpoint=last_checkpoint(folder / "checkpoints"))
-    tokenizer.save_pretrained(folder)
     if lora:
         for config in encoder.base.peft_config.values():  # not a folder of this machine
             name = Path(str(config.base_model_name_or_path)).name
             config.base_model_name_or_path = HUB_IDS.get(name, config.base_model_name_or_path)
         learnt = {name: p.bfloat16() for name, p in encoder.base.named_parameters() if p.requires_grad}
         encoder.base.save_pretrained(folder, state_dict=learnt)  # half as large as in training
-        weights = {name: one for name, one in encoder.state_dict().items() if not name.startswith("base.")}
+        own = {name: one for name, one in encoder.state_dict().items() if not name.startswith("base.")}
+        weights = {name: one if name in dict(encoder.named_buffers()) else one.bfloat16() for name, one in own.items()}
     else:
+        tokenizer.save_pretrained(folder)
         encoder.base.config.save_pretrained(folder)
         weights = encoder.state_dict()
     save_file({name: one.contiguous() for name, one in weights.items()}, folder / (HEADS if lora else WEIGHTS))
@@ -209,10 +218,10 @@ def load(folder: Path, sizes: Sizes):
     base model of one with LoRA is not here."""
     if not kept(folder):
         raise ModelError(f"{folder}: no finished encoder there: run python -m utils.train encoder first")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
     if (folder / HEADS).is_file():
         model = adapter_record(folder)["base_model_name_or_path"]
         try:
+            tokenizer = AutoTokenizer.from_pretrained(_found(model))
             base = _base(model, one_way(tokenizer))
         except OSError as error:
             raise ModelError(f"{folder}: its base model {model} is not here ({why(error, model)})") from error
@@ -220,6 +229,7 @@ def load(folder: Path, sizes: Sizes):
         own = {name: one for name, one in encoder.state_dict().items() if name.startswith("base.")}
         encoder.load_state_dict(own | load_file(folder / HEADS))
     else:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
         dtype = torch.bfloat16 if one_way(tokenizer) else torch.float32
         base = AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype=dtype)
         encoder = Encoder(base, one_way(tokenizer), sizes)

@@ -9,8 +9,9 @@ A small language model learns little of this, and late (LOG.md); so its answers 
 """
 
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -83,7 +84,8 @@ def features(conversation: Conversation, labels: LabelSet = ECF) -> np.ndarray:
     return np.array(rows, np.float32).reshape(-1, len(feature_names(labels)))
 
 
-class Structure(NamedTuple):
+@dataclass(frozen=True)
+class Structure:
     """Boosted trees. Each is a dictionary of lists, an entry a node, the root first: at a node of which `left` is
     another one, `feature` (a number in `feature_names`) decides, up to `threshold` for `left`, above it for `right`; a
     leaf is its own `left` and `right`, and adds its `value` to the log-odds, which begin at `start`."""
@@ -96,14 +98,25 @@ class Structure(NamedTuple):
         """For each question of `cause.candidates_tree`, in its order: ln(P / (1 - P)), where P is the probability that
         the candidate is a cause. The conversation must carry emotions."""
         rows = features(conversation, self.labels)
-        total, every = np.full(len(rows), self.start), np.arange(len(rows))
-        for tree in self.trees:
-            feature, threshold, left, right, value = (np.array(tree[name]) for name in _ARRAYS)
-            node = np.zeros(len(rows), int)
-            for _ in range(DEPTH):
-                node = np.where(rows[every, feature[node]] <= threshold[node], left[node], right[node])
-            total += value[node]
-        return total.tolist()
+        if not self.trees:
+            return [self.start] * len(rows)
+        every, roots, table = np.arange(len(rows)), *self._table
+        node = np.repeat(roots[:, None], len(rows), axis=1)  # trees x questions
+        for _ in range(DEPTH):
+            left = rows[every, table["feature"][node]] <= table["threshold"][node]
+            node = np.where(left, table["left"][node], table["right"][node])
+        values = np.vstack([np.full(len(rows), self.start), table["value"][node]])
+        return values.cumsum(axis=0)[-1].tolist()  # one tree after the other, however many there are
+
+    @cached_property
+    def _table(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """(the roots of all trees, their nodes one tree behind the other)."""
+        ends = np.cumsum([0, *(len(tree["value"]) for tree in self.trees)])
+        table = {}
+        for name in _ARRAYS:
+            moved = ends[:-1] if name in ("left", "right") else np.zeros(len(self.trees), int)
+            table[name] = np.concatenate([np.array(tree[name]) + by for tree, by in zip(self.trees, moved)])
+        return ends[:-1], table
 
 
 _ARRAYS = ("feature", "threshold", "left", "right", "value")

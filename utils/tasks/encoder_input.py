@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from utils.data.conversations import Conversation, causes_of
+from utils.data.conversations import Conversation, Utterance, causes_of, emotions_of
 from utils.data.labels import ECF, LabelSet
+from utils.data.votes import distribution
 from utils.engine.heads import Sizes, one_way
 from utils.tasks import cause_structure, emotion
 from utils.tasks.candidates import WINDOW, asked
@@ -17,7 +18,9 @@ def sizes(labels: LabelSet = ECF) -> Sizes:
     return Sizes(len(labels), len(cause_structure.feature_names(labels)), WINDOW)
 
 
-def example(tokenizer, conversation: Conversation, gold: bool = False, labels: LabelSet = ECF) -> dict:
+def example(
+    tokenizer, conversation: Conversation, gold: bool = False, labels: LabelSet = ECF, votes: float = 0.0
+) -> dict:
     """One conversation as numbers.
 
     rows      lists of token ids: the conversation's lines, in several rows where it is long; a row then begins with
@@ -26,7 +29,8 @@ def example(tokenizer, conversation: Conversation, gold: bool = False, labels: L
     pairs     for each question of `candidates.asked` (position of the emotional utterance, of its candidate)
     known     for each question cause_structure.features; no question where the conversation has no emotions
     emotions, causes   with `gold` the targets: for each utterance its label's number, or UNLABELLED, and for each
-              question 0 or 1
+              question 0 or 1. With `votes` an utterance's target is a share for each label: so much of it is what its
+              annotators voted, where they did, and the rest its label's
     """
     utterances, rows, where = conversation["conversation"], [], []
     if one_way(tokenizer):
@@ -48,6 +52,15 @@ def example(tokenizer, conversation: Conversation, gold: bool = False, labels: L
         found |= {"pairs": asked(conversation, labels), "known": cause_structure.features(conversation, labels)}
     if gold:
         ids, causes = [u["utterance_ID"] for u in utterances], causes_of(conversation, labels)
-        found["emotions"] = [UNLABELLED if u["emotion"] is None else labels.index(u["emotion"]) for u in utterances]
+        if votes:
+            found["emotions"] = [_shares(u, labels, votes) for u in utterances]
+        else:
+            found["emotions"] = [UNLABELLED if u["emotion"] is None else labels.index(u["emotion"]) for u in utterances]
         found["causes"] = [float(ids[j] in causes[ids[i]]) for i, j in found["pairs"]]
     return found
+
+
+def _shares(utterance: Utterance, labels: LabelSet, votes: float) -> list[float]:
+    """A share for each label, of which `votes` is what annotators voted; zeros where there is no label."""
+    own, voted = dict.fromkeys(emotions_of(utterance), 1.0), distribution(utterance, labels)
+    return [(1 - votes) * own.get(one, 0.0) + votes * voted.get(one, 0.0) for one in labels]
