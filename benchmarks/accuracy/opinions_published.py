@@ -68,7 +68,11 @@ def table(record: dict) -> str:
             for way, row in rows.items():
                 ours = of_study(name, task_type) if way == [*rows][-1] else (None,) * len(WAYS)
                 said = PUBLISHED[name][task_type] if way == "as published" else (None,) * len(WAYS)
-                cells = [f"{name}, {MEASURES[task_type]}", f"{row['test']}", f"{row['repeated']}"]
+                cells = [
+                    f"{name}, {MEASURES[task_type].replace('rmse', 'RMSE')}",
+                    f"{row['test']}",
+                    f"{row['repeated']}",
+                ]
                 cells += [f"{row[one]:.3f}" for one in there]
                 cells += ["; ".join("-" if one is None else f"{one:.3f}" for one in some) for some in (said, ours)]
                 lines.append(f"| {' | '.join(cells)} |")

@@ -49,7 +49,7 @@ def test_baselines_stand_beside_what_was_published(tweets, tiny_model_folder, mo
     lines = published.table(record).splitlines()
     assert len(lines) == 2 + 6 + 2 and lines[2].endswith("| 0.950; 0.974; - | -; -; - |")
     assert lines[-2].endswith("| 0.980; 0.745; 1.217 | -; -; - |"), "ours learnt without the repeated texts"
-    assert lines[-1].startswith("| gun, rmse | 6 | 0 |") and lines[-1].endswith("| -; -; - | 0.500; 0.250; - |")
+    assert lines[-1].startswith("| gun, RMSE | 6 | 0 |") and lines[-1].endswith("| -; -; - | 0.500; 0.250; - |")
 
 
 def test_without_the_sentence_encoder_its_column_is_left_out(tweets, monkeypatch):
