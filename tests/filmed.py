@@ -1,4 +1,4 @@
-"""Conversations with made vectors, for the tests about streams (docs/senses.md)."""
+"""Conversations with made vectors, and sequences with vectors by hand, for the tests about streams (docs/senses.md)."""
 
 import numpy as np
 
@@ -30,3 +30,21 @@ def write_stream(folder, stream):
     """Writes a stream as a person would, below an input's folder."""
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / f"{stream.name}.npz", **stream.vectors)
+
+
+def embedded(model, tokenizer, ids):
+    """(length, hidden) of a sequence by hand. ids: tokens, and in place of a placeholder's last one (stream, slot, its
+    numbers or None)."""
+    import torch
+
+    known = [tokenizer(" *", add_special_tokens=False).input_ids[-1] if isinstance(one, tuple) else one for one in ids]
+    rows = list(model.get_input_embeddings().weight[torch.tensor(known)].float())
+    projector = model.projectors["default"].of()
+    for index, one in enumerate(ids):
+        if isinstance(one, tuple):
+            (_, slot, vector), its = one, projector[one[0]]
+            added = its.absent[slot]
+            if vector is not None:
+                added = its.weight[slot] @ ((torch.as_tensor(vector) - its.mean) / its.std) + its.bias[slot]
+            rows[index] = rows[index] + added
+    return torch.stack(rows)

@@ -1,10 +1,15 @@
-"""Clips that tests make: tones in wav files by the standard library, films and pictures by PyAV."""
+"""Clips that tests make: tones in wav files by the standard library, films by PyAV, pictures by Pillow; and a tiny
+random CLIP that sees them."""
 
+import json
 import wave
 
 import numpy as np
 
 RATE = 16_000
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+PATCHES = {"image_size": 32, "patch_size": 16}
+SIZED = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
 
 
 def tone(hertz, seconds=1.0, rate=RATE, loudness=0.3, harmonics=6):
@@ -56,3 +61,26 @@ def write_picture(path, picture):
 def plain(red, green, blue, height=48, width=64):
     """A picture of one colour."""
     return np.full((height, width, 3), (red, green, blue), np.uint8)
+
+
+def tiny_clip():
+    """A random CLIP of 2 layers, whose vectors have 24 numbers."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(1)
+    text = SMALL | {"vocab_size": 20, "max_position_embeddings": 8}
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=SMALL | PATCHES, projection_dim=24)).eval()
+
+
+def saved(folder, net, processor):
+    """Writes a model and its processor as transformers reads them; the folder."""
+    folder.mkdir(exist_ok=True)
+    net.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return str(folder)
+
+
+def save_clip(folder):
+    """The tiny CLIP in a folder; the folder."""
+    return saved(folder, tiny_clip(), {"image_processor_type": "CLIPImageProcessor", **SIZED})

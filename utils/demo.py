@@ -315,14 +315,16 @@ def of_instructions(argv: list[str]) -> None:
     add_run(which, "none, and the base model answers alone")
     which.add_argument("--adapter", metavar="DIR", help="the folder of an adapter, in place of a run")
     parser.add_argument("--base-model", metavar="MODEL", help="default: the adapter's, or the embedded one")
+    parser.add_argument("--features", metavar="DIR", help="where the streams are that the adapter reads")
     parser.add_argument("--load-8bit", action="store_true", help="the base model in 8 bits, on an NVIDIA card")
     add_page(parser)
     arguments = parser.parse_args(argv)
     address, adapter = address_of(arguments.port), arguments.adapter
     if arguments.run:
         adapter = run_folder(arguments.run) / "adapters" / "instruction"
-    model = InstructionPredict(adapter, arguments.base_model, arguments.load_8bit)
-    print(model.about, flush=True)
+    model = InstructionPredict(adapter, arguments.base_model, arguments.load_8bit, arguments.features)
+    absent = absent_streams([model.config], arguments.features)
+    print(model.about, *filter(None, [absent]), sep="\n", flush=True)
     serve(instruction_page.build(model), "", address, arguments.port)
 
 

@@ -11,9 +11,10 @@ is asked about these, and the log-odds of their boosted trees are averaged too. 
 lends the other, and is scored with the first run's. It costs as many forward passes as there are adapters.
 
 Encoders (utils.train encoder): their emotions are averaged, and are a third of the average with the other runs'
-emotions; these come from RUNs, or from the predictions.jsonl in the folder `--beside`, decided with the default logit
-adjustment. The encoders are asked about the causes of the emotions found; their log-odds are averaged with those of the
-other runs, or, where these were not asked because the emotion was neutral, with boosted trees'.
+emotions. All are asked about the causes of the emotions found, and the encoders' log-odds are half of the average. One
+run and one encoder label as `utils.predict -p encoder` does. In place of runs, `--beside` names a folder with their
+predictions.jsonl, decided with the default logit adjustment. What was not asked there, because the emotion was neutral,
+boosted trees answer.
 
 A labelled split is scored: results_train/NAME/ holds config.json, predictions.jsonl and metrics.json, with every
 member's scores, their mean and spread, the rule on the same emotions, and a paired bootstrap between the two. A member
@@ -30,7 +31,7 @@ from pathlib import Path
 from utils.data.conversations import Conversation, load_conversations
 from utils.data.labels import LabelSet, labels_in
 from utils.record.adapter import trained_with
-from utils.record.predictions import System, lines_of, read_lines, read_predictions, run_folder, write_predictions
+from utils.record.predictions import System, read_lines, read_predictions, run_folder, write_predictions
 from utils.record.provenance import encoder_record, fingerprints, input_of, read_records, record_of
 from utils.record.scores import made, write_scores
 from utils.record.systems import adapters_of, by_adapters, by_encoders
@@ -61,6 +62,7 @@ def label(
     adapters and encoders that cannot be used.
     """
     from utils.engine.inference import Journal
+    from utils.tasks.encoder_scores import load_encoders
 
     if bool(runs) + bool(beside) > 1 or not runs and not encoders or beside and not encoders:
         raise RunError("give runs with adapters, or --encoders, or both; --beside takes the place of runs")
@@ -79,19 +81,19 @@ def label(
     labels = labels_in(input_dir)
     given = load_conversations(input_dir / split, labelled=not blind, labels=labels)
 
-    named, lines, prior = None, None, None
+    named, lines = None, None
     if beside:
         named, lines = read_predictions(beside, given, labels), read_lines(beside, given)
 
     journal, systems, members = Journal(folder / "unfinished.jsonl"), {}, {}
+    places_of = [folders[run] / "encoder" for run in encoders]
     if runs:
-        whole, members, task = by_adapters(adapters, given, journal, alone=not blind, labels=labels)
-        systems["language models"], named = whole, whole.conversations
-        lines, prior = lines_of(*whole, labels=labels), task.prior
-    if encoders:
+        encoder = load_encoders(places_of, labels) if encoders else None
+        systems, members = by_adapters(adapters, given, journal, alone=not blind, labels=labels, encoder=encoder)
+        named = systems["language models"].conversations
+    if encoders and not (runs and blind):
         taught = load_conversations(input_dir / "train", labelled=True, labels=labels)
-        places_of = [folders[run] / "encoder" for run in encoders]
-        systems |= by_encoders(places_of, given, taught, lines, prior, alone=not blind, labels=labels)
+        systems |= by_encoders(places_of, given, taught, lines, alone=not blind, labels=labels)
     best = systems[next(one for one in ("both", "encoder", "language models") if one in systems)]
     parameters = {"runs": list(runs), "encoders": list(encoders), "beside": beside and Path(beside).as_posix()}
     record = record_of({**parameters, "split": split, "input_dir": data}, input_dir)

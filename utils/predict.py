@@ -202,6 +202,7 @@ def answer_instructions(argv: list[str]) -> int:
     which.add_argument("--adapter", type=Path, metavar="DIR", help="the folder of an adapter, in place of a run")
     parser.add_argument("--model", help="the base model; default: the adapter's, or the embedded one")
     parser.add_argument("--template", help="default: the adapter's")
+    parser.add_argument("--features", metavar="DIR", help="where the streams are that the adapter reads")
     parser.add_argument("--new-tokens", type=positive, default=128, metavar="N", help="of an answer (default: 128)")
     parser.add_argument("--score", action="store_true", help="compare with the answers of the file: PRED.metrics.json")
     arguments = parser.parse_args(argv)

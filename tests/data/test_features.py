@@ -133,11 +133,11 @@ def test_a_stream_that_no_utterance_has_is_refused_with_a_name_of_each_side(tmp_
     seen = {**FIVE, "conversation": [{**u, "video_name": "mine1.mp4"} for u in FIVE["conversation"]]}
     stream = read_stream(tmp_path, "voice")
     with pytest.raises(ConfigError, match="no utterance of train has a vector of voice. .*'other1'.*'mine1.mp4'"):
-        check_streams([seen], "train", [stream])
+        check_streams(seen["conversation"], "train", [stream])
     with pytest.raises(ConfigError, match="first video_name is None"):
-        check_streams([FIVE], "train", [stream])
+        check_streams(FIVE["conversation"], "train", [stream])
     npz(tmp_path, **{"mine1": ONE})
-    check_streams([seen], "train", [read_stream(tmp_path, "voice")])
+    check_streams(seen["conversation"], "train", [read_stream(tmp_path, "voice")])
 
 
 def test_a_fingerprint_follows_from_names_and_numbers(tmp_path):

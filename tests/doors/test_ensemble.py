@@ -20,8 +20,8 @@ from utils.data.conversations import pairs, with_pairs, without_labels
 from utils.data.labels import ECF
 from utils.engine import heads
 from utils.models.adapters import save_adapter
-from utils.predict import predict
-from utils.record.predictions import gold_of, read_predictions, write_predictions
+from utils.predict import Predictor, predict
+from utils.record.predictions import gold_of, lines_of, read_predictions, write_predictions
 from utils.record.provenance import fingerprints, revision
 from utils.record.verify import is_equal, verify
 from utils.report import bootstrap
@@ -295,27 +295,20 @@ def test_what_does_not_belong_beside_encoders_is_refused(encoders, language_mode
             label("blind", encoders=["mine"], split={"test": "test", "train": "unlabelled"}[split])
 
 
-@pytest.mark.slow
-def test_runs_and_encoders_in_one_command_are_as_if_the_runs_had_been_recorded_first(
-    runs, encoder_folder, sample, conversations
-):
-    put(runs, "input", {"train": sample[:24]})
-    for run in ("first", "second"):
-        record = {"parameters": {}, "input": fingerprints(runs / "input")}
-        write_json({"n": record}, runs / "results_train" / run / "config.json")
-    train_encoder("mine", encoder_folder, "input", epochs=1, root=runs)
-    for task in TASKS:  # the prior that `--beside` takes for granted
-        path = runs / "results_train" / "first" / "adapters" / task / "training.json"
-        write_json({**read_json(path), "emotions": emotion.counts(sample[:24])}, path)
-    at_once = ensemble.label("at once", ["first", "second"], ["mine"], root=runs)
-    recorded = ensemble.label("lm", ["first", "second"], root=runs)
-    beside = ensemble.label("beside", [], ["mine"], recorded, root=runs)
-    assert lines_in(at_once) == lines_in(beside) and lines_in(at_once) != lines_in(recorded)
-    metrics = read_json(at_once / "metrics.json")
-    assert set(metrics["systems"]) == {"both", "encoder", "language models"} and set(metrics["members"]) == {
-        "first",
-        "second",
-    }
+def test_one_run_and_one_encoder_label_as_utils_predict_does(runs, encoder_folder, sample, conversations):
+    put(runs, "input", {"train": sample[:6]})
+    record = {"parameters": {}, "input": fingerprints(runs / "input")}
+    write_json({"n": record}, runs / "results_train" / "first" / "config.json")
+    train_encoder("mine", encoder_folder, "input", epochs=1, root=runs, rank=2)
+    folder = ensemble.label("at once", ["first"], ["mine"], root=runs)
+    adapters = (runs / "results_train" / "first" / "adapters" / task for task in TASKS)
+    predictor = Predictor(*adapters, parameters={"encoder": str(runs / "results_train" / "mine")})
+    paired, emotions, causes = predictor(conversations)
+    assert lines_in(folder) == json.loads(json.dumps(lines_of(paired, emotions, causes)))
+    metrics = read_json(folder / "metrics.json")
+    assert set(metrics["systems"]) == {"both", "encoder", "language models"} and set(metrics["members"]) == {"first"}
+    blind = ensemble.label("at once", ["first"], ["mine"], split="unlabelled", root=runs)
+    assert lines_in(blind) == lines_in(folder)
 
 
 # ---- the command, and what is committed ----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from helpers import called
 
 from utils import features, speak
 from utils.data.conversations import load_conversations
-from utils.data.features import check_streams, read_stream
+from utils.data.features import check_streams, read_stream, utterances_of
 from utils.data.voice import NUMBERS
 from utils.system.files import read_json
 
@@ -39,7 +39,7 @@ def test_from_conversations_to_a_voice_for_every_utterance(mine, tmp_path):
     assert bare == [{**c, "conversation": [{**u, "video_name": ""} for u in c["conversation"]]} for c in mine]
     assert called(features.main, out / "clips", "--out", out / "features", "--jobs", 1)[0] == 0
     stream = read_stream(out / "features", "voice")
-    check_streams(found, "found", [stream])
+    check_streams(utterances_of(found), "found", [stream])
     assert all(stream.of(u).shape == (1, len(NUMBERS)) for c in found for u in c["conversation"])
 
 

@@ -3,18 +3,26 @@
 python -m pytest tests/engine/test_extractor.py
 """
 
-import json
-
 import numpy as np
 import pytest
 import torch
 from helpers import called
-from made_clips import plain, tone, write_film, write_picture, write_wav
+from made_clips import (
+    PATCHES,
+    SIZED,
+    SMALL,
+    plain,
+    save_clip,
+    saved,
+    tiny_clip,
+    tone,
+    write_film,
+    write_picture,
+    write_wav,
+)
 from PIL import Image
 from transformers import (
     AutoImageProcessor,
-    CLIPConfig,
-    CLIPModel,
     CLIPVisionModel,
     HubertConfig,
     HubertModel,
@@ -32,22 +40,7 @@ from utils.engine.extractor import model_extractor
 from utils.system.errors import ModelError
 
 pytest.importorskip("av")
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-PATCHES = {"image_size": 32, "patch_size": 16}
 HEARING = {"conv_dim": (16, 16), "conv_kernel": (10, 3), "conv_stride": (5, 2), "num_feat_extract_layers": 2}
-SIZED = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-
-
-def clip():
-    torch.manual_seed(1)
-    text = SMALL | {"vocab_size": 20, "max_position_embeddings": 8}
-    return CLIPModel(CLIPConfig(text_config=text, vision_config=SMALL | PATCHES, projection_dim=24)).eval()
-
-
-def saved(folder, net, processor):
-    net.save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
-    return str(folder)
 
 
 def film(folder):
@@ -70,7 +63,7 @@ def test_sound_is_heard_as_hubert_hears_it(tmp_path):
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_picture_is_seen_as_clip_sees_it(tmp_path, whole):
     """The whole model projects what it sees; its picture tower alone gives the pooled output."""
-    net, folder = clip(), tmp_path / "clip"
+    net, folder = tiny_clip(), tmp_path / "clip"
     tower = CLIPVisionModel(net.config.vision_config).eval()
     tower.load_state_dict(net.state_dict(), strict=False)
     folder.mkdir()
@@ -118,17 +111,14 @@ def test_models_that_cannot_be_used_are_named(tmp_path, tiny_model_folder):
     with pytest.raises(ModelError, match="cannot be loaded.*preprocessor_config.json and the weights"):
         model_extractor(str(tmp_path / "nowhere"))
     folder = tmp_path / "clip"
-    folder.mkdir()
-    saved(folder, clip(), {"image_processor_type": "CLIPImageProcessor", **SIZED})
+    save_clip(folder)
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(ModelError, match="cannot be loaded"):
         model_extractor(str(folder))
 
 
 def test_the_command_makes_a_stream_of_a_model(tmp_path):
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    model = saved(folder, clip(), {"image_processor_type": "CLIPImageProcessor", **SIZED})
+    model = save_clip(tmp_path / "clip")
     (tmp_path / "films").mkdir()
     film(tmp_path / "films")
     arguments = (tmp_path / "films", "--out", tmp_path / "features", "--streams", "clip", "--model", model, "--jobs", 1)

@@ -11,7 +11,7 @@ import math
 
 import pytest
 import torch
-from filmed import filmed, made_stream
+from filmed import embedded, filmed, made_stream
 from helpers import with_adapter
 from one_sequence import gradient_difference, gradients, questions_of, score_difference
 
@@ -92,26 +92,11 @@ def with_vectors(pieces, utterances, streams):
     return found
 
 
-def embedded(model, tokenizer, pieces):
-    """(length, hidden) of a sequence."""
-    ids, places = list(tokenizer("").input_ids), []
-    for piece in pieces:
-        ids += encode(tokenizer, piece if isinstance(piece, str) else " *")
-        places += [] if isinstance(piece, str) else [(len(ids) - 1, piece)]
-    rows = list(model.get_input_embeddings().weight[torch.tensor(ids)].float())
-    projector = model.projectors["default"].of()
-    for index, (name, slot, vector) in places:
-        its = projector[name]
-        if vector is None:
-            rows[index] = rows[index] + its.absent[slot]
-        else:
-            rows[index] = rows[index] + its.weight[slot] @ ((vector - its.mean) / its.std) + its.bias[slot]
-    return torch.stack(rows)
-
-
 def plain_logp(model, tokenizer, pieces, answer):
-    tokens = encode(tokenizer, answer)
-    given = embedded(model, tokenizer, [*pieces, answer])
+    tokens, ids = encode(tokenizer, answer), list(tokenizer("").input_ids)
+    for piece in [*pieces, answer]:
+        ids += encode(tokenizer, piece) if isinstance(piece, str) else [*encode(tokenizer, " *")[:-1], piece]
+    given = embedded(model, tokenizer, ids)
     if virtual_tokens(model):
         given = torch.cat([model.prompt_encoder["default"].embedding.weight, given])
     logits = model.get_base_model()(inputs_embeds=given[None], use_cache=False).logits[0].float()

@@ -28,7 +28,7 @@ from utils.tasks.ask import predict
 from utils.tasks.candidates import asked
 from utils.tasks.cause import Cause
 from utils.tasks.emotion import Emotion
-from utils.tasks.encoder_scores import load_encoder
+from utils.tasks.encoder_scores import load_encoders
 from utils.train import train_encoder
 
 MOODS = LabelSet("moods", ("calm", "glad"), "calm")
@@ -77,13 +77,13 @@ def adapters(root):
 def test_what_adapter_trees_and_encoder_say_is_averaged(root, tiny_model_folder, sample):
     given, config = [without_labels(c) for c in sample[6:9]], Config(model=tiny_model_folder, precision="float32")
     paired, tables, causes = Predictor(*adapters(root), parameters={"encoder": "mine"})(given)
-    encoder = load_encoder(root / "results_train" / "mine" / "encoder")
+    encoder = load_encoders([root / "results_train" / "mine" / "encoder"])
     model, tokenizer = load_model(config.model, "none", config.precision)
     model = load_adapter(model, adapters(root)[0], config.model, "emotion")
     _, alone = predict(Emotion(), model, tokenizer, given, config.inference())  # with nothing taken off
     shares = np.array([SEEN[label] for label in ECF]) / sum(SEEN.values())
     for c, table, one in zip(given, tables, alone, strict=True):
-        mean = 2 / 3 * np.array(one) + np.exp(encoder.emotions(c)) / 3
+        mean = 2 / 3 * np.array(one) + encoder.emotions(c) / 3
         wanted = mean / shares**config.logit_adjustment
         assert np.allclose(table, wanted / wanted.sum(1, keepdims=True), atol=1e-5)
     model = load_adapter(model, adapters(root)[1], config.model, "cause")

@@ -124,12 +124,12 @@ def test_what_cannot_be_is_said(model, tiny_model_folder, tmp_path):
 
 
 def test_the_page_shows_answers_and_messages(model):
-    *_, shown = instruction_page.written(model, "Say it.", None, OWN, True, *SLIDERS)
+    *_, shown = instruction_page.written(model, "Say it.", None, None, OWN, True, *SLIDERS)
     *_, wanted = model.answers("Say it.", "", HOW)
     assert shown == ("", *wanted.values())
-    ((said, *texts),) = instruction_page.written(model, "<b>", "", OWN, True, 0, 1, 0, 2, 10)
+    ((said, *texts),) = instruction_page.written(model, "<b>", "", "", OWN, True, 0, 1, 0, 2, 10)
     assert said.startswith("<p id=problem>beams is 2") and texts == ["", ""]
-    ((said, *_),) = instruction_page.written(model, "<s>### Response:", "", "alpaca", False, *SLIDERS)
+    ((said, *_),) = instruction_page.written(model, "<s>### Response:", "", "", "alpaca", False, *SLIDERS)
     assert "&#x27;### Response:&#x27;" in said and "<s>" not in said
 
 

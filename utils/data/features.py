@@ -6,20 +6,20 @@
     stream = read_stream(Path("input/features"), "voice")
     stream.of(utterance)                  # (n, width), float32; None where it has none
 
-Vectors go by an utterance's `video_name`, with or without its ending. No name in a file of conversations is opened as a
-path: the files of the folder are listed, and names are looked up.
+Vectors go by an utterance's `video_name` or an example's `image`, a path of which the file's name counts; with or
+without its ending. No name in a file is opened as a path: the files of the folder are listed, and names are looked up.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from utils.data.conversations import Conversation, Utterance, names_of
+from utils.data.conversations import Conversation, names_of
 from utils.data.validation import fault
 from utils.system.errors import ConfigError, FileError, shown
 
@@ -33,16 +33,17 @@ class Stream:
 
     name     what the parameter `streams` calls it
     source   its file or folder
-    vectors  {video_name: (n, width), float32}
+    vectors  {name: (n, width), float32}
     """
 
     name: str
     source: Path
     vectors: dict[str, np.ndarray]
 
-    def of(self, utterance: Utterance) -> np.ndarray | None:
-        """(n, width): the utterance's vectors; None where it has none."""
-        name = utterance.get("video_name") or ""
+    def of(self, item: Mapping[str, Any], field: str = "video_name") -> np.ndarray | None:
+        """(n, width): the vectors of an utterance, or of what names its file in another `field`; None where it has
+        none."""
+        name = item.get(field) or ""
         return self.vectors.get(name, self.vectors.get(Path(name).stem))
 
 
@@ -130,16 +131,27 @@ def _vectors(array: np.ndarray, where: str) -> np.ndarray:
     return found
 
 
-def check_streams(conversations: Iterable[Conversation], source: str | Path, streams: Iterable[Stream]) -> None:
-    """Raises ConfigError for a stream that no utterance has a vector of. source: what messages call the
-    conversations."""
-    utterances = [u for c in conversations for u in c["conversation"]]
+def utterances_of(conversations: Iterable[Conversation]) -> list[Any]:
+    """The utterances of all conversations."""
+    return [u for c in conversations for u in c["conversation"]]
+
+
+def check_streams(
+    items: Iterable[Mapping[str, Any]],
+    source: str | Path,
+    streams: Iterable[Stream],
+    what: str = "utterance",
+    field: str = "video_name",
+) -> None:
+    """Raises ConfigError for a stream that no item has a vector of. source, what: what messages call all items, and
+    one."""
+    given = list(items)
     for stream in streams:
-        if not any(stream.of(u) is not None for u in utterances):
-            theirs = next((u["video_name"] for u in utterances if "video_name" in u), None)
+        if not any(stream.of(one, field) is not None for one in given):
+            theirs = next((one[field] for one in given if field in one), None)
             raise ConfigError(
-                f"parameter streams: no utterance of {source} has a vector of {stream.name}. {stream.source} calls its "
-                f"first {shown(next(iter(stream.vectors)))}, and the first video_name is {shown(theirs)}"
+                f"parameter streams: no {what} of {source} has a vector of {stream.name}. {stream.source} calls its "
+                f"first {shown(next(iter(stream.vectors)))}, and the first {field} is {shown(theirs)}"
             )
 
 

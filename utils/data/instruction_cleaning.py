@@ -40,7 +40,7 @@ def cleaned(examples: Sequence[Given], markers: Sequence[str]) -> tuple[list[Giv
     kept, left_out, seen = [], [], set()
     for one in examples:
         texts = [one.fields[name] for name in ("instruction", "input", "output") if name in one.fields]
-        key = same(*texts)
+        key = same(*texts), one.fields.get("image")
         if is_blank(one.fields.get("output", "?")):
             reason = "no answer"
         elif any(map(is_broken, texts)):

@@ -49,7 +49,8 @@ def make_input(
     fractions   shares of train, val and test; default: the splits that the data come in, else FRACTIONS
     unlabelled  a file of examples for inference, whose answers are not read
 
-    An instruction with its input stands in one split alone: where the data come split, in the last one that has it.
+    An instruction with its input stands in one split alone, and so does a picture with all that is asked about it:
+    where the data come split, in the last one that has it.
     Raises FileError, InstructionError and SplitError for data that cannot be used."""
     files = files_of(Path(data))
     last_first = sorted(files, key=lambda split: -SPLITS.index(split or SPLITS[0]))  # of duplicates train loses its own
@@ -144,7 +145,8 @@ def _numbered(given: Sequence[Given], everything: Sequence[Given]) -> list[Examp
 
 
 def _question(example: Example) -> str:
-    return same(example["instruction"], example["input"])
+    """What stands in one split alone: a picture, else a question."""
+    return f"image {example['image']}" if "image" in example else same(example["instruction"], example["input"])
 
 
 def _stratum(example: Example) -> str:

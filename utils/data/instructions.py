@@ -5,10 +5,11 @@
 input    what the instruction is about; "" where it needs nothing
 output   the answer; absent where nobody has answered yet
 choices  of a classification: the answers to choose from, output among them; absent otherwise
+image    the path of a picture beside the data; absent otherwise. It is never opened: vectors go by its name
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NotRequired, TypedDict
 
 from utils.data.validation import is_blank, items_with_ids
@@ -24,6 +25,7 @@ class Example(TypedDict):
     input: str
     output: NotRequired[str]
     choices: NotRequired[list[str]]
+    image: NotRequired[str]
 
 
 def load_examples(path: str | Path, answered: bool = True) -> list[Example]:
@@ -46,7 +48,7 @@ def check_examples(data: Any, source: str | Path, answered: bool = True) -> list
 
 def check_example(one: dict[str, Any], where: str, answered: bool) -> None:
     """Raises InstructionError for a field that is missing or of another type, for an instruction in which nothing can
-    be seen, and for choices that are none. An answer may be empty."""
+    be seen, for choices that are none, and for a picture's path that leads elsewhere. An answer may be empty."""
     for name in ("instruction", "input", *(["output"] if answered else [])):
         if not isinstance(one.get(name), str):
             found = "it is missing" if one.get(name) is None else f"{shown(one[name])} is no text"
@@ -55,6 +57,32 @@ def check_example(one: dict[str, Any], where: str, answered: bool) -> None:
         raise InstructionError(f"{where}, field 'instruction': it is empty. Write words, or leave the example out")
     if "choices" in one:
         _check_choices(one, where, answered)
+    if "image" in one:
+        _check_image(one["image"], where)
+
+
+def _check_image(path: Any, where: str) -> None:
+    below = isinstance(path, str) and not is_blank(path) and "://" not in path and "\0" not in path
+    if below:
+        below = not (PureWindowsPath(path).anchor or "\\" in path or ".." in PurePosixPath(path).parts)
+    if not below:
+        raise InstructionError(
+            f"{where}, field 'image': {shown(path)} is no path below the folder of the data. Write one, such as "
+            "pictures/7.jpg, or leave it out"
+        )
+
+
+def check_images(examples: Iterable[Example], source: str | Path) -> None:
+    """Raises InstructionError where two pictures have one name, by which vectors go."""
+    seen: dict[str, str] = {}
+    for one in examples:
+        path = one.get("image", "")
+        other = seen.setdefault(PurePosixPath(path).stem, path)
+        if other != path:
+            raise InstructionError(
+                f"{source}, example {one['example_ID']}, field 'image': {shown(path)} has the name of {shown(other)}. "
+                "Give pictures names of their own: their vectors go by them"
+            )
 
 
 def _check_choices(one: dict[str, Any], where: str, answered: bool) -> None:

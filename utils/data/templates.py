@@ -44,9 +44,19 @@ class Template:
 
     def prompt(self, instruction: str, input: str = "") -> str:
         """The text in front of the answer. Braces in an instruction or an input stay as they are."""
-        if input:
-            return self.prompt_input.format(instruction=instruction, input=input)
-        return self.prompt_no_input.format(instruction=instruction)
+        return "".join(self.halves(instruction, input))
+
+    def halves(self, instruction: str, input: str = "") -> tuple[str, str]:
+        """The text in front of the answer as two, between which a picture stands: behind the instruction, or where
+        there is an input, in front of that."""
+        given, halves = {None: "", "instruction": instruction, "input": input}, [""]
+        for text, place, *_ in string.Formatter().parse(self.prompt_input if input else self.prompt_no_input):
+            halves[-1] += text
+            halves += [""] * (place == "input")
+            halves[-1] += given[place]
+            halves += [""] * (place == "instruction" and not input)
+        before, behind = halves
+        return before, behind
 
     @property
     def markers(self) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,12 @@ from utils.engine.prefix_tree import Node, Row, model_inputs, rooted
 from utils.engine.processes import divided
 from utils.engine.rows import check_positions, encode_trees, in_one_row, row_plan
 from utils.engine.settings import Writing
+from utils.engine.vectors import PLACEHOLDER, Vector, in_batch
+from utils.engine.whole_texts import Pieces, prompt_tokens
 from utils.models.adapters import adapter_weights
 from utils.models.attention import check_tree_mask, float32_head, positions_of
 from utils.models.head import outputs_of
-from utils.models.projector import active_projector
+from utils.models.projector import active_projector, prompted
 from utils.models.virtual import virtual_tokens
 from utils.system.errors import ModelError
 from utils.system.files import naming
@@ -170,7 +174,7 @@ def score_trees(
 def generate_published(
     model,
     tokenizer,
-    prompts: list[tuple[str, str]],
+    prompts: Sequence[tuple[str, str | Pieces]],
     how: Writing,
     batch_size: int,
     progress: str | None,
@@ -178,16 +182,16 @@ def generate_published(
     special: bool = False,
     stops: Sequence[str] = (),
 ):
-    """What `generate` writes behind each prompt, in left-padded batches. `prompts` are (name, text); with `special` the
-    special tokens that stand in them are read as such, and none is added. A text ends with one of `stops`, too.
-    progress: what the bar is called; None: no bar.
+    """What `generate` writes behind each prompt, in left-padded batches. `prompts` are (name, text), or texts with
+    vectors between them; with `special` the special tokens that stand in them are read as such, and none is added. A
+    text ends with one of `stops`, too. progress: what the bar is called; None: no bar.
 
     Raises DoesNotFit for a prompt that memory does not suffice for.
     """
     origin, in_parts = fingerprint(model) if journal else "", InParts()
 
     def generate(names, batch):
-        tokens = [len(tokenizer(prompt).input_ids) for prompt in batch]
+        tokens = [len(prompt_tokens(tokenizer, prompt, special)) for prompt in batch]
         found = in_parts(
             lambda some: _generate(model, tokenizer, some, how, special, stops), batch, list, tokens, names
         )
@@ -207,20 +211,28 @@ def generate_published(
 
 @torch.no_grad()
 def _generate(model, tokenizer, prompts, how, special, stops):
-    batch = prompt_batch(model, tokenizer, prompts, special)
-    written = model.generate(**batch, **how.options(), **stopped_by(tokenizer, stops))
+    batch, seeing = prompt_batch(model, tokenizer, prompts, special)
+    with seeing:
+        written = model.generate(**batch, **how.options(), **stopped_by(tokenizer, stops))
     return tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
-def prompt_batch(model, tokenizer, prompts: list[str], special: bool):
-    """The prompts as left-padded tensors, where the model's inputs go. special: as in `generate_published`."""
-    side, tokenizer.padding_side = tokenizer.padding_side, "left"
-    try:
-        how = {"split_special_tokens": not special, "add_special_tokens": not special}
-        batch = tokenizer(prompts, return_tensors="pt", padding=True, **how)
-    finally:
-        tokenizer.padding_side = side
-    return batch.to(input_device(model))
+def prompt_batch(
+    model, tokenizer, prompts: Sequence[str | Pieces], special: bool
+) -> tuple[dict[str, torch.Tensor], AbstractContextManager[None]]:
+    """(the prompts as left-padded tensors, where the model's inputs go; in what `generate` sees their vectors). A model
+    without a projector reads the placeholders as text. special: as in `generate_published`."""
+    tokens, device = [prompt_tokens(tokenizer, prompt, special) for prompt in prompts], input_device(model)
+    placeholder, longest = tokenizer(PLACEHOLDER, add_special_tokens=False).input_ids[-1], max(map(len, tokens))
+    ids = [[placeholder if isinstance(one, Vector) else one for one in its] for its in tokens]
+    batch = {
+        "input_ids": [[tokenizer.pad_token_id] * (longest - len(its)) + its for its in ids],
+        "attention_mask": [[0] * (longest - len(its)) + [1] * len(its) for its in ids],
+    }
+    seen = ids != tokens and active_projector(model) is not None
+    vectors = partial(in_batch, tokens, device=device)
+    tensors = {name: torch.tensor(rows, device=device) for name, rows in batch.items()}
+    return tensors, prompted(model, vectors) if seen else nullcontext()
 
 
 def stopped_by(tokenizer, stops: Sequence[str]) -> dict[str, Any]:

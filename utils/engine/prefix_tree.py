@@ -13,12 +13,12 @@ A row stores its tokens in depth-first order, so the descendants of a token are 
 the whole mask follows from one number a token: the index of its last descendant.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from utils.engine.vectors import PLACEHOLDER, Placed, Vector, vector_inputs
-from utils.engine.whole_texts import Whole, last_descendants, text_tokens, trie
+from utils.engine.whole_texts import Whole, asked, last_descendants, text_tokens, trie
 from utils.system.errors import TrainingError
 
 
@@ -41,7 +41,7 @@ class Node:
     """A piece of text, at most one question behind it, and what branches off behind it.
 
     whole    of a root: every text from it to an answer is tokenized as one; None: each piece by itself, which is faster
-    vectors  what placeholders in front of the text stand for; none in a tree that is read whole, nor in front of a root
+    vectors  what placeholders in front of the text stand for; none in front of a root
     shared   whether other trees have this piece, and what is above it, too: a row reads it once (utils/engine/rows.py)
     """
 
@@ -160,26 +160,32 @@ class TreeEncoder:
     def _whole(self, root: Node, how: Whole, train: bool) -> Row:
         """The row of a tree whose texts are tokenized as one. Where the answers to a question begin with other tokens,
         since the tokenizer joins them with the text in front, they are compared from the first of these on."""
-        asked = list(_asked(root))
-        answers = [_gold(one) if train else dict.fromkeys(one.answers, 1.0) for _, one in asked]
+        questions = list(asked(root))
+        answers = [_gold(one) if train else dict.fromkeys(one.answers, 1.0) for _, one in questions]
         texts = [
             [text_tokens(self.tokenizer, self.start, before, answer, how) for answer in its]
-            for (before, _), its in zip(asked, answers)
+            for (before, _), its in zip(questions, answers)
         ]
         tokens, parents, places = trie([ids[:-1] for its in texts for ids, _ in its])
-        row, weights, walks = Row(tokens, last=last_descendants(parents)), dict[tuple[int, int], float](), iter(places)
+        row, weights, walks = Row(self._ids(tokens)), dict[tuple[int, int], float](), iter(places)
+        row.last = last_descendants(parents)
+        row.vectors = [(index, token) for index, token in enumerate(tokens) if isinstance(token, Vector)]
         for parent in parents:
             row.positions.append(row.positions[parent] + 1 if parent >= 0 else 0)
         for its, gold in zip(texts, answers):
             first = 1 if train and how.prompts else min(first for _, first in its)
-            found = [[(walk[k - 1], ids[k]) for k in range(first, len(ids))] for (ids, _), walk in zip(its, walks)]
+            sequences = zip((self._ids(ids) for ids, _ in its), walks)
+            found = [[(walk[k - 1], ids[k]) for k in range(first, len(ids))] for ids, walk in sequences]
             if train:
                 _add_weights(weights, found, gold.values())
             else:
-                _check_beginnings([*gold], [ids[first:] for ids, _ in its])
+                _check_beginnings([*gold], [self._ids(ids[first:]) for ids, _ in its])
                 row.answers.append(found)
         row.targets, row.weights = [*weights], [*weights.values()]
         return row
+
+    def _ids(self, tokens: Sequence[int | Vector]) -> list[int]:
+        return [self._placeholder[-1] if isinstance(one, Vector) else one for one in tokens]
 
     def _tokens(self, answers):
         if answers not in self._answers:
@@ -237,16 +243,6 @@ def _add_weights(weights: dict, answers, counts) -> None:
     for targets, weight in zip(answers, counts):
         for target in targets:
             weights[target] = weights.get(target, 0.0) + weight
-
-
-def _asked(root: Node) -> Iterator[tuple[str, Question]]:
-    """(the text from the root to a question, the question) of each question, depth first."""
-    waiting = [(root, "")]
-    while waiting:
-        node, before = waiting.pop()
-        if node.question is not None:
-            yield before + node.text, node.question
-        waiting += [(child, before + node.text) for child in reversed(node.children)]
 
 
 def _append_head(row, question, end, train):

@@ -11,6 +11,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStr
 
 from utils.engine.inference import prompt_batch, stopped_by
 from utils.engine.settings import Writing
+from utils.engine.whole_texts import Pieces
 
 
 class _Until(StoppingCriteria):
@@ -24,17 +25,18 @@ class _Until(StoppingCriteria):
 
 
 def streaming(
-    model, tokenizer, prompt: str, how: Writing, stops: Sequence[str] = (), special: bool = False
+    model, tokenizer, prompt: str | Pieces, how: Writing, stops: Sequence[str] = (), special: bool = False
 ) -> Iterator[str]:
     """The text so far, each time a word is added: what `utils.engine.inference.generate_published` returns at the end.
     Writing ends with the iterator. Raises ConfigError for several beams, and what `generate` raises."""
     how.check(streaming=True)
     streamer, left, failed = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True), Event(), []
-    given = {**prompt_batch(model, tokenizer, [prompt], special), **how.options(), **stopped_by(tokenizer, stops)}
+    batch, seeing = prompt_batch(model, tokenizer, [prompt], special)
+    given = {**batch, **how.options(), **stopped_by(tokenizer, stops)}
 
     def write():
         try:
-            with torch.no_grad():
+            with torch.no_grad(), seeing:
                 model.generate(**given, streamer=streamer, stopping_criteria=StoppingCriteriaList([_Until(left)]))
         except BaseException as error:  # it is raised where the text is read
             failed.append(error)

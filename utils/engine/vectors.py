@@ -108,6 +108,19 @@ def vectors_between(inputs: dict[str, dict], start: int, end: int, virtual: int)
     return found
 
 
+def in_batch(prompts: list[list[Any]], rows: int, length: int, device: Any) -> dict[str, dict]:
+    """`vector_inputs` of a batch of prompts, which end together (left-padded); indices count through all its tokens.
+
+    prompts  of each its tokens, and in place of a placeholder's the vector
+    rows     of the batch: a multiple of the prompts, where several texts are written behind each
+    """
+    places = [[(k - len(ids), one) for k, one in enumerate(ids) if isinstance(one, Vector)] for ids in prompts]
+    each = rows // len(prompts)
+    return vector_inputs(
+        [((row + 1) * length + index, one) for row in range(rows) for index, one in places[row // each]], device
+    )
+
+
 def as_column(placed: Placed) -> list[dict]:
     """A row's vectors as a dataset of trl's trainer holds them."""
     return [{"index": i, "stream": v.stream, "slot": v.slot, "values": v.values} for i, v in placed]

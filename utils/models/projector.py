@@ -2,6 +2,7 @@
 
     attach(model, fresh({"voice": (mean, std, 1)}, hidden, dropout=0.2))     # model: with an adapter
     model(**inputs, vectors=vector_inputs(row.vectors))                       # utils/engine/vectors.py
+    with prompted(model, vectors_of): model.generate(**batch)
     save_projector(model, folder); attach(model, read_projector(folder))
 
 A placeholder's embedding becomes embedding + W (v - mean) / std + b, with a W and a b for each of a stream's tokens.
@@ -9,6 +10,8 @@ Where a vector is absent it becomes embedding + a, which is learnt. All begin at
 which a placeholder is the ordinary token that it is, and what training adds is what the vectors say.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,14 @@ class Projector(torch.nn.Module):
         return torch.cat(indices), torch.cat(parts)
 
 
+class Projectors(torch.nn.ModuleDict):
+    """{adapter: its projector} of a model. `waiting` has what the embeddings' next output is given."""
+
+    def __init__(self, projectors: dict[str, Projector]):
+        super().__init__(projectors)
+        self.waiting: dict[str, Any] = {}
+
+
 def fresh(streams: dict[str, tuple], hidden: int, dropout: float) -> Projector:
     """A projector that adds nothing yet. streams: {name: (mean, std, tokens)}, arrays of the stream's width."""
     made = {
@@ -119,8 +130,8 @@ def attach(model, projector: Projector, name: str = "default") -> None:
     if projectors_of(model) is not None:
         model.projectors[name] = projector
         return
-    model.projectors = torch.nn.ModuleDict({name: projector})
-    waiting: dict[str, Any] = {}
+    model.projectors = Projectors({name: projector})
+    waiting = model.projectors.waiting
 
     def take(module, arguments, given):
         waiting.update(vectors=given.pop("vectors", None), positions=given.get("position_ids"))
@@ -128,6 +139,12 @@ def attach(model, projector: Projector, name: str = "default") -> None:
 
     def add(module, given, embedded):
         vectors, positions = waiting.pop("vectors", None), waiting.pop("positions", None)
+        if of_prompts := waiting.pop("of_prompts", None):
+            rows = embedded.flatten(0, 1)
+            positions = torch.arange(len(rows), device=embedded.device)[None]
+            vectors = of_prompts(*embedded.shape[:2])
+            indices, added = model.projectors[model.active_adapter].added(vectors, positions)
+            return rows.index_add(0, indices.to(rows.device), added.to(rows)).view_as(embedded)
         if not vectors:
             return embedded
         indices, added = model.projectors[model.active_adapter].added(vectors, positions, virtual_tokens(model))
@@ -137,7 +154,7 @@ def attach(model, projector: Projector, name: str = "default") -> None:
     embeddings.register_forward_hook(add)
 
 
-def projectors_of(model) -> torch.nn.ModuleDict | None:
+def projectors_of(model) -> Projectors | None:
     """{adapter: its projector} of a model; None for one that reads text alone."""
     return getattr(model, "projectors", None)
 
@@ -146,6 +163,31 @@ def active_projector(model) -> Projector | None:
     """The projector of the active adapter; None where it has none."""
     found = projectors_of(model)
     return found[model.active_adapter] if found is not None and model.active_adapter in found else None  # pyright: ignore[reportReturnType]
+
+
+@contextmanager
+def prompted(model, vectors: Callable[[int, int], dict[str, dict]]) -> Iterator[None]:
+    """Inside, the first pass of `generate`, which reads the prompts, has vectors.
+
+    vectors  (rows, length of a row) -> vector_inputs, whose indices count through all rows
+    """
+    model.projectors.waiting["of_prompts"] = vectors
+    try:
+        yield
+    finally:
+        model.projectors.waiting.clear()
+
+
+@contextmanager
+def without_adapter(model) -> Iterator[None]:
+    """Inside, the model is what it was before it had an adapter, and a projector."""
+    projectors = model._modules.pop("projectors", None)
+    try:
+        with model.disable_adapter():
+            yield
+    finally:
+        if projectors is not None:
+            model.projectors = projectors
 
 
 def save_projector(model, folder) -> None:

@@ -106,9 +106,9 @@ def encoder_of(config: Config, labels: LabelSet, root: Path | None = None) -> tu
     its = recorded_labels(record, folder / "config.json")
     if its != labels:
         raise ModelError(f"{folder}: its encoder was trained on {its.name}, and the labels here are {labels.name}")
-    from utils.tasks.encoder_scores import load_encoder  # here, so that records are read without loading torch
+    from utils.tasks.encoder_scores import load_encoders  # here, so that records are read without loading torch
 
-    return load_encoder(folder / "encoder", labels), weights_of_encoder(folder / "encoder")
+    return load_encoders([folder / "encoder"], labels), weights_of_encoder(folder / "encoder")
 
 
 def task_of(adapter) -> str | None:

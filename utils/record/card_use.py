@@ -147,9 +147,12 @@ def one_question(item: Callable[[Any], Any], what: str, task: Task, config: Conf
     return PLAIN.format(what=what, **_loaded(merged), **asked)
 
 
-def one_answer(task: Instructions, config: Config, merged: str | None) -> str:
-    """How other programs have one instruction answered, by an adapter of `task`. merged: see utils.record.card.card."""
-    prompt, how, markers = task.prompt(INSTRUCTION), Writing(), list(task.template.markers)
+def one_answer(task: Instructions, config: Config, merged: str | None) -> str | None:
+    """How other programs have one instruction answered, by an adapter of `task`; None for one that reads vectors, which
+    they do not know. merged: see utils.record.card.card."""
+    if config.streams:
+        return None
+    (prompt,), how, markers = task.prompt(INSTRUCTION), Writing(), list(task.template.markers)
     if merged == "gguf":
         request = {"prompt": prompt, "n_predict": how.new_tokens, "temperature": how.temperature, "stop": markers}
         return GGUF_WRITTEN.format(request=_quoted(request))

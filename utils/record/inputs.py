@@ -13,11 +13,11 @@ from typing import Any
 from utils.config import Config
 from utils.data.captions import check_captions, check_there
 from utils.data.conversations import load_conversations, without_labels
-from utils.data.features import FOLDER, Stream, check_streams, check_video_names, read_stream
+from utils.data.features import FOLDER, Stream, check_streams, check_video_names, read_stream, utterances_of
 from utils.data.instruction_input import SAMPLE as SAMPLE_EXAMPLES
 from utils.data.instruction_input import count_table as example_table
 from utils.data.instruction_input import make_input as make_examples
-from utils.data.instructions import EXAMPLES_FILE, load_examples
+from utils.data.instructions import EXAMPLES_FILE, check_images, load_examples
 from utils.data.labels import LabelSet, labels_in
 from utils.data.opinion_input import make_sample
 from utils.data.opinion_splits import count_table as opinion_table
@@ -84,9 +84,10 @@ class Conversations:
 
     @cached_property
     def _streams(self) -> dict[str, Stream]:
-        streams = {name: read_stream(self.folder / FOLDER, name) for name in senses_of(self.config).streams}
+        streams = _streams_in(self.folder, self.config)
         if streams:
-            check_streams(self.items("train", labelled=True), self.folder / "train", streams.values())
+            said = utterances_of(self.items("train", labelled=True))
+            check_streams(said, self.folder / "train", streams.values())
         return streams
 
     blind = staticmethod(without_labels)
@@ -174,7 +175,19 @@ class Examples:
         return found
 
     def task(self, name: str) -> Task:
-        return self.asked
+        """The task of instructions, with the streams that it reads. Raises ConfigError for a stream that train has none
+        of, FileError for one that cannot be read, InstructionError for two pictures of one name."""
+        return sensing(self.asked, self._streams) if self._streams else self.asked
+
+    @cached_property
+    def _streams(self) -> dict[str, Stream]:
+        streams = _streams_in(self.folder, self.config)
+        if streams:
+            train = self.items("train", labelled=True)
+            check_streams(train, self.folder / "train", streams.values(), "example", "image")
+            others = [one for split in ("val", "test") for one in self.items(split, labelled=True)]
+            check_images([*train, *others, *self.items("unlabelled", labelled=False)], self.folder)
+        return streams
 
     def tasks(self) -> tuple[str, ...]:
         return (EXAMPLES[0].task,)
@@ -183,6 +196,11 @@ class Examples:
     def blind(example: Any) -> Any:
         """What inference reads: the answer too, whose probability is a figure."""
         return example
+
+
+def _streams_in(folder: Path, config: Config) -> dict[str, Stream]:
+    """{name: stream} of those that the parameters name. Raises FileError for one that cannot be read."""
+    return {name: read_stream(folder / FOLDER, name) for name in senses_of(config).streams}
 
 
 def _absent(path: Path, split: str) -> list:

@@ -12,7 +12,7 @@ from typing import Any
 from utils.data.instruction_input import cleaned_file
 from utils.record.instruction_predict import BASE, TUNED, InstructionPredict
 from utils.record.instructions import side_by_side
-from utils.record.labelled import METRICS, RECORD, beside, made_by
+from utils.record.labelled import METRICS, RECORD, absent_streams, beside, made_by, streams_seen
 from utils.record.opinions import FINE_TUNED, ZERO_SHOT
 from utils.record.provenance import revision, versions
 from utils.report.answer_metrics import answer_head, answer_line, answer_rows, answers_table
@@ -30,6 +30,7 @@ def answer_file(
     template: str | None = None,
     new_tokens: int = 128,
     score: bool = False,
+    features: str | Path | None = None,
 ) -> Iterator[str]:
     """Answers the instructions of a file, and yields lines that say what is done. `out` has every example and what each
     system writes, as a run's answers.json. Beside it stands who answered (.record.json), and with `score` the figures
@@ -50,7 +51,9 @@ def answer_file(
         raise InstructionError(f"{path}: no instruction is left. Give a file with some")
     for reason, count in Counter(reason for _, reason in left_out).items():
         yield f"left out, {reason}: {count:,} examples"
-    predictor = InstructionPredict(adapter, model)
+    predictor = InstructionPredict(adapter, model, features=features)
+    if line := absent_streams([predictor.config], features):
+        yield line
     from utils.engine.inference import Journal  # seconds of torch, after what is checked without it
 
     journals = {name: Journal(f"{out}.{SYSTEMS[name]}.unfinished.jsonl") for name in predictor.systems}
@@ -62,6 +65,7 @@ def answer_file(
         "model": predictor.config.model,
         "template": predictor.task(template).template.as_dict(),
         "new_tokens": new_tokens,
+        **streams_seen([predictor.config], features),
         "examples": len(examples),
         "revision": revision(),
         "versions": versions(),

@@ -20,12 +20,14 @@ EXAMPLE = "Name three fruits that grow in cold places."
 START = Writing(top_p=0.75, top_k=40)
 
 
-def written(model: InstructionPredict, instruction, input, template, streaming, *settings) -> Iterator[tuple[str, ...]]:
+def written(
+    model: InstructionPredict, instruction, input, image, template, streaming, *settings
+) -> Iterator[tuple[str, ...]]:
     """What the page shows while an instruction is answered: a message, or "", and a text for each of `model.systems`.
-    settings: those of Writing, in its order, as sliders give them."""
+    image: one of `model.pictures`, or nothing. settings: those of Writing, in its order, as sliders give them."""
     how = _how(settings)
     try:
-        for texts in model.answers(instruction or "", input or "", how, template, streaming):
+        for texts in model.answers(instruction or "", input or "", how, template, streaming, image or ""):
             yield "", *texts.values()
     except UserError as error:
         yield problem(error), *[""] * len(model.systems)
@@ -66,6 +68,8 @@ def build(model: InstructionPredict):
             with gr.Column(scale=3):
                 instruction = gr.Textbox(EXAMPLE, lines=2, label="Instruction", elem_id="instruction")
                 text = gr.Textbox("", lines=2, max_lines=20, label="Input (may be empty)", elem_id="input")
+                seen = bool(model.pictures)
+                image = gr.Dropdown(["", *model.pictures], value="", label="Picture", visible=seen, elem_id="image")
                 button = gr.Button("Answer", variant="primary", elem_id="answer")
                 said = gr.HTML(elem_id="said")
             with gr.Column(scale=2), gr.Accordion("How it is written", elem_id="how"):
@@ -89,6 +93,7 @@ def build(model: InstructionPredict):
             start = gr.Button("Answer all", elem_id="answer-all")
             done, out = gr.HTML(elem_id="done-shown"), gr.File(label="With answers", elem_id="answers")
         one: dict = {"concurrency_id": "model", "concurrency_limit": 1}  # one asks at a time
-        button.click(ask, [instruction, text, template, streaming, *settings], [said, *shown], api_name="answer", **one)
+        given = [instruction, text, image, template, streaming, *settings]
+        button.click(ask, given, [said, *shown], api_name="answer", **one)
         start.click(ask_file, [file, template, *settings], [done, out], api_name=False, **one)
     return page

@@ -14,14 +14,16 @@ from typing import Any
 
 from utils.config import Config
 from utils.data.formats.alpaca import read_examples
-from utils.data.instructions import Example, check_example
+from utils.data.instructions import Example, check_example, check_images
 from utils.data.templates import Template, template_names
 from utils.engine.settings import Writing
 from utils.record.adapter import trained_with
+from utils.record.predictor import streams_read
 from utils.system.errors import ConfigError, shown
 from utils.tasks.forms import recorded_instructions
 from utils.tasks.instruction import Answer, Instructions
 from utils.tasks.instruction_template import CHAT, chat_template
+from utils.tasks.senses import senses_of, sensing
 
 BASE, TUNED = "base model", "trained"  # who answers
 OWN = "as trained"  # the template of an adapter that is none of those that ship
@@ -34,15 +36,24 @@ class InstructionPredict:
     systems    who answers: TUNED, where there is an adapter, and BASE
     about      who that is, in words
     config     the parameters that it answers with
+    pictures   the names of those that an example may have: of the vectors that the adapter reads
     """
 
-    def __init__(self, adapter: str | Path | None = None, model: str | None = None, load_8bit: bool = False):
+    def __init__(
+        self,
+        adapter: str | Path | None = None,
+        model: str | None = None,
+        load_8bit: bool = False,
+        features: str | Path | None = None,
+    ):
         """
         adapter    the folder of one that was trained on instructions; None: the base model alone
         model      its folder or hub id; None: the adapter's, or the embedded model
         load_8bit  the base model's weights in 8 bits, on an NVIDIA card
+        features   the folder of the streams of vectors that the adapter reads; None: they are absent. The base model
+                   reads none, but the same text
 
-        Raises ModelError for what cannot be had, NotEnoughMemory.
+        Raises ModelError for what cannot be had, FileError for streams that cannot be read, NotEnoughMemory.
         """
         own = [] if adapter is None else [recorded_instructions(adapter).template]
         from utils.models.adapters import load_adapter
@@ -52,6 +63,7 @@ class InstructionPredict:
         config = replace(Config(), quantization="none") if adapter is None else trained_with(adapter)
         changed = {"model": model, "quantization": "int8" if load_8bit else None}
         config = replace(config, **{name: value for name, value in changed.items() if value is not None})
+        self._streams = streams_read({TUNED: config}, features)
         check_memory(config)
         self._model, self._tokenizer = load_model(config.model, config.quantization, config.precision)
         if adapter is not None:
@@ -63,6 +75,7 @@ class InstructionPredict:
         first = {next((name for name, one in known.items() if one == its), OWN): its for its in own}
         self.templates: dict[str, Template] = {**first, **known}
         self.systems = (BASE,) if adapter is None else (TUNED, BASE)
+        self.pictures = sorted({name for stream in self._streams.values() for name in stream.vectors})
         self.about = f"{Path(config.model).name}, " + ("untrained" if adapter is None else f"beside {adapter}")
 
     def task(self, template: str | None = None) -> Instructions:
@@ -70,7 +83,8 @@ class InstructionPredict:
         name = template or next(iter(self.templates))
         if name not in self.templates:
             raise ConfigError(f"template is {shown(name)}; choose {', '.join(self.templates)}")
-        return Instructions(self.templates[name])
+        task = Instructions(self.templates[name], senses=senses_of(self.config))
+        return sensing(task, self._streams) if self._streams else task
 
     def answers(
         self,
@@ -79,15 +93,22 @@ class InstructionPredict:
         how: Writing | None = None,
         template: str | None = None,
         streaming: bool = False,
+        image: str = "",
     ) -> Iterator[dict[str, str]]:
         """{one of `systems`: its answer so far}: with `streaming` each time a word is added, else when one is whole.
+        image: one of `pictures`, or none.
 
         Raises ConfigError for settings that cannot be, InstructionError for an empty instruction, TrainingError for a
         text that holds a marker of the template or is too long."""
         from utils.tasks.instruction_writing import streamed, written
 
         task, how = self._checked(how, template, streaming)
-        example: Any = {"example_ID": 1, "instruction": instruction, "input": input}
+        example: Any = {
+            "example_ID": 1,
+            "instruction": instruction,
+            "input": input,
+            **({"image": image} if image else {}),
+        }
         check_example(example, "the page", answered=False)
         found: dict[str, str] = dict.fromkeys(self.systems, "")
         for system in self.systems:
@@ -109,6 +130,7 @@ class InstructionPredict:
         task, how = self._checked(how, template)
         given = read_examples(Path(path), answered=False)
         examples: list[Any] = [{"example_ID": number, **one.fields} for number, one in enumerate(given, 1)]
+        check_images(examples if self._streams else (), path)
         rows = [dict(one) for one in examples]
         for system in self.systems:
             with self._answering(system) as asked:
@@ -131,6 +153,7 @@ class InstructionPredict:
         Raises ConfigError for an unknown template, and what utils.tasks.instruction_scores.answers raises."""
         from utils.tasks.instruction_scores import answers
 
+        check_images(examples if self._streams else (), "the file")
         task, found = self.task(template), {}
         for system in self.systems:
             with self._answering(system) as asked:
@@ -146,6 +169,8 @@ class InstructionPredict:
     @contextmanager
     def _answering(self, system: str) -> Iterator[tuple[Any, Any]]:
         """(model, tokenizer) of one of `systems`, for nobody else meanwhile: the adapter is there, or it is not."""
+        from utils.models.projector import without_adapter
+
         without = system == BASE and TUNED in self.systems
-        with self._alone, self._model.disable_adapter() if without else nullcontext():
+        with self._alone, without_adapter(self._model) if without else nullcontext():
             yield self._model, self._tokenizer

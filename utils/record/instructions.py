@@ -27,7 +27,7 @@ from utils.tasks.instruction import Answer
 
 FILES = {FINE_TUNED: "predictions.jsonl", ZERO_SHOT: "zero_shot.jsonl"}  # what holds each system's figures
 ANSWERS_FILE = "answers.json"
-FIELDS = ("example_ID", "instruction", "input", "output", "choices")  # of an example, in ANSWERS_FILE
+FIELDS = ("example_ID", "instruction", "input", "image", "output", "choices")  # of an example, in ANSWERS_FILE
 
 
 def save_answers(folder: Path, examples: Sequence[Example], systems: Mapping[str, Sequence[Answer]]) -> None:

@@ -69,15 +69,23 @@ def labelling(
     }
     if "thresholds" in record:
         found["thresholds"] = record["thresholds"]
-    for config in configs.values():
-        for name in names_in(config.streams):
-            seen = None if features is None or name in names_in(config.without) else Path(features)
-            found.setdefault("streams", {})[name] = seen and fingerprint(seen, name)
+    found |= streams_seen(configs.values(), features)
     for name in {config.encoder for config in configs.values() if config.encoder}:
         found["encoder"] = {"run": name, "weights": weights_of_encoder(run_folder(name) / "encoder")}
     found["adapters"] = {task: made_by(adapter) for task, adapter in used.items()}
     ended = datetime.now(UTC).isoformat(timespec="seconds")
     return found | {"conversations": conversations, "revision": revision(), "versions": versions(), "ended": ended}
+
+
+def streams_seen(configs: Iterable[Config], features: str | Path | None) -> dict[str, dict[str, str | None]]:
+    """What a record says of the streams that adapters with these parameters read: {"streams": {stream: the beginning of
+    the SHA-256 of its vectors, None where it was absent}}; {} where they read none."""
+    found = {}
+    for config in configs:
+        for name in names_in(config.streams):
+            seen = None if features is None or name in names_in(config.without) else Path(features)
+            found[name] = seen and fingerprint(seen, name)
+    return {"streams": found} if found else {}
 
 
 def absent_streams(configs: Iterable[Config], features: str | Path | None) -> str:

@@ -20,7 +20,7 @@ from utils.tasks.cause import Cause
 from utils.tasks.combine import MeanStructure, Recorded, averaged, mixed, unadjusted
 from utils.tasks.emotion import Emotion
 from utils.tasks.senses import senses_of
-from utils.tasks.task import check_labels
+from utils.tasks.task import Beside, check_labels, with_encoder
 
 # ---- runs with adapters ----------------------------------------------------------------------------------------
 
@@ -72,14 +72,21 @@ def scored(adapters: list[Path], trees: list, names: list[str], journal) -> list
 
 
 def by_adapters(
-    adapters: dict[str, dict[str, Path]], given: list[Conversation], journal, alone: bool, labels: LabelSet = ECF
+    adapters: dict[str, dict[str, Path]],
+    given: list[Conversation],
+    journal,
+    alone: bool,
+    labels: LabelSet = ECF,
+    encoder: Beside | None = None,
 ) -> tuple:
-    """(the ensemble, {run: (that run as a system, whose cause adapter it uses)}, the emotion task).
+    """({"language models": the ensemble, "both": with the `encoder` beside it}, {run: (that run as a system, whose
+    cause adapter it uses)}).
 
     adapters  as `adapters_of` returns them; the first emotion adapter's prior and the first cause adapter's threshold
               hold for all
     alone     whether the runs are labelled one by one as well; otherwise the dictionary is empty
     labels    the label set of the conversations, on which every adapter must have been trained
+    encoder   what answers beside them; None: nothing, and no "both"
     """
     first = {task: next(iter(found.values())) for task, found in adapters.items()}
     for adapter in (adapter for found in adapters.values() for adapter in found.values()):
@@ -92,22 +99,26 @@ def by_adapters(
         scores.update(zip(adapters["emotion"], scored(list(adapters["emotion"].values()), trees, names, journal)))
         return averaged(list(scores.values()))
 
-    def with_causes(labelled, tables, runs):
+    def with_causes(labelled, tables, runs, beside=None):
         folders = [adapters["cause"][run] for run in runs]
         grown = list(filter(None, (cause_structure.load(folder, labels) for folder in folders)))
-        asked = replace(causes, structure=MeanStructure(grown) if grown else None).given_emotions(labelled, tables)
+        trees = MeanStructure(grown) if grown else None
+        asked = replace(causes, structure=trees, encoder=beside).given_emotions(labelled, tables)
         paired, found = search_all(
             asked, labelled, lambda trees, names, progress: averaged(scored(folders, trees, names, journal))
         )
         return System(paired, tables, found)
 
-    whole = with_causes(*search_all(task, given, score_all), adapters["cause"])
+    systems = {"language models": with_causes(*search_all(task, given, score_all), adapters["cause"])}
+    if encoder is not None:
+        found = search_all(with_encoder(task, encoder), given, lambda *_: averaged(list(scores.values())))
+        systems["both"] = with_causes(*found, adapters["cause"], encoder)
     members = {}
     for run in adapters["emotion"] if alone else ():
         its = search_all(task, given, lambda *_, run=run: scores[run])
         asked = run if run in adapters["cause"] else next(iter(adapters["cause"]))
         members[run] = with_causes(*its, [asked]), asked
-    return whole, members, task
+    return systems, members
 
 
 # ---- encoders --------------------------------------------------------------------------------------------------
@@ -118,22 +129,21 @@ def by_encoders(
     given: list[Conversation],
     taught: list[Conversation],
     lines: list[dict] | None = None,
-    prior: list[float] | None = None,
     alone: bool = True,
     labels: LabelSet = ECF,
 ) -> dict[str, System]:
     """{"encoder": the encoders in these folders as a system, "both": with other runs beside them}.
 
     taught  what the encoders were trained on: their prior and boosted trees are made of it
-    lines   what other runs say of the conversations, as predictions.jsonl has it; None: there are none, and no "both"
-    prior   what was taken off the emotions in `lines`; None: the encoders' prior
+    lines   what other runs say of the conversations, as predictions.jsonl has it, decided with the same prior; None:
+            there are none, and no "both"
     alone   whether "encoder" is wanted where there is "both"
 
     Raises ModelError for a folder without a finished encoder.
     """
-    from utils.tasks.encoder_scores import load_encoder
+    from utils.tasks.encoder_scores import load_encoders
 
-    encoders = [load_encoder(folder, labels) for folder in folders]
+    encoders = load_encoders(folders, labels)
     counted, trees = emotion.counts(taught, labels), cause_structure.learn(taught, labels=labels)
     own = emotion.prior_scores(counted, Config.logit_adjustment, labels)
     causes: Any = Config().task("cause", labels)
@@ -141,19 +151,19 @@ def by_encoders(
 
     def decided(probabilities, structure):
         labelled, tables = search_all(task, given, lambda *_: [np.log(one).tolist() for one in probabilities])
-        odds = [np.mean([one.causes(c) for one in encoders], 0) for c in tqdm(labelled, desc="causes")]
+        odds = [encoders.causes(c) for c in tqdm(labelled, desc="causes")]
         asked = replace(causes, structure=structure).given_emotions(labelled, tables)
-        answers = [[[0.0, yes] for yes in one.tolist()] for one in odds]
+        answers = [[[0.0, yes] for yes in one] for one in odds]
         paired, found = search_all(asked, labelled, lambda *_: answers)
         return System(paired, tables, found)
 
-    tables = [np.exp([one.emotions(c) for one in encoders]).mean(0) for c in tqdm(given, desc="emotions")]
+    tables = [encoders.emotions(c) for c in tqdm(given, desc="emotions")]
     if alone or lines is None:
         systems["encoder"] = decided(tables, trees)
     if lines is not None:
         if trees is None:
             raise RunError("the train split has no causes, or nothing else: boosted trees cannot learn from it")
-        before = [unadjusted(one["emotion_probabilities"], prior or own) for one in lines]
+        before = [unadjusted(one["emotion_probabilities"], own) for one in lines]
         recorded = Recorded({one["conversation_ID"]: one["cause_probabilities"] for one in lines}, trees)
         systems["both"] = decided(mixed(tables, before), recorded)
     return systems

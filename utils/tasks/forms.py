@@ -121,7 +121,8 @@ def _instruction(config: Any, labels: Any = None) -> Task:
         from utils.models.load import load_tokenizer  # here, so that other templates do not wait for transformers
 
         tokenizer = load_tokenizer(config.model)
-    return Instructions(find_template(config.template, tokenizer), config.train_on_inputs, config.add_eos_token)
+    template, senses = find_template(config.template, tokenizer), senses_of(config)
+    return Instructions(template, config.train_on_inputs, config.add_eos_token, senses)
 
 
 # {name: the task with these parameters (utils.config.Config), of items with these labels, or of texts on these topics}.

@@ -6,7 +6,8 @@
 
 An item is an example (utils/data/instructions.py), or a lesson, several that are read together: {"example_ID": that of
 the first, "examples": [...]}. A lesson is one tree: what the prompts begin with alike is its trunk, each example a
-branch. Every text is tokenized as one (utils/engine/whole_texts.py), and the answer begins where the offsets say.
+branch. Every text is tokenized as one (utils/engine/whole_texts.py), and the answer begins where the offsets say. With
+streams of vectors an example may have a picture (docs/instructions.md): placeholders stand behind its instruction.
 """
 
 import random
@@ -21,9 +22,10 @@ from utils.data.instructions import Example
 from utils.data.labels import LabelSet
 from utils.data.templates import Template, marker_in
 from utils.engine.prefix_tree import Node, Question, TreeEncoder
-from utils.engine.whole_texts import Whole
+from utils.engine.whole_texts import Pieces, Whole
 from utils.system.errors import ModelError, TrainingError
 from utils.system.files import read_object
+from utils.tasks.senses import WORDS, Senses
 from utils.tasks.task import OneRound, TaskDefaults, probabilities
 
 # The most that a lesson holds: its row's attention grows with the square, no limit of a row may meet it, and a training
@@ -41,11 +43,13 @@ class Instructions(TaskDefaults):
     template         what stands around an instruction
     train_on_inputs  whether training learns the prompt as well as the answer
     add_eos_token    whether an answer ends with the model's end-of-sequence token, which training then learns
+    senses           the streams of vectors that an example's `image` may be seen by
     """
 
     template: Template
     train_on_inputs: bool = False
     add_eos_token: bool = True
+    senses: Senses = WORDS
     name = "instruction"
     new_tokens = 0  # without the published recipe
     unparsed = ""
@@ -57,15 +61,18 @@ class Instructions(TaskDefaults):
     def labels(self) -> LabelSet:
         return LabelSet("instructions", ("answer",))
 
-    def prompt(self, example: Example) -> str:
-        """The text in front of the example's answer. Raises TrainingError for a text that holds a template's marker."""
+    def prompt(self, example: Example) -> Pieces:
+        """What stands in front of the example's answer: a text; with streams two, and the vectors of its picture, or
+        what stands for their absence, between them. Raises TrainingError for a text that holds a template's marker."""
         for field in ("instruction", "input", "output"):
             if marker := marker_in(example.get(field, ""), self.template.markers):
                 raise TrainingError(
                     f"example {example['example_ID']}, field {field!r}: it holds {marker!r}, which marks a section of "
                     "the prompt. Remove it, or leave the example out: generate_input.py --task instruction does"
                 )
-        return self.template.prompt(example["instruction"], example["input"])
+        before, behind = self.template.halves(example["instruction"], example["input"])
+        vectors = self.senses.vectors(example, "image")
+        return (before, *vectors, behind) if vectors else (before + behind,)
 
     def tree(self, item: Any, train: bool = False) -> Node:
         """The prompts, their common beginning as the trunk. Behind each stands its answer: in training as the target;
@@ -75,11 +82,11 @@ class Instructions(TaskDefaults):
         prompts = [self.prompt(one) for one in examples]
         end = self.add_eos_token and not self.template.closing
         whole = Whole(end, self.train_on_inputs, bool(self.template.special))
-        if len(prompts) == 1:
-            return Node(prompts[0], self._question(examples[0], train), whole=whole)
-        trunk = commonprefix(prompts)
-        branches = [Node(p[len(trunk) :], self._question(one, train)) for p, one in zip(prompts, examples)]
-        return Node(trunk, None, branches, whole)
+        trunk = commonprefix([str(before) for before, *_ in prompts]) if len(prompts) > 1 else ""
+        branches = [_prompted(p, len(trunk), self._question(one, train)) for p, one in zip(prompts, examples)]
+        root = Node(trunk, None, branches) if len(prompts) > 1 else branches[0]
+        root.whole = whole
+        return root
 
     def _question(self, example: Example, train: bool) -> Question | None:
         closing = self.template.closing if self.add_eos_token else ""
@@ -120,6 +127,15 @@ class Instructions(TaskDefaults):
         if read_object(Path(adapter) / "training.json").get("template") != self.template.as_dict():
             raise ModelError(f"{adapter}: it was trained in another template. Give that one, or train an adapter")
         return self
+
+
+def _prompted(prompt: Any, begun: int, question: Question | None) -> Node:
+    """The nodes of a prompt, without its first `begun` characters, and the question behind it."""
+    before, *rest = prompt
+    if not rest:
+        return Node(before[begun:], question)
+    *vectors, behind = rest
+    return Node(before[begun:], None, [Node(behind, question, vectors=tuple(vectors))])
 
 
 class Answer(NamedTuple):

@@ -12,6 +12,7 @@ from utils.data.instructions import Example, without_output
 from utils.engine.inference import Journal, generate_published
 from utils.engine.settings import Writing
 from utils.engine.streaming import streaming
+from utils.engine.whole_texts import Pieces, prompt_tokens
 from utils.models.virtual import virtual_tokens
 from utils.system.errors import TrainingError
 from utils.tasks.instruction import Instructions
@@ -33,7 +34,7 @@ def written(
     Raises TrainingError for a prompt that leaves no room for an answer, and what `generate_published` raises."""
     model.eval()
     prompts = _prompts(task, model, tokenizer, examples, how)
-    order = sorted(range(len(prompts)), key=lambda k: len(prompts[k][1]))
+    order = sorted(range(len(prompts)), key=lambda k: sum(len(one) for one in prompts[k][1] if isinstance(one, str)))
     template = task.template
     given = how, batch_size, "answers", journal, bool(template.special), template.markers
     texts = generate_published(model, tokenizer, [prompts[k] for k in order], *given)
@@ -49,12 +50,14 @@ def streamed(task: Instructions, model, tokenizer, example: Example, how: Writin
         yield template.answer_in(text)
 
 
-def _prompts(task: Instructions, model, tokenizer, examples: Sequence[Example], how: Writing) -> list[tuple[str, str]]:
+def _prompts(
+    task: Instructions, model, tokenizer, examples: Sequence[Example], how: Writing
+) -> list[tuple[str, Pieces]]:
     """[(what messages call the example, its prompt)]. Raises TrainingError as `written` does."""
     prompts = [(f"example {one['example_ID']}", task.prompt(without_output(one))) for one in examples]
     room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     for name, prompt in prompts:
-        tokens = virtual_tokens(model) + len(tokenizer(prompt).input_ids)
+        tokens = virtual_tokens(model) + len(prompt_tokens(tokenizer, prompt, bool(task.template.special)))
         if room and tokens + how.new_tokens > room:
             raise TrainingError(
                 f"{name}: its prompt has {tokens:,} tokens, and the model reads {room:,} with the answer. Give "

@@ -1,8 +1,9 @@
 """What stands in an utterance's line beside its words: captions behind them, vectors in front (docs/senses.md).
 
 senses = senses_of(config)
-senses.beside(utterance)        # " [video caption: she laughs]", behind the words
-senses.vectors(utterance)       # what the placeholders in front of the line stand for
+senses.beside(utterance)            # " [video caption: she laughs]", behind the words
+senses.vectors(utterance)           # what the placeholders in front of the line stand for
+senses.vectors(example, "image")    # the same of what names its file in another field
 """
 
 from collections.abc import Mapping
@@ -36,10 +37,11 @@ class Senses:
         """What stands behind the words of the utterance's line; "" for words alone."""
         return captioned(utterance, self.captions)
 
-    def vectors(self, utterance: Utterance) -> tuple[Vector, ...]:
-        """What the placeholders in front of the utterance's line stand for; () without streams."""
+    def vectors(self, item: Mapping[str, Any], field: str = "video_name") -> tuple[Vector, ...]:
+        """What the placeholders of an utterance, or of what names its file in another `field`, stand for; () without
+        streams."""
         there = {name: self.found[name] for name in self.streams if name in self.found and name not in self.without}
-        arrays = ((name, there[name].of(utterance) if name in there else None) for name in self.streams)
+        arrays = ((name, there[name].of(item, field) if name in there else None) for name in self.streams)
         return tuple(vector for name, array in arrays for vector in slots(array, name, self.tokens))
 
 
@@ -70,5 +72,5 @@ def senses_of(config: Any) -> Senses:
 
 
 def sensing(task: Any, found: Mapping[str, Stream]) -> Any:
-    """A task of conversations, with the streams that were read."""
+    """A task of conversations or of instructions, with the streams that were read."""
     return replace(task, senses=replace(task.senses, found=found))

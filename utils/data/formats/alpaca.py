@@ -6,7 +6,8 @@
     alpaca   [{"instruction": "...", "input": "...", "output": "..."}, ...] or such an object a line (Taori et al. 2023)
     seeds    "instances": [{"input": "...", "output": "..."}, ...] in place of input and output (Wang et al. 2023)
 
-An input may be absent, and "choices", the answers of a classification, may be there. Other fields are not read.
+An input may be absent. "choices", the answers of a classification, and "image", a picture's path, may be there. Other
+fields are not read.
 
     labelled(path)                # conversations: the input is a text, the output the number of its label
 """
@@ -24,7 +25,7 @@ from utils.system.errors import FileError, InstructionError, shown
 from utils.system.files import parse_json, read_json_lines, read_text
 
 _SUFFIXES = (".json", ".jsonl")
-_FIELDS = ("instruction", "input", "output", "choices")
+_FIELDS = ("instruction", "input", "output", "choices", "image")
 _NUMBERED = re.compile(r"(\w[\w-]*) ?\( ?(\d+) ?\)")  # sadness (0), joy (1)
 
 
@@ -33,7 +34,7 @@ class Given(NamedTuple):
 
     where   what messages and reports call it
     key     its id; None: it has none
-    fields  instruction, input and, if they are there, output and choices
+    fields  instruction, input and, if they are there, output, choices and image
     """
 
     where: str
@@ -100,6 +101,8 @@ def _examples(data: Any, where: str, answered: bool) -> list[Given]:
 def _fields(data: dict, where: str, answered: bool) -> dict[str, Any]:
     found = {name: clean(data[name]) for name in _FIELDS if data.get(name) is not None}
     found.setdefault("input", "")
+    if found.get("image") == "":  # as others write that there is none
+        del found["image"]
     if not answered:
         found = {name: value for name, value in found.items() if name != "output"}
     if isinstance(found.get("choices"), list):
