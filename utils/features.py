@@ -1,13 +1,14 @@
 """From files to vectors: what was heard and seen in each utterance, as streams that the adapters read.
 
-    pip install -c constraints.txt av
+    pip install -c constraints.txt av opencv-python-headless
     python -m utils.features FILMS --out input/mine/features                       # the stream voice
-    python -m utils.features FILMS --out input/mine/features --streams voice frame
+    python -m utils.features FILMS --out input/mine/features --streams voice face frame
     python -m utils.features FILMS --out input/mine/features --streams hubert --model facebook/hubert-large-ls960-ft
 
 FILMS holds a file an utterance, called as its `video_name`: wav, mp4, jpg and what else FFmpeg reads. Numbers and units
-of `voice` and `frame` are in docs/senses.md. --model takes a hub id or a folder: of sound (HuBERT), pictures (CLIP) or
-film (VideoMAE). Clips that cannot be used are named and left out. The same command goes on where it was stopped.
+of `voice`, `face` and `frame` are in docs/senses.md. --model takes a hub id or a folder: of sound (HuBERT), pictures
+(CLIP) or film (VideoMAE). Clips that cannot be used are named and left out. The same command goes on where it was
+stopped.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import os
 import sys
 from pathlib import Path
 
-from utils.data.clips import SIGHT, SOUND, check_decoder, clips_in
+from utils.data.clips import SIGHT, SOUND, clips_in
 from utils.data.features import NAME
 from utils.record.extraction import READY, Extractor, extract, reported
 from utils.system.command import command, positive
@@ -48,13 +49,17 @@ def main(argv=None) -> int:
     )
     parser.add_argument("clips", type=Path, metavar="FOLDER", help="files called as the utterances' video_name")
     parser.add_argument("--out", type=Path, required=True, metavar="FEATURES", help="such as input/mine/features")
-    parser.add_argument("--streams", nargs="+", default=["voice"], metavar="NAME", help="voice (the default), frame")
+    parser.add_argument(
+        "--streams", nargs="+", default=["voice"], metavar="NAME", help="voice (the default), face, frame"
+    )
     parser.add_argument("--model", metavar="MODEL", help="hub id or folder of a model that makes the stream instead")
     jobs = os.cpu_count() or 1
     parser.add_argument("--jobs", type=positive, default=jobs, metavar="N", help="processes that read; default: cores")
     arguments = parser.parse_args(argv)
-    check_decoder()
-    for name, extractor in extractors(arguments.streams, arguments.model).items():
+    asked = extractors(arguments.streams, arguments.model)
+    for extractor in asked.values():
+        extractor.check()
+    for name, extractor in asked.items():
         clips, place = clips_in(arguments.clips, extractor.suffixes), arguments.out / name
         done, faults = extract(clips, place, extractor, arguments.jobs)
         others = [path for path in sorted(arguments.clips.iterdir()) if path.suffix.lower() not in {*SOUND, *SIGHT}]

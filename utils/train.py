@@ -37,6 +37,7 @@ from utils.data.labels import labels_in
 from utils.data.validation import validate_conversations
 from utils.data.votes import votes_by_words, with_votes
 from utils.engine.rows import longest_row
+from utils.record.encoder_card import encoder_card
 from utils.record.inputs import tell_overlap
 from utils.record.provenance import ENCODER, encoder_record, record_of
 from utils.record.run import open_run
@@ -44,7 +45,7 @@ from utils.record.stages import TRAINED_BY, parameter_names
 from utils.system import places
 from utils.system.command import add_parameters, command, positive
 from utils.system.errors import RunError
-from utils.system.files import write_json
+from utils.system.files import write_json, write_text
 from utils.tasks import cause_structure
 from utils.tasks.candidates import check_causes
 
@@ -129,6 +130,8 @@ def train_encoder(
     share = VOTES if votes else 0.0
     examples = [encoder_input.example(tokenizer, c, True, labels, share) for c in conversations]
     heads.train(encoder, tokenizer, examples, folder / "encoder", seed, epochs)
+    by_lora = (folder / "encoder" / heads.HEADS).is_file()
+    write_text(encoder_card(record, name, by_lora), folder / "encoder" / "README.md")
     return folder / "encoder"
 
 

@@ -3,14 +3,18 @@
 python -m pytest tests/doors/test_features_door.py
 """
 
+import importlib.util
+
 import numpy as np
 import pytest
+from drawn_face import drawn_face
 from helpers import called
 from made_clips import plain, tone, write_film, write_picture, write_wav
 
 from utils import features
+from utils.data.face import NUMBERS
 from utils.data.features import read_stream
-from utils.system.errors import PlaceError
+from utils.system.files import read_json
 
 pytest.importorskip("av")
 
@@ -44,7 +48,7 @@ def test_streams_are_read_and_faults_named(films, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--streams", "face"], "--streams face: ready are voice, frame. For another give its --model"),
+        (["--streams", "faces"], "--streams faces: ready are voice, frame, face. For another give its --model"),
         (["--streams", "../x"], "--streams '../x': give up to 40 letters"),
         (["--model", "m"], "--model m: name its stream"),
         (["--model", "m", "--streams", "a", "b"], "--model m: name its stream"),
@@ -61,9 +65,28 @@ def test_a_folder_of_which_nothing_can_be_used_is_refused(tmp_path):
     assert status == 2 and "none of its 1 clips can be used for voice" in said
 
 
-def test_without_a_decoder_nothing_begins(films, tmp_path, monkeypatch):
-    def missing():
-        raise PlaceError("PyAV is missing")
+@pytest.mark.parametrize(
+    ("library", "stream", "message"),
+    [
+        ("av", "frame", "PyAV, which decodes sound and film, is missing: pip install -c constraints.txt av"),
+        ("cv2", "face", "OpenCV, which finds faces, is missing: pip install -c constraints.txt opencv-python-headless"),
+    ],
+)
+def test_without_a_library_nothing_begins(films, tmp_path, monkeypatch, library, stream, message):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))
+    status, said = called(features.main, films, "--out", tmp_path / "features", "--streams", "voice", stream)
+    assert (status, said) == (2, f"utils.features: {message}\n") and not (tmp_path / "features").exists()
 
-    monkeypatch.setattr(features, "check_decoder", missing)
-    assert called(features.main, films, "--out", tmp_path / "features") == (2, "utils.features: PyAV is missing\n")
+
+def test_faces_are_found_and_clips_without_one_named(films, tmp_path, capsys):
+    pytest.importorskip("cv2")
+    write_picture(films / "she.png", drawn_face())
+    write_film(films / "he.mp4", [drawn_face(gape=0.1 * (k % 3)) for k in range(8)])
+    out = tmp_path / "features"
+    assert features.main([str(films), "--out", str(out), "--streams", "face", "--jobs", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "2 clips read now, 0 before, 2 left out" in said and f"left out: {films / 'film.mp4'}: no face is" in said
+    assert [*read_json(out / "face" / "made_by.json")["numbers"]] == [*NUMBERS]
+    stream = read_stream(out, "face")
+    assert {name: rows.shape for name, rows in stream.vectors.items()} == {"he": (1, 17), "she": (1, 17)}

@@ -176,6 +176,9 @@ def test_an_encoder_learns_votes_of_the_same_words(root, encoder_folder, sample,
     assert f"{len(sample[0]['conversation'])} of " in capsys.readouterr().out
     record = read_json(root / "results_train" / "voted" / "config.json")
     assert record["utils.train encoder"]["parameters"]["votes"] == "voted.json"
+    card = (root / "results_train" / "voted" / "encoder" / "README.md").read_text("utf-8")
+    assert "-p encoder voted" in card and "votes of voted.json" in card and str(root) not in card
+    assert "Their licence binds these weights" in card and "{" not in card
     weights = [weights_of_encoder(root / "results_train" / name / "encoder") for name in ("voted", "mine")]
     assert weights[0] != weights[1]
     write_json([sample[20]], root / "none.json")

@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # Loading one of these takes seconds, or it may be absent: only they may be imported inside a function. Of our own
 # modules those that load one.
 HEAVY = {
-    "IPython", "av", "bitsandbytes", "datasets", "espeakng_loader", "gguf", "google", "gradio", "huggingface_hub",
-    "jupyter_client", "kaggle_secrets", "llama_cpp", "matplotlib", "nbclient", "optuna", "packaging", "papermill",
-    "peft", "pyarrow", "ray", "scipy", "sklearn", "torch", "traitlets", "transformers", "trl", "vllm", "zmq",
+    "IPython", "av", "bitsandbytes", "cv2", "datasets", "espeakng_loader", "gguf", "google", "gradio",
+    "huggingface_hub", "jupyter_client", "kaggle_secrets", "llama_cpp", "matplotlib", "nbclient", "optuna",
+    "packaging", "papermill", "peft", "pyarrow", "ray", "scipy", "sklearn", "torch", "traitlets", "transformers",
+    "trl", "vllm", "zmq",
 }  # fmt: skip
 BRANCH = re.compile(
     r"\b(task|task\.name|name|form|cause_form|config\.cause_form) (==|!=) \"(emotion|cause|list|candidates)\""

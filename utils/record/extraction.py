@@ -19,11 +19,8 @@ from signal import SIG_IGN, SIGINT, signal
 import numpy as np
 from tqdm import tqdm
 
-from utils.data.clips import RATE, SIGHT, SOUND, frames, sound
-from utils.data.frame import NUMBERS as FRAME_NUMBERS
-from utils.data.frame import PICTURES, SIDE, frame
-from utils.data.voice import NUMBERS as VOICE_NUMBERS
-from utils.data.voice import voice
+from utils.data import face, frame, voice
+from utils.data.clips import RATE, SIGHT, SOUND, check_decoder, frames, sound
 from utils.system.errors import FileError, UserError
 from utils.system.files import intact, read_object, write_json, write_texts
 
@@ -39,6 +36,7 @@ class Extractor:
     read      what becomes of a file, in a process of its own; raises FileError
     finish    the vectors (width,) or (n, width) of that, in this process
     numbers   {name: unit} of the vectors' numbers, where they have some
+    check     raises PlaceError where a library is missing
     """
 
     name: str
@@ -46,20 +44,34 @@ class Extractor:
     read: Callable[[Path], np.ndarray | list[np.ndarray]]
     finish: Callable = np.asarray
     numbers: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[], None] = check_decoder
 
 
 def _voice(path: Path) -> np.ndarray:
-    return voice(sound(path, RATE))
+    return voice.voice(sound(path, RATE))
 
 
 def _frame(path: Path) -> np.ndarray:
-    return frame(frames(path, PICTURES, SIDE))
+    return frame.frame(frames(path, frame.PICTURES, frame.SIDE))
+
+
+def _face(path: Path) -> np.ndarray:
+    found = face.face(frames(path, face.PICTURES, face.SIDE))
+    if found is None:
+        raise FileError(f"{path}: no face is found")
+    return found
+
+
+def _check_face() -> None:
+    check_decoder()
+    face.check_finder()
 
 
 # The streams that need no model. A change of their numbers is another name.
 READY = {
-    "voice": Extractor("voice, version 1", SOUND, _voice, numbers=VOICE_NUMBERS),
-    "frame": Extractor("frame, version 1", SIGHT, _frame, numbers=FRAME_NUMBERS),
+    "voice": Extractor("voice, version 1", SOUND, _voice, numbers=voice.NUMBERS),
+    "frame": Extractor("frame, version 1", SIGHT, _frame, numbers=frame.NUMBERS),
+    "face": Extractor("face, version 1", SIGHT, _face, numbers=face.NUMBERS, check=_check_face),
 }
 
 
