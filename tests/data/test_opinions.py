@@ -80,6 +80,8 @@ def test_the_stance_follows_from_a_score():
         (table("a,2"), {"columns": {"label": "Mood"}}, "has no column 'Mood' (found text, label)"),
         (table("a,2"), {"columns": {"votes": "label"}}, "no votes is read of opinions, but text, label, topic, id"),
         (table("a,2"), {"annotators": ["ana"]}, "has no column 'ana'"),
+        (table("a,b,2", head="text,text,label"), {}, "two columns are called 'text'. Rename or remove one"),
+        (table(), {}, "no row in it. Write a head, and a row for each text"),
         (table("a,2", "b,1,1"), {}, "row 3 has not as many cells as the head"),
         (table("a,maybe"), {"task_type": "stance"}, "'maybe' is no label of the task type stance"),
         (table("a,2"), {"task_type": "binary"}, "'2' is no label of the task type binary. Write 1 or 0"),

@@ -122,8 +122,9 @@ def test_load_config(tmp_path):
         ("a: [", "a.yaml: cannot be read as YAML"),
     ):
         path.write_text(text, encoding="utf-8")
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(ConfigError, match=message) as error:
             load_config(path)
+        assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match="absent.yaml: there is no such file"):
         load_config(tmp_path / "absent.yaml")
 

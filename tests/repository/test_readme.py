@@ -11,7 +11,7 @@ import re
 import pytest
 from helpers import ROOT
 
-from benchmarks.accuracy import leak, other_hands, untrained
+from benchmarks.accuracy import leak, opinions_published, other_hands, untrained
 from benchmarks.accuracy import wordings as wording_scores
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import equal_data, opinions, threads, wordings
@@ -35,6 +35,7 @@ RECORDS = {
     "wordings": wordings.table,
     "wording_scores": wording_scores.table,
     "opinions_speed": opinions.table,
+    "opinions_published": opinions_published.table,
 }
 
 

@@ -5,6 +5,7 @@ if (folder := packaged()) is not None: vectors = sentence_encoder(folder)(["It r
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +20,25 @@ def packaged() -> Path | None:
     return None if found is None or found.origin is None else Path(found.origin).parent / "model"
 
 
+@lru_cache(maxsize=1)
 def sentence_encoder(folder: str | Path) -> Callable[[Sequence[str]], np.ndarray]:
     """A function from sentences to vectors of length 1, (sentences, width): the mean over a sentence's tokens, of which
-    those after the 256th are left out. `folder` holds an encoder that transformers loads."""
+    those after the 256th are left out. A sentence is read once. `folder` holds an encoder that transformers loads."""
     import torch  # here, because it takes seconds
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    known: dict[str, np.ndarray] = {}
 
     @torch.no_grad()
     def encode(sentences: Sequence[str]) -> np.ndarray:
-        order = sorted(range(len(sentences)), key=lambda k: len(sentences[k]))
-        found = torch.empty(len(sentences), model.config.hidden_size)
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            batch = tokenizer(
-                [sentences[k] for k in chosen], padding=True, truncation=True, max_length=_LONGEST, return_tensors="pt"
-            )
+        new = sorted({*sentences} - {*known}, key=lambda sentence: (len(sentence), sentence))
+        for start in range(0, len(new), _BATCH):
+            some = new[start : start + _BATCH]
+            batch = tokenizer(some, padding=True, truncation=True, max_length=_LONGEST, return_tensors="pt")
             kept = batch["attention_mask"][..., None]
             states = (model(**batch).last_hidden_state * kept).sum(1) / kept.sum(1)
-            found[torch.tensor(chosen)] = torch.nn.functional.normalize(states, dim=-1)
-        return found.numpy()
+            known.update(zip(some, torch.nn.functional.normalize(states, dim=-1).numpy(), strict=True))
+        return np.stack([known[one] for one in sentences])
 
     return encode

@@ -108,7 +108,8 @@ def read_mapping(path) -> dict:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # PyYAML lets ValueError, KeyError, AttributeError and more out of odd values
-        raise ConfigError(f"{path}: cannot be read as YAML ({error!s:.500})") from error
+        why = " ".join(f"{error!s:.500}".split())
+        raise ConfigError(f"{path}: cannot be read as YAML ({why})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must be a mapping of parameter names to values")
     for name in names:

@@ -143,6 +143,8 @@ def known_columns(rows: list[dict], columns: dict, usual: dict, path, of: str, m
     for what in columns:
         if what not in usual:
             raise FileError(f"{path}: no {what} is read of {of}, but {', '.join(usual)}. Leave it out")
+    if not rows:
+        raise FileError(f"{path}: no row in it. Write a head, and a row for each text")
     there = list(dict.fromkeys(name for row in rows for name in row))
     lower = {str(name).strip().lower(): name for name in reversed(there)}
     for name in [*columns.values(), *more]:
@@ -152,8 +154,7 @@ def known_columns(rows: list[dict], columns: dict, usual: dict, path, of: str, m
     known |= columns
     if known["text"] is None:
         raise FileError(
-            f"{path}: no column is called text (found {', '.join(map(str, there)) or 'none'}). Name it: --columns "
-            "text=COLUMN"
+            f"{path}: no column is called text (found {', '.join(map(str, there))}). Name it: --columns text=COLUMN"
         )
     return known
 
@@ -184,14 +185,17 @@ def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dic
 
 
 def _table(path: Path, delimiter: str, quoted: bool = True) -> list[dict]:
-    """The rows of a table with a head, {column: cell}. Raises FileError for a row of another length."""
+    """The rows of a table with a head, {column: cell}. Raises FileError for a row of another length, and where two
+    columns have one name."""
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     text = io.StringIO(text_of(path), newline="")
     reader = csv.DictReader(text, delimiter=delimiter, strict=quoted, quoting=quoting)
     try:
-        table = list(reader)
+        head, table = list(reader.fieldnames or ()), list(reader)
     except csv.Error as error:
         raise FileError(f"{path}: row {reader.line_num}: {error}. Write the table again") from error
+    if twice := [name for name in head if name.strip() and head.count(name) > 1]:
+        raise FileError(f"{path}: two columns are called {shown(twice[0])}. Rename or remove one")
     for number, row in enumerate(table, 2):
         if None in row or None in row.values():
             raise FileError(
