@@ -5,6 +5,7 @@ python -m pytest tests/record/test_instruction_predict.py
 
 import importlib.util
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -61,6 +62,13 @@ def test_the_base_model_stands_beside_the_adapter(model, adapter, tiny_model_fol
     assert [*model.templates] == [OWN, "alpaca", "alpaca_short", "deutsch"] and str(adapter) in model.about
     *_, other = model.answers("Say it.", "now", HOW, "alpaca")
     assert other[BASE] == alone(tiny_model_folder, Template.read("alpaca"), "Say it.", "now")
+
+
+def test_answers_end_as_the_adapter_learnt_it(adapter, tmp_path):
+    copy = shutil.copytree(adapter, tmp_path / "run" / "adapters" / "instruction")
+    record = read_json(copy / "training.json")
+    write_json({**record, "add_eos_token": False}, copy / "training.json")
+    assert [InstructionPredict(one).task().add_eos_token for one in (adapter, copy)] == [True, False]
 
 
 def test_answers_are_seen_while_they_are_written(model):

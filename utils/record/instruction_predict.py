@@ -55,7 +55,7 @@ class InstructionPredict:
 
         Raises ModelError for what cannot be had, FileError for streams that cannot be read, NotEnoughMemory.
         """
-        own = [] if adapter is None else [recorded_instructions(adapter).template]
+        own = [] if adapter is None else [recorded_instructions(adapter)]
         from utils.models.adapters import load_adapter
         from utils.models.fits import check_memory
         from utils.models.load import load_model
@@ -72,7 +72,9 @@ class InstructionPredict:
         known = {name: Template.read(name) for name in template_names()}
         if self._tokenizer.chat_template:
             known[CHAT] = chat_template(self._tokenizer)
-        first = {next((name for name, one in known.items() if one == its), OWN): its for its in own}
+        self._ends = all(its.add_eos_token for its in own)  # as the adapter learnt it
+        templates = [its.template for its in own]
+        first = {next((name for name, one in known.items() if one == its), OWN): its for its in templates}
         self.templates: dict[str, Template] = {**first, **known}
         self.systems = (BASE,) if adapter is None else (TUNED, BASE)
         self.pictures = sorted({name for stream in self._streams.values() for name in stream.vectors})
@@ -83,7 +85,7 @@ class InstructionPredict:
         name = template or next(iter(self.templates))
         if name not in self.templates:
             raise ConfigError(f"template is {shown(name)}; choose {', '.join(self.templates)}")
-        task = Instructions(self.templates[name], senses=senses_of(self.config))
+        task = Instructions(self.templates[name], add_eos_token=self._ends, senses=senses_of(self.config))
         return sensing(task, self._streams) if self._streams else task
 
     def answers(
