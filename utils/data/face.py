@@ -151,9 +151,10 @@ def _found(what: str, grey: np.ndarray, least: tuple[int, int] = (0, 0)) -> list
 @functools.cache
 def _cascade(what: str) -> Any:
     import cv2
+    from cv2 import data
 
     cv2.setNumThreads(1)  # clips are read side by side
-    return cv2.CascadeClassifier(f"{cv2.data.haarcascades}{_file(what)}")
+    return cv2.CascadeClassifier(f"{data.haarcascades}{_file(what)}")
 
 
 def _file(what: str) -> str:
