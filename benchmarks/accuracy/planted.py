@@ -74,7 +74,7 @@ def planted(conversations: list[Conversation], degree: int, seed: int) -> Stream
 
 @dataclass(frozen=True)
 class SecondReading(Emotion):
-    """The emotion task with vectors in front of the second reading's lines alone."""
+    """The emotion task with vectors behind the second reading's lines alone."""
 
     def tree(self, item: Conversation, train: bool = False) -> Node:
         root = here = super().tree(item, train)
@@ -82,7 +82,7 @@ class SecondReading(Emotion):
             if not here.children:  # nothing is asked
                 break
             here = here.children[-1]
-            here.vectors = ()
+            here.children = here.children[0].children  # those behind its vectors
         return root
 
 

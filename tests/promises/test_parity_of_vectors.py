@@ -79,16 +79,16 @@ def pooled(array, slot):
 
 
 def with_vectors(pieces, utterances, streams):
-    """The pieces of a question with its vectors: (stream, slot, numbers or None) in front of every line."""
+    """The pieces of a question with its vectors: (stream, slot, numbers or None) behind every line."""
     found, number = [], 0
     for piece in pieces:
+        found.append(piece)
         if piece.startswith("\n"):
             u = utterances[number % len(utterances)]
             number += 1
             for name, stream in streams.items():
                 array = stream.vectors.get(u.get("video_name", "").removesuffix(".mp4"))
                 found += [(name, slot, None if array is None else pooled(array, slot)) for slot in range(TOKENS)]
-        found.append(piece)
     return found
 
 

@@ -57,13 +57,13 @@ def chain(
     instruction: str, lines: list[str], branches: dict[int, list[Node]], vectors: Sequence[tuple[Vector, ...]] = ()
 ) -> Node:
     """A tree whose trunk is `lines` behind `instruction`, a line each; `branches[k]` branch off behind line k
-    (from 0). Lines behind the last branch are left out: no question would see them. `vectors` stand before lines."""
+    (from 0). Lines behind the last branch are left out: no question would see them. `vectors` stand behind lines."""
     root = end = Node(instruction)
     for number in range(max(branches, default=-1) + 1):
-        here = Node(f"\n{lines[number]}", children=list(branches.get(number, [])))
-        here.vectors = vectors[number] if vectors else ()
-        end.children.append(here)
-        end = here
+        for here in [Node(f"\n{lines[number]}")] + [Node("", vectors=v) for v in vectors[number : number + 1] if v]:
+            end.children.append(here)
+            end = here
+        end.children += branches.get(number, [])
     return root
 
 
@@ -138,8 +138,8 @@ class TreeEncoder:
             tokens = encode(self.tokenizer, node.text)
             if parent < 0:
                 tokens = self.start + tokens
-            if not tokens:
-                raise ValueError("a node of a prefix tree needs at least one token of text")
+            if not tokens and not node.vectors:
+                raise ValueError("a node of a prefix tree needs at least one token of text, or a vector")
             for vector in node.vectors:
                 parent = _append(row, parents, self._placeholder, parent)
                 row.vectors.append((parent, vector))

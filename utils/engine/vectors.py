@@ -72,6 +72,28 @@ def measured(placed: Iterable[Placed], tokens: int) -> dict[str, tuple]:
     return found
 
 
+def answered(rows: Iterable[Any]) -> dict[tuple[str, int], tuple[np.ndarray, list[dict[int, float]]]]:
+    """{(stream, slot): (values (n, width), n times {token: its share of the answers behind})} of rows of training.
+
+    Behind a vector are the answers whose next placeholder above, of that stream and slot, is its. Vectors without an
+    answer behind them, and absent ones, are left out.
+    """
+    found: dict[tuple[str, int], list[tuple[Vector, dict[int, float]]]] = {}
+    for row in rows:
+        behind: dict[int, dict[int, float]] = {}
+        for (index, token), weight in zip(row.targets, row.weights, strict=True):
+            above = {(one.stream, one.slot): at for at, one in row.vectors if at <= index <= row.last[at]}
+            for at in above.values():
+                shares = behind.setdefault(at, {})
+                shares[token] = shares.get(token, 0.0) + weight
+        for at, one in row.vectors:
+            if at in behind and one.values is not None:
+                total = sum(behind[at].values())
+                shares = {token: weight / total for token, weight in behind[at].items()}
+                found.setdefault((one.stream, one.slot), []).append((one, shares))
+    return {key: (values_of([one for one, _ in pairs]), [s for _, s in pairs]) for key, pairs in found.items()}
+
+
 def vector_inputs(placed: Placed, device: Any = "cpu") -> dict[str, dict]:
     """{stream: what a projector takes} of a row's vectors:
 

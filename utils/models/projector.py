@@ -6,8 +6,8 @@
     save_projector(model, folder); attach(model, read_projector(folder))
 
 A placeholder's embedding becomes embedding + W (v - mean) / std + b, with a W and a b for each of a stream's tokens.
-Where a vector is absent it becomes embedding + a, which is learnt. All begin at zero: then the model reads text, in
-which a placeholder is the ordinary token that it is, and what training adds is what the vectors say.
+Where a vector is absent it becomes embedding + a, which is learnt. All are zero at first: then the model reads text, in
+which a placeholder is the ordinary token that it is. `begin` gives W and b a start from labelled vectors.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -49,6 +50,27 @@ class StreamProjector(torch.nn.Module):
                 out = torch.nn.functional.linear(scaled[mine[present]], self.weight[number], self.bias[number])
                 added = added.index_put(((mine & present).nonzero()[:, 0],), out.to(added.dtype))
         return added
+
+    def begin(self, slot: int, values: np.ndarray, answers: list[dict[int, float]], words: torch.Tensor, this: int):
+        """W and b of one token become such that the embedding of the placeholder, the token `this`, turns into what a
+        ridge regression on the vector predicts: the embedding of the answers behind it.
+
+        values   (n, width)
+        answers  n times {token: its share}; what is predicted is the mean of the tokens' embeddings
+        words    (vocabulary, hidden), the embeddings
+        The penalty is the one with the least error when one is left out (Golub, Heath and Wahba, 1979). Of vectors that
+        tell nothing W is next to zero, and the placeholder reads as the mean of all answers.
+        """
+        from sklearn.linear_model import RidgeCV  # here: commands that read no vectors need not load it
+
+        tokens = sorted({token for shares in answers for token in shares})
+        share = np.array([[shares.get(token, 0.0) for token in tokens] for shares in answers])
+        known = words[[*tokens, this]].detach().float().cpu().numpy()
+        scaled = (values - self.mean.numpy()) / self.std.numpy()
+        found = RidgeCV(np.logspace(0, 6, 13)).fit(scaled, share @ known[:-1])
+        with torch.no_grad():
+            self.weight[slot] = torch.from_numpy(found.coef_)
+            self.bias[slot] = torch.from_numpy(found.intercept_ - known[-1])
 
 
 class Projector(torch.nn.Module):

@@ -17,7 +17,7 @@ from utils.engine.prefix_tree import Row, render
 from utils.engine.processes import processes
 from utils.engine.rows import check_positions, encode_trees, pack_rows, text_rows
 from utils.engine.trainer import train
-from utils.engine.vectors import measured
+from utils.engine.vectors import answered, measured
 from utils.models.adapters import add_adapter, begin_with, gather_adapter, load_adapter, save_adapter
 from utils.models.adapting import in_front
 from utils.models.attention import check_tree_mask, positions_of
@@ -71,11 +71,17 @@ def packed(rows: list[Row], config: Config) -> list[Row]:
 
 
 def project(model, rows: list[Row], config: Config) -> None:
-    """Gives a model with an adapter a projector for the vectors of these rows, where they have some. Raises
-    TrainingError for a stream of which no vector is there."""
+    """Gives a model with an adapter a projector for the vectors of these rows, where they have some: one that begins as
+    what the vectors alone tell of the answers. Raises TrainingError for a stream of which no vector is there."""
     streams = measured((row.vectors for row in rows), config.stream_tokens)
-    if streams:
-        attach(model, fresh(streams, model.get_input_embeddings().weight.shape[1], config.stream_dropout))
+    if not streams:
+        return
+    words = model.get_input_embeddings().weight
+    placeholder = next(row.input_ids[index] for row in rows for index, _ in row.vectors)
+    projector = fresh(streams, words.shape[1], config.stream_dropout)
+    for (stream, slot), (values, answers) in answered(rows).items():
+        projector.of()[stream].begin(slot, values, answers, words, placeholder)
+    attach(model, projector)
 
 
 def fit(

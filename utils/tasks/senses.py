@@ -1,8 +1,8 @@
-"""What stands in an utterance's line beside its words: captions behind them, vectors in front (docs/senses.md).
+"""What stands in an utterance's line beside its words: captions and vectors behind them (docs/senses.md).
 
 senses = senses_of(config)
 senses.beside(utterance)            # " [video caption: she laughs]", behind the words
-senses.vectors(utterance)           # what the placeholders in front of the line stand for
+senses.vectors(utterance)           # what the placeholders behind the line stand for
 senses.vectors(example, "image")    # the same of what names its file in another field
 """
 
