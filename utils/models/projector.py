@@ -7,7 +7,7 @@
 
 A placeholder's embedding becomes embedding + W (v - mean) / std + b, with a W and a b for each of a stream's tokens.
 Where a vector is absent it becomes embedding + a, which is learnt. All are zero at first: then the model reads text, in
-which a placeholder is the ordinary token that it is. `begin` gives W and b a start from labelled vectors.
+which a placeholder is the ordinary token that it is. `begin` gives W a start from labelled vectors.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,6 +32,9 @@ class StreamProjector(torch.nn.Module):
     """One stream's: W is `weight` (tokens, hidden, width), b `bias` and a `absent` (tokens, hidden); mean and std
     (width,) are those of the vectors that training read."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, mean: torch.Tensor, std: torch.Tensor, tokens: int, hidden: int):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(tokens, hidden, len(mean)))
@@ -51,26 +54,25 @@ class StreamProjector(torch.nn.Module):
                 added = added.index_put(((mine & present).nonzero()[:, 0],), out.to(added.dtype))
         return added
 
-    def begin(self, slot: int, values: np.ndarray, answers: list[dict[int, float]], words: torch.Tensor, this: int):
-        """W and b of one token become such that the embedding of the placeholder, the token `this`, turns into what a
-        ridge regression on the vector predicts: the embedding of the answers behind it.
+    def begin(self, slot: int, values: np.ndarray, answers: list[dict[int, float]], words: torch.Tensor) -> None:
+        """W of one token becomes the ridge regression from vectors to the embeddings of the answers behind them.
 
         values   (n, width)
         answers  n times {token: its share}; what is predicted is the mean of the tokens' embeddings
         words    (vocabulary, hidden), the embeddings
         The penalty is the one with the least error when one is left out (Golub, Heath and Wahba, 1979). Of vectors that
-        tell nothing W is next to zero, and the placeholder reads as the mean of all answers.
+        tell nothing W is next to zero. One vector alone changes nothing.
         """
+        if len(values) < 2:
+            return
         from sklearn.linear_model import RidgeCV  # here: commands that read no vectors need not load it
 
         tokens = sorted({token for shares in answers for token in shares})
         share = np.array([[shares.get(token, 0.0) for token in tokens] for shares in answers])
-        known = words[[*tokens, this]].detach().float().cpu().numpy()
-        scaled = (values - self.mean.numpy()) / self.std.numpy()
-        found = RidgeCV(np.logspace(0, 6, 13)).fit(scaled, share @ known[:-1])
+        wanted = share @ words[tokens].detach().float().cpu().numpy()
+        found = RidgeCV(np.logspace(0, 6, 13)).fit((values - self.mean.numpy()) / self.std.numpy(), wanted)
         with torch.no_grad():
             self.weight[slot] = torch.from_numpy(found.coef_)
-            self.bias[slot] = torch.from_numpy(found.intercept_ - known[-1])
 
 
 class Projector(torch.nn.Module):
