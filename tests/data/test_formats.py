@@ -304,7 +304,7 @@ BAD = {  # format: (file, content, message)
     "emotionlines": ("a.json", json.dumps(EMOTIONLINES).replace("2010020", "21"), "not as EmotionLines is published"),
     "reccon": ("a.json", '{"a": [[{"turn": 1}]]}', "not as RECCON is published"),
     "goemotions": ("a.tsv", "text\t99\tid\n", "not as GoEmotions is published .line 1"),
-    "semeval2018": ("a.txt", SEMEVAL2018.replace("1\t1", "1\t2"), "not as SemEval-2018 E-c is published .row 2: a label"),
+    "semeval2018": ("a.txt", SEMEVAL2018.replace("1\t1", "1\t2"), "not as SemEval-2018 E-c is published .row 2: a"),
     "dair": ("a.txt", "no label\n", "not as dair-ai/emotion is published .line 1: no text;label"),
     "dailydialog": ("a.zip", "no archive", "not as DailyDialog is published"),
     "csv": ("a.csv", "a,b\n1,2\n", "no column is called text .found a, b.. Name it: --columns"),
