@@ -10,6 +10,7 @@ from filelock import FileLock
 from helpers import called
 
 from utils.config import Config
+from utils.record.lock import release
 from utils.record.overview import overview, overview_table
 from utils.record.run import Run
 from utils.report.scores import RESULT
@@ -75,6 +76,7 @@ def test_answers_have_columns_where_a_run_has_them(root):
 def test_a_run_in_which_another_process_works_is_marked(root):
     """The notebook's own lock, and that of a chain between two notebooks."""
     run = root / "results_train" / "one"
+    release(run)  # this process has opened it
     for folder in (run, run / "notebooks"):
         folder.mkdir(exist_ok=True)
         with FileLock(folder / ".lock"):

@@ -3,7 +3,7 @@
 hold(folder)        until this process ends, or `release(folder)`
 with opened(folder): ...    the same, unless what is inside fails
 check_free(folder)  before work begins: is another process in there?
-in_progress(run)    whether one is in a run's folder, or a chain runs its notebooks
+in_progress(run)    whether one is, or a chain that runs its notebooks
 """
 
 import contextlib
@@ -82,7 +82,7 @@ def check_free(folder: Path) -> None:
 
 
 def in_progress(run: Path) -> bool:
-    """Whether a process works in the folder of a run, or a chain that runs its notebooks. Writes nothing."""
+    """Whether another process works in the folder of a run, or a chain that runs its notebooks. Writes nothing."""
     try:
         check_free(run)
         check_free(run / "notebooks")

@@ -27,10 +27,10 @@ OTHERS = {
 
 
 def overview(runs: Sequence[str] = (), root: Path | None = None) -> list[dict]:
-    """[{"run", "in_progress": whether a process works in it, "parameters": {name: value}, "emotions", "pairs": weighted
-    F1 or None, "opinions": macro F1 or None, "rmse": of their scores or None, "answers": the loss of held-out ones or
-    None, "rouge_l": of written ones or None, "minutes": of training and inference, as far as they are recorded, or
-    None}], in the order of names.
+    """[{"run", "in_progress": whether another process works in it, "parameters": {name: value}, "emotions", "pairs":
+    weighted F1 or None, "opinions": macro F1 or None, "rmse": of their scores or None, "answers": the loss of held-out
+    ones or None, "rouge_l": of written ones or None, "minutes": of training and inference, as far as they are recorded,
+    or None}], in the order of names.
 
     runs  names or folders; default: all in results_train/ (below `root`, by default where the place keeps results, and
           of the repository)
