@@ -293,6 +293,16 @@ def stopped_training(saves):
 # ---- commands, processes, copies of the repository ----------------------------------------------------------------
 
 
+def shipped(*patterns):
+    """The files of the repository that match, of those that ship: not a person's own runs beside them. Without git, as
+    in an archive of the repository, all that match."""
+    command = ["git", "ls-files", "-z", "--", *(f":(glob){pattern}" for pattern in patterns)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        return sorted(path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file())
+    return sorted(path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file())
+
+
 def files(folder):
     """{relative path: bytes} of every file in a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from utils.data.clips import SOUND, clips_in
 from utils.data.conversations import Conversation, emotions_of, load_conversations, validate_conversations
-from utils.data.given import is_json, utterance_in
+from utils.data.given import is_json, talks_in, utterance_in
 from utils.data.labels import LabelSet
 from utils.data.opinion_rows import read_asked
 from utils.data.topics import Topic, topic_names
@@ -61,7 +61,7 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
     """The conversation in the page's text: lines as `to_lines` writes them, or JSON, of which the first conversation is
     taken. Where it has as many lines as the conversation that was `loaded`, what else that one holds stays.
 
-    Raises ConversationError for text that is no conversation, naming the line.
+    Raises ConversationError for text that is no conversation, or has another one behind an empty line, naming the line.
     """
     if not text.strip():
         raise ConversationError("there is no conversation yet. Write one, a line an utterance, as Speaker: text")
@@ -72,7 +72,11 @@ def from_lines(text: str, loaded: Conversation | None = None) -> Conversation:
     if is_json(text) and not (speaker and text.strip().startswith(f"{speaker}:")):
         data = parse_json(text, "the text")
         return validate_conversations(data if isinstance(data, list) else [data], "the text", labels=None)[0]
-    lines = {number: one.strip() for number, one in enumerate(text.splitlines(), 1) if one.strip()}
+    talk, *others = talks_in(text)
+    if others:
+        says = "an empty line ends a conversation, and here one is taken. Remove it, or label a file by utils.predict"
+        raise ConversationError(f"line {others[0][0][0]}: {says}")
+    lines = dict(talk)
     same = loaded if loaded is not None and len(loaded["conversation"]) == len(lines) else None
     old = same["conversation"] if same else [None] * len(lines)
     utterances = []

@@ -65,6 +65,9 @@ def label_conversations(argv: list[str]) -> int:
     )
     parser.add_argument("--probabilities", action="store_true", help="also write PRED.probabilities.jsonl")
     parser.add_argument("--skip-too-long", action="store_true", help="leave out what a row cannot hold, and say so")
+    parser.add_argument(
+        "--skip-invalid", action="store_true", help="leave out conversations with a fault, and name each"
+    )
     add_columns(parser, SPOKEN)
     parser.add_argument("--features", metavar="DIR", help="where the streams are that the adapters read")
     add_parameter(parser, f"another value of {' or '.join(LABELS_BY)} than the run's", "cause_threshold 0.3")
@@ -74,7 +77,8 @@ def label_conversations(argv: list[str]) -> int:
     others = [beside(arguments.out, RECORD), *[beside(arguments.out, PROBABILITIES)] * arguments.probabilities]
     for out in (arguments.out, *others):
         check_output(out, *inputs_of(arguments.conversations))
-    conversations = read_given(arguments.conversations, dict(arguments.columns or ()))
+    faults = [] if arguments.skip_invalid else None
+    conversations = read_given(arguments.conversations, dict(arguments.columns or ()), faults)
     adapters = choose_adapters(arguments.emotion_adapter, arguments.cause_adapter, arguments.run)
     parameters = {name: parse_value(name, value) for name, value in arguments.parameter}
     configs = configs_of(adapters, parameters=parameters)  # refuses what these adapters do not read
@@ -110,6 +114,10 @@ def label_conversations(argv: list[str]) -> int:
         print(f"skipped: {name}, {tokens} tokens; --max-row-tokens {tokens} would hold it")
     if skipped:
         print(f"skipped: {len(skipped)} of {len(share)} conversations, which are not in {written}")
+    for _, message in faults or ():
+        print(f"skipped: {message}", file=sys.stderr)
+    if faults:
+        print(f"skipped: {len(faults):,} conversations with a fault, which are not in {written}")
     if paired and parts == 1:
         print(spoken(paired[0], predictor.labels))
     print(f"{len(paired)} conversation{'s' * (len(paired) != 1)} labelled: {written}")

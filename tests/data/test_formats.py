@@ -304,7 +304,7 @@ BAD = {  # format: (file, content, message)
     "emotionlines": ("a.json", json.dumps(EMOTIONLINES).replace("2010020", "21"), "not as EmotionLines is published"),
     "reccon": ("a.json", '{"a": [[{"turn": 1}]]}', "not as RECCON is published"),
     "goemotions": ("a.tsv", "text\t99\tid\n", "not as GoEmotions is published .line 1"),
-    "semeval2018": ("a.txt", SEMEVAL2018.replace("1\t1", "1\t2"), "not as SemEval-2018 E-c is published .2018-En-1: a"),
+    "semeval2018": ("a.txt", SEMEVAL2018.replace("1\t1", "1\t2"), "not as SemEval-2018 E-c is published .row 2: a"),
     "dair": ("a.txt", "no label\n", "not as dair-ai/emotion is published .line 1: no text;label"),
     "dailydialog": ("a.zip", "no archive", "not as DailyDialog is published"),
     "csv": ("a.csv", "a,b\n1,2\n", "no column is called text .found a, b.. Name it: --columns"),
@@ -345,6 +345,18 @@ def test_tables_that_are_broken(tmp_path, content, message):
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(FileError, match=message):
         read_data(str(tmp_path / "t.csv"))
+
+
+def test_a_label_of_no_set_is_named_by_its_row(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\nHi,joy\nHo,anger\n\nOh,suprise\n")
+    with pytest.raises(ConversationError, match="conversation 3, utterance 1, row 5, field 'emotion': 'suprise' is"):
+        write_splits(tmp_path / "t.csv", tmp_path / "out", all_train=True, labels="ecf7")
+    (tmp_path / "t.jsonl").write_text('{"text": "Hi", "label": "joy"}\n\n{"text": "", "label": "joy"}\n')
+    with pytest.raises(ConversationError, match="conversation 2, utterance 1, line 3, field 'text': it is empty"):
+        write_splits(tmp_path / "t.jsonl", tmp_path / "out", all_train=True)
+    (tmp_path / "t.json").write_text('[{"text": "Hi", "label": "joy"}, {"text": "", "label": "joy"}]')
+    with pytest.raises(ConversationError, match="conversation 2, utterance 1, object 2, field 'text': it is empty"):
+        write_splits(tmp_path / "t.json", tmp_path / "out", all_train=True)
 
 
 def test_columns_that_cannot_be(tmp_path, written, capsys):

@@ -116,10 +116,28 @@ def test_columns_of_a_table_may_be_named(tmp_path):
 
 def test_a_cell_without_a_speaker_is_no_speaker(tmp_path):
     (tmp_path / "chat.csv").write_text("conversation,text,speaker\n1,Hello,Ana\n1,Bye,\n")
-    with pytest.raises(UserError, match="row 2 behind the head names no speaker, as others do. Write who speaks"):
+    with pytest.raises(UserError, match="utterance 2, row 3, field 'speaker': it is empty. Write who speaks"):
         read_given(tmp_path / "chat.csv")
     (tmp_path / "chat.csv").write_text("text,speaker\nHello,\nBye,\n")  # texts, each by itself
     assert [c["conversation"][0]["speaker"] for c in read_given(tmp_path / "chat.csv")] == ["A", "A"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.csv", 'conversation,text\n1,Hello\n\n1," "\n', "conversation 1, utterance 2, row 4, field 'text'"),
+        ("a.csv", 'conversation,text\n1,"Two\nlines"\n1,\n', "conversation 1, utterance 2, row 3, field 'text'"),
+        ("a.tsv", "text\tspeaker\nHello\tAna\nBye\t\u200b\n", "conversation 2, utterance 1, row 3, field 'speaker'"),
+        ("a.csv", f"conversation,text\n1,Hello\n{'9' * 101},Bye\n", "position 2, row 3, field 'conversation_ID'"),
+        ("a.csv", "text,speaker\nHello,Ana\nBye\n", "row 3 has not as many cells as the head"),
+        ("a.csv", 'text\n"Two\nlines"\n"Bye"x\n', "row 3: "),
+    ],
+)
+def test_a_fault_of_a_table_names_the_row_as_a_spreadsheet_counts_it(tmp_path, name, text, says):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError) as error:
+        read_given(tmp_path / name)
+    assert says in str(error.value)
 
 
 def test_a_workbook_is_not_a_table(tmp_path):

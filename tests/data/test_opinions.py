@@ -71,11 +71,11 @@ def test_the_stance_follows_from_a_score():
 @pytest.mark.parametrize(
     "text,how,message",
     [
-        (table("a,3"), {}, "row 1, column label, field 'score': 3.0 is not on the scale of gun-control, -2 to 2"),
-        (table("a,many"), {}, "row 1, column label: 'many' is no score"),
-        (table("a,2", ",1"), {}, "row 2, field 'text': the text is empty"),
-        (table("a,2", "\u200b \ufe0f,1"), {}, "row 2, field 'text': the text is empty"),
-        (table("a,2", "b,"), {}, "row 2: no label"),
+        (table("a,3"), {}, "row 2, column label, field 'score': 3.0 is not on the scale of gun-control, -2 to 2"),
+        (table("a,many"), {}, "row 2, column label: 'many' is no score"),
+        (table("a,2", ",1"), {}, "row 3, field 'text': the text is empty"),
+        (table("a,2", "\u200b \ufe0f,1"), {}, "row 3, field 'text': the text is empty"),
+        (table("a,2", "b,"), {}, "row 3: no label"),
         (table("a,2", head="words,label"), {}, "no column is called text (found words, label)"),
         (table("a,2"), {"columns": {"label": "Mood"}}, "has no column 'Mood' (found text, label)"),
         (table("a,2"), {"columns": {"votes": "label"}}, "no votes is read of opinions, but text, label, topic, id"),
@@ -87,8 +87,8 @@ def test_the_stance_follows_from_a_score():
         (table("a,2"), {"task_type": "binary"}, "'2' is no label of the task type binary. Write 1 or 0"),
         (table("a,2"), {"fractions": [0.5, 0.1, 0.1]}, "not three shares that add up to 1"),
         (table("a,2", "b,1"), {}, "2 different texts are too few"),
-        (table("a,2"), {"topics": [GUNS, Topic.read("drugs")]}, "row 1: it names no topic, and there are several"),
-        (table("a,2"), {"topics": [Topic.read("any")]}, "row 1: it names no topic"),
+        (table("a,2"), {"topics": [GUNS, Topic.read("drugs")]}, "row 2: it names no topic, and there are several"),
+        (table("a,2"), {"topics": [Topic.read("any")]}, "row 2: it names no topic"),
         (table("1,a,2", "1,b,2", "3,c,2", head="id,text,label"), {"fractions": [1, 0, 0]}, "two texts have this id"),
     ],
 )

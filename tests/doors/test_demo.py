@@ -94,7 +94,7 @@ def test_a_changed_line_keeps_what_else_the_file_holds():
             {"utterance_ID": 9, "speaker": "Ana", "text": "Three", "video_name": "b.mp4"},
         ],
     }
-    edited = demo.from_lines("Dr: No: One two\n\n  Ben : Four: five", loaded)
+    edited = demo.from_lines("\nDr: No: One two\n  Ben : Four: five\n\n", loaded)
     assert edited["conversation"][0] == loaded["conversation"][0] and edited["note"] == 1
     assert edited["conversation"][1] == {**loaded["conversation"][1], "speaker": "Ben", "text": "Four: five"}
     longer = demo.from_lines("A: 1\nB: 2\nC: 3", loaded)
@@ -108,6 +108,7 @@ def test_a_changed_line_keeps_what_else_the_file_holds():
         (" \n", "there is no conversation yet"),
         ("Ana: hello\nBen", "line 2: no speaker. Write it as"),
         (": hello", "line 1"),
+        ("A: 1\n\n\nB: 2", "line 4: an empty line ends a conversation, and here one is taken"),
         ("[]", "holds no conversation"),
         ('{"conversation_ID": 1', "the text: not JSON"),
         ("A: \ud83d", "half a character"),

@@ -11,7 +11,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import ROOT, called, with_adapter
+from helpers import ROOT, called, shipped, with_adapter
 from transformers import Trainer
 
 from utils import ensemble
@@ -351,7 +351,7 @@ def test_the_committed_predictions_give_the_committed_scores(shared, tmp_path, m
     out = tmp_path / "input" / "ecf"
     given = ("--data", shared / "ecf", "--splits", ROOT / "data" / "ecf1_splits.json", "--out", out)
     assert called(generate_input.main, *given)[0] == 0
-    folders = sorted(path.parent for path in ROOT.glob("results_train/*/predictions.jsonl"))
+    folders = [path.parent for path in shipped("results_train/*/predictions.jsonl")]
     assert {"smollm2-135m-ecf-seed-1", "smollm2-135m-ecf-ensemble"} < {folder.name for folder in folders}
     for folder in folders:
         found, *_ = verify(folder, tmp_path)

@@ -19,6 +19,7 @@ from utils.data.label_sets import SETS
 from utils.data.labels import ECF as LABELS
 from utils.data.labels import labels_in
 from utils.data.splits import describe
+from utils.system import places
 from utils.system.files import read_json, write_json
 
 ECF = ROOT.parent / "shared" / "ecf"
@@ -40,8 +41,9 @@ def talks(*numbers, labelled=True):
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """A folder laid out as data/sample is, which is also where the command runs."""
+    """A folder laid out as data/sample is, which is also where the command runs, and where runs would be."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(places, "ROOT", tmp_path)
     folder = tmp_path / "data" / "sample"
     write_json(talks(*range(1, 21)), folder / "conversations.json")
     write_json(talks(30, 31, labelled=False), folder / "unlabelled.json")

@@ -10,6 +10,7 @@ from helpers import called
 
 import generate_input
 from utils.models import load
+from utils.system import places
 from utils.system.files import read_json
 
 MORE = "text,label\nwhat about those people with trains,favor\nnothing like that should happen here again,against\n"
@@ -18,6 +19,7 @@ MORE = "text,label\nwhat about those people with trains,favor\nnothing like that
 @pytest.fixture
 def data(tmp_path, tiny_model_folder, monkeypatch):
     """Twenty texts, 15 of them in favor; and the tiny model in place of the embedded one."""
+    monkeypatch.setattr(places, "ROOT", tmp_path)  # where runs would be
     real = load.load_model
     monkeypatch.setattr(load, "load_model", lambda **how: real(tiny_model_folder, **how))
     words = "what they said about that plan could have been better when people look around".split()

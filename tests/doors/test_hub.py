@@ -123,6 +123,8 @@ def test_a_model_of_the_hub_is_loaded_by_its_id_and_then_without_a_network(hub, 
     assert "'owner/tiny' cannot be loaded (it is gated. Ask for access" in call("-c", load).stdout
     assert call("-m", "utils.download", "owner/tiny", token=TOKEN).returncode == 0
     assert int(call("-c", load, offline=True).stdout) > 10_000
+    done = call("-c", load, endpoint="http://127.0.0.1:9")
+    assert int(done.stdout) > 10_000 and "Retrying" not in done.stderr, "what is in the cache does not wait for the hub"
 
 
 @pytest.fixture

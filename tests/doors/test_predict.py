@@ -12,7 +12,7 @@ import time
 
 import pytest
 import torch
-from helpers import ROOT, called, randomize
+from helpers import ROOT, CalmPredictor, called, randomize
 
 from utils import predict
 from utils.data.conversations import load_conversations, pairs, without_labels
@@ -94,6 +94,37 @@ def adapters(tiny_model_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def predictor(adapters):
     return Predictor(*adapters)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "bad"),
+    [
+        (
+            "a.jsonl",
+            '{good}\n{"conversation_ID": 2\n{"conversation_ID": 3}\n',
+            ["line 2: not JSON", "conversation 3, field"],
+        ),
+        ("a.txt", "Ana: Yes.\n\nBen\n\nAna: [laughs]\n", ["line 3: no speaker"]),
+        ("a.csv", "conversation,speaker,text\n1,Ana,Yes.\n2,Ben,\n3,Ana,No.\n", ["row 3, field 'text': it is empty"]),
+    ],
+)
+def test_conversations_with_a_fault_are_left_out_named_and_counted(tmp_path, monkeypatch, capsys, name, text, bad):
+    monkeypatch.setattr("utils.record.predictor.Predictor", CalmPredictor)
+    said = {"conversation_ID": 1, "conversation": [{"utterance_ID": 1, "text": "Yes.", "speaker": "Ana"}]}
+    (tmp_path / name).write_text(text.replace("{good}", json.dumps(said)))
+    command = [str(tmp_path / name), "--out", str(tmp_path / "pred.json")]
+    assert predict.main(command) == 2 and bad[0] in capsys.readouterr().err and not (tmp_path / "pred.json").exists()
+    assert predict.main([*command, "--skip-invalid"]) == 0
+    printed = capsys.readouterr()
+    messages = [line for line in printed.err.splitlines() if line.startswith("skipped: ")]
+    assert len(messages) == len(bad) and all(one in message for one, message in zip(bad, messages))
+    assert f"skipped: {len(bad)} conversations with a fault, which are not in" in printed.out
+    kept = [c["conversation_ID"] for c in read_json(tmp_path / "pred.json")]
+    assert kept == ([1] if name == "a.jsonl" else [1, 3]), "the numbers are those of the file"
+    assert read_json(tmp_path / "pred.record.json")["conversations"] == len(kept)
+    (tmp_path / "b.txt").write_text("Ana\n\nBen\n")
+    assert predict.main([str(tmp_path / "b.txt"), *command[1:], "--skip-invalid"]) == 2
+    assert "none of 2 conversations is sound. The first: " in capsys.readouterr().err
 
 
 def test_the_record_and_the_probabilities_stand_beside_the_labels(adapters, predictor, tmp_path, monkeypatch):

@@ -58,6 +58,13 @@ def test_sound_is_heard_as_hubert_hears_it(tmp_path):
         inputs = processor(sound(path, 8000), sampling_rate=8000, return_tensors="pt")
         wanted = net(**inputs).last_hidden_state.mean(1)[0]
     assert finish(read(path)) == pytest.approx(wanted.numpy(), abs=1e-5) and len(wanted) == 32
+    # Longer than 30 seconds: in equal parts, whose means are weighted by their steps.
+    path = write_wav(tmp_path / "long.wav", tone(np.linspace(100, 300, 61 * 16000), seconds=61))
+    parts = np.array_split(read(path), 3)
+    with torch.inference_mode():
+        heard = [net(**processor(one, sampling_rate=8000, return_tensors="pt")).last_hidden_state[0] for one in parts]
+    found = finish(read(path))
+    assert found == pytest.approx(torch.cat(heard).mean(0).numpy(), abs=1e-5) and found.dtype == np.float32
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -9,9 +9,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from transformers import AutoModel, Trainer
 
 from utils.engine import heads
+from utils.models.load import load_tokenizer
 from utils.system.errors import ModelError
 from utils.tasks import emotion
 from utils.tasks.encoder_input import example, sizes
@@ -93,6 +95,23 @@ def test_what_is_learnt_by_lora_is_in_what_is_kept(
     assert np.abs(kept - trained).mean() < 0.05 < np.abs(without - trained).mean()
     files = {path.name for path in (tmp_path / "encoder").iterdir()}
     assert {"adapter_model.safetensors", "heads.safetensors"} <= files and "model.safetensors" not in files
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch):
+    """huggingface_hub alone tries each file six times, in half a minute."""
+    asked = []
+
+    class Session:
+        def head(self, address, **how):
+            asked.append(address)
+            raise ConnectionError
+
+    monkeypatch.setattr("huggingface_hub.utils.get_session", Session)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for load in (lambda: load_tokenizer("owner/nothing"), lambda: heads.fresh("owner/nothing", sizes(), seed=42)):
+        with pytest.raises(ModelError, match="the hub cannot be reached. Where it can: python -m utils.download"):
+            load()
+    assert asked == [constants.ENDPOINT] * 2 and not constants.HF_HUB_OFFLINE, "another time it may answer"
 
 
 def test_a_base_model_that_is_not_here_is_named(encoder_folder, tmp_path, sample):

@@ -7,7 +7,7 @@ import functools
 
 import jsonschema
 import pytest
-from helpers import ROOT, called, tables_of, with_lora, with_votes
+from helpers import ROOT, called, shipped, tables_of, with_lora, with_votes
 
 from utils import predict
 from utils.config import Config
@@ -102,7 +102,7 @@ def test_a_prediction_of_each_kind_is_as_the_schema_says(tiny_model_folder, samp
 
 
 def test_what_ships_is_as_the_schema_says():
-    for path in ROOT.glob("results_t*/*/predictions.jsonl"):
+    for path in shipped("results_t*/*/predictions.jsonl"):
         for _, line in read_json_lines(path)[::10]:  # all of them take seconds
             checked("predictions", line)
 

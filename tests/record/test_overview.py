@@ -6,9 +6,11 @@ python -m pytest tests/record/test_overview.py
 import json
 
 import pytest
+from filelock import FileLock
 from helpers import called
 
 from utils.config import Config
+from utils.record.lock import release
 from utils.record.overview import overview, overview_table
 from utils.record.run import Run
 from utils.report.scores import RESULT
@@ -69,6 +71,19 @@ def test_answers_have_columns_where_a_run_has_them(root):
     lines = overview_table(overview(["one", "two"])).splitlines()
     assert "| answers' loss | answers' ROUGE-L | minutes |" in lines[0]
     assert lines[3].startswith("| two |  |  | 1.250 | 0.500 |")
+
+
+def test_a_run_in_which_another_process_works_is_marked(root):
+    """The notebook's own lock, and that of a chain between two notebooks."""
+    run = root / "results_train" / "one"
+    release(run)  # this process has opened it
+    for folder in (run, run / "notebooks"):
+        folder.mkdir(exist_ok=True)
+        with FileLock(folder / ".lock"):
+            assert [row["in_progress"] for row in overview(["one", "two"])] == [True, False]
+            assert overview_table(overview(["one", "two"])).splitlines()[2].startswith("| one (in progress) | 0.614 |")
+    assert not any(row["in_progress"] for row in overview()), "once it has ended"
+    assert overview_table(overview(["one"])).splitlines()[2].startswith("| one | 0.614 |")
 
 
 def test_from_the_command_line(root, capsys):

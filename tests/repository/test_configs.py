@@ -12,7 +12,7 @@ import subprocess
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from helpers import ROOT
+from helpers import ROOT, shipped
 
 from utils.config import Config, load_config
 from utils.data.topics import Topic
@@ -113,7 +113,7 @@ def test_a_study_can_be_read_and_says_how_it_is_run(file, monkeypatch):
     assert study.rows and f"python -m utils.study configs/studies/{file.name}" in file.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("results_train/*/study.json")), ids=lambda file: file.parent.name)
+@pytest.mark.parametrize("file", shipped("results_train/*/study.json"), ids=lambda file: file.parent.name)
 def test_the_table_of_a_study_is_made_from_its_record(file):
     record = json.loads(file.read_text(encoding="utf-8"))
     assert file.with_name("table.md").read_text(encoding="utf-8") == study_table(record)

@@ -9,7 +9,7 @@ import json
 import re
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, shipped
 
 from benchmarks.accuracy import leak, opinions_published, other_hands, untrained
 from benchmarks.accuracy import wordings as wording_scores
@@ -128,7 +128,7 @@ def test_every_promise_names_its_test():
 # ---- predictions that ship -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("results_t*/*/predictions.jsonl")), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize("file", shipped("results_t*/*/predictions.jsonl"), ids=lambda p: p.parent.name)
 def test_committed_predictions_hold_labels_and_no_text(file):
     for line in file.read_text(encoding="utf-8").splitlines():
         assert set(json.loads(line)) == {

@@ -4,6 +4,7 @@ python -m pytest tests/repository/test_tests.py
 """
 
 import ast
+import re
 
 import pytest
 from helpers import ROOT
@@ -32,6 +33,14 @@ def test_whoever_waits_for_a_process_has_a_time_limit(path):
             if process or (isinstance(node.func.value, ast.Name) and node.func.value.id == "subprocess"):
                 limit = any(keyword.arg in ("timeout", None) for keyword in node.keywords)  # None: **options
                 assert limit, f"line {node.lineno}: give it timeout=SECONDS"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_what_a_person_has_in_the_repository_is_not_read(path):
+    """input/ and models/ are a person's own, and runs of theirs stand beside those that ship."""
+    own = r"""(?<!places\.)ROOT\)? / ["'](input|models)\b|ROOT\)?\.glob\(["']results_t|ROOT / ["']results_t\w+["']\)"""
+    found = [line for line in path.read_text(encoding="utf-8").splitlines() if re.search(own, line)]
+    assert not found or path.name == "helpers.py", "patch places.ROOT, or read what helpers.shipped finds"
 
 
 def test_every_room_has_a_folder_of_tests():

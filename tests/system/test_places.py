@@ -59,15 +59,15 @@ def test_the_place_follows_from_its_environment(tmp_path):
     assert place.attached == (below, below / "datasets", below / "datasets/somebody", below / "datasets/somebody/ecf")
 
 
-def test_input_is_found_where_a_person_puts_it(tmp_path):
+def test_input_is_found_where_a_person_puts_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "ROOT", tmp_path / "repository")
     assert Place("here", tmp_path).find_input("input", tmp_path) == tmp_path / "input"
     place = find(KAGGLE, tmp_path)
-    assert place.find_input("input", place.results) == ROOT / "input"  # where generate_input.py writes it
+    assert place.find_input("input", place.results) == places.ROOT / "input"  # where generate_input.py writes it
     written(tmp_path / "kaggle/input/mine/train/conversations.json")
     written(tmp_path / "kaggle/input/other/ecf/train/conversations.json")
     place = find(KAGGLE, tmp_path)
-    if not (ROOT / "input").exists():
-        assert place.find_input("input", place.results) == tmp_path / "kaggle/input/mine"
+    assert place.find_input("input", place.results) == tmp_path / "kaggle/input/mine"
     assert place.find_input("ecf", place.results) == tmp_path / "kaggle/input/other/ecf"
     (place.results / "ecf").mkdir(parents=True)
     assert place.find_input("ecf", place.results) == place.results / "ecf"

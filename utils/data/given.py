@@ -10,14 +10,14 @@ standard input.
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from utils.data.conversations import Conversation, file_in, without_labels
 from utils.data.formats.tables import own_rows
 from utils.data.validation import same_id, validate_conversations
-from utils.system.errors import ConversationError, FileError, shown
+from utils.system.errors import ConversationError, FileError, UserError, shown
 from utils.system.files import parse_json, read_text
 
 STDIN = "-"
@@ -25,13 +25,18 @@ TABLES, LINES = (".csv", ".tsv"), (".jsonl", ".ndjson")
 SPOKEN = ("text", "speaker", "conversation")  # what is read of a table's columns
 
 
-def read_given(path: str | Path, columns: dict[str, str] | None = None) -> list[Conversation]:
+def read_given(
+    path: str | Path, columns: dict[str, str] | None = None, faults: list | None = None
+) -> list[Conversation]:
     """The conversations of a file, of the one obvious file of a folder (`file_in`), or for "-" of standard input.
     Labels that they carry are not looked at.
 
     `.json` is JSON, `.jsonl` a conversation a line, `.txt` text, `.csv` and `.tsv` a table with a row an utterance
     (utils.data.formats.tables.own_rows), whose labels are left out; else what is written tells which of the first three
-    it is. columns: of a table, {what it is: its column}, for columns that are called otherwise (SPOKEN).
+    it is.
+
+    columns  of a table, {what it is: its column}, for columns that are called otherwise (SPOKEN)
+    faults   takes conversations that are not sound, which are then left out (see `validate_conversations`)
 
     Raises FileError for what cannot be read, ConversationError for what is no conversation, each naming the line or
     the field.
@@ -40,13 +45,14 @@ def read_given(path: str | Path, columns: dict[str, str] | None = None) -> list[
         raise FileError(f"{path}: columns are for a table ({' or '.join(TABLES)}). Leave them out, or give a table")
     if str(path) == STDIN:
         try:
-            return conversations_in(sys.stdin.buffer.read().decode("utf-8-sig"), "standard input")
+            return conversations_in(sys.stdin.buffer.read().decode("utf-8-sig"), "standard input", faults=faults)
         except UnicodeDecodeError as error:
             raise FileError(f"standard input: not UTF-8 (byte {error.start}). Give it as UTF-8.") from error
     path = file_in(path)
     if path.suffix.lower() in TABLES:
-        return [without_labels(one) for one in validate_conversations(own_rows(path, columns), path, labels=None)]
-    return conversations_in(read_text(path), path, path.suffix.lower())
+        found = validate_conversations(own_rows(path, columns), path, faults=faults, labels=None)
+        return [without_labels(one) for one in found]
+    return conversations_in(read_text(path), path, path.suffix.lower(), faults)
 
 
 def each_given(path: str | Path) -> Iterator[Conversation]:
@@ -104,20 +110,48 @@ def inputs_of(path: str | Path) -> list[Path]:
     return [] if str(path) == STDIN else [file_in(path)]
 
 
-def conversations_in(text: str, source: str | Path, suffix: str = "") -> list[Conversation]:
-    """The conversations that `text` holds; `source` is what messages call it, `suffix` that of its file. The errors are
-    those of `read_given`."""
-    lines = [(number, one.strip()) for number, one in enumerate(text.split("\n"), 1)]
-    first = next((one for _, one in lines if one), "")
+def conversations_in(text: str, source: str | Path, suffix: str = "", faults: list | None = None) -> list[Conversation]:
+    """The conversations that `text` holds; `source` is what messages call it, `suffix` that of its file. `faults` and
+    the errors are those of `read_given`."""
+    talks = talks_in(text)
+    lines = [line for talk in talks for line in talk]
+    first = lines[0][1] if lines else ""
     if suffix in LINES or suffix != ".json" and _is_object(first):
-        data = [parse_json(one, f"{source}, line {number}") for number, one in lines if one]
+        data = _sound(lambda line: parse_json(line[1], f"{source}, line {line[0]}"), lines, faults)
     elif not first:
         raise ConversationError(f"{source}: the file is empty. Write lines of Speaker: text, or conversations in JSON")
     elif suffix == ".json" or suffix != ".txt" and is_json(text):
         data = parse_json(text, source)
     else:
-        data = _spoken(lines, source)
-    return validate_conversations(data, source, labels=None)
+        data = _sound(lambda one: _spoken(one[0], one[1], source), enumerate(talks, 1), faults)
+    if faults and not data:
+        raise ConversationError(f"{source}: none of {len(faults):,} conversations is sound. The first: {faults[0][1]}")
+    return validate_conversations(data, source, faults=faults, labels=None)
+
+
+def talks_in(text: str) -> list[list[tuple[int, str]]]:
+    """The conversations in a text of lines: of each its lines, with their numbers in the text. A line that is empty, or
+    several together, end a conversation; at the beginning and the end of the text they say nothing."""
+    found: list[list[tuple[int, str]]] = [[]]
+    for number, line in enumerate(text.split("\n"), 1):
+        if line := line.strip():
+            found[-1].append((number, line))
+        else:
+            found.append([])
+    return [one for one in found if one]
+
+
+def _sound(read: Callable, given: Iterable, faults: list | None) -> list:
+    """What `read` makes of each of `given`. What it raises instead `faults` takes, if there is such a list."""
+    found = []
+    for one in given:
+        try:
+            found.append(read(one))
+        except UserError as error:
+            if faults is None:
+                raise
+            faults.append((None, str(error)))
+    return found
 
 
 def is_json(text: str) -> bool:
@@ -145,13 +179,8 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _spoken(lines: list[tuple[int, str]], source) -> list[dict]:
-    """The conversations in numbered lines of `Speaker: text`; an empty line ends one."""
-    found: list[list[dict]] = [[]]
-    for number, line in lines:
-        if not line:
-            found.append([])
-            continue
-        speaker, words = utterance_in(line, f"{source}, line {number}")
-        found[-1].append({"utterance_ID": len(found[-1]) + 1, "text": words, "speaker": speaker})
-    return [{"conversation_ID": k, "conversation": one} for k, one in enumerate(filter(None, found), 1)]
+def _spoken(key: int, talk: list[tuple[int, str]], source) -> dict:
+    """The conversation in numbered lines of `Speaker: text`."""
+    said = [utterance_in(line, f"{source}, line {number}") for number, line in talk]
+    utterances = [{"utterance_ID": k, "text": words, "speaker": speaker} for k, (speaker, words) in enumerate(said, 1)]
+    return {"conversation_ID": key, "conversation": utterances}

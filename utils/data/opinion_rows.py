@@ -76,7 +76,7 @@ def read_asked(
     Raises FileError and OpinionError for a file that cannot be used, and where no row is on one of the topics.
     """
     table = format_of(path) == "table"
-    rows = cells(path) if table else []
+    rows = [row for _, row in cells(path)] if table else []
     if rows and all(isinstance(row.get("opinions"), dict) for row in rows):
         asked = _of_input(path, rows, topics, task_type)
     else:

@@ -13,7 +13,7 @@ from typing import Any
 
 from utils.data.label_sets import SETS
 from utils.data.labels import ECF, LabelSet
-from utils.data.validation import PAIRS
+from utils.data.validation import PAIRS, placed_as
 from utils.system.errors import ConversationError, shown
 
 NEUTRAL = ("neutral", "no emotion", "none")  # what corpora call it, whatever the case
@@ -95,7 +95,7 @@ def _placed(conversation, labels, became):
     if not isinstance(conversation, dict) or not isinstance(conversation.get("conversation"), list):
         return conversation
     utterances = [_placed_utterance(u, labels, became) for u in conversation["conversation"]]
-    result = {**conversation, "conversation": utterances}
+    result = placed_as({**conversation, "conversation": utterances}, conversation)
     if isinstance(conversation.get(PAIRS), list):
         result[PAIRS] = [pair for one in conversation[PAIRS] for pair in _placed_pair(one, labels)]
     return result
@@ -104,7 +104,7 @@ def _placed(conversation, labels, became):
 def _placed_utterance(utterance, labels, became):
     if not isinstance(utterance, dict):
         return utterance
-    result, emotion = dict(utterance), utterance.get("emotion")
+    result, emotion = placed_as(dict(utterance), utterance), utterance.get("emotion")
     if isinstance(emotion, str | list) and emotion:
         given = emotion if isinstance(emotion, list) else [emotion]
         if not all(isinstance(one, str) for one in given):

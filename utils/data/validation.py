@@ -22,6 +22,23 @@ def fault(where: str, field: str, problem: str, fix: str) -> ConversationError:
     return ConversationError(f"{where}, field {field!r}: {problem}. {fix}.")
 
 
+class Placed(dict):
+    """A conversation or an utterance that knows where its file has it, such as "row 7", for messages alone."""
+
+    def __init__(self, fields: dict, where: str):
+        super().__init__(fields)
+        self.where = where
+
+
+def placed_as(fields: dict, other: Any) -> dict:
+    """`fields`, which come from where `other` does."""
+    return Placed(fields, other.where) if isinstance(other, Placed) else fields
+
+
+def _place(one: Any) -> str:
+    return f", {one.where}" if isinstance(one, Placed) else ""
+
+
 def validate_conversations(
     data: Any,
     source: str | Path = "conversations",
@@ -53,7 +70,7 @@ def validate_conversations(
         raise ConversationError(f"{source}: holds no conversation. Give at least one.")
     sound, paired = {}, any(isinstance(one, dict) and PAIRS in one for one in data)
     for position, conversation in enumerate(data, 1):
-        where = f"{source}, conversation at position {position}"
+        where = f"{source}, conversation at position {position}{_place(conversation)}"
         key = None
         try:
             key = _checked_id(conversation, where)
@@ -133,17 +150,18 @@ def _check_conversation(conversation, where, labelled, paired, labels):
         raise fault(where, "conversation", "it has no utterance", "Add some or leave the conversation out")
     emotions = {}
     for position, utterance in enumerate(utterances, 1):
-        number = _check_utterance(utterance, f"{where}, utterance at position {position}")
+        number = _check_utterance(utterance, f"{where}, utterance at position {position}{_place(utterance)}")
+        its = f"{where}, utterance {number}{_place(utterance)}"
         if number in emotions:
             raise fault(
-                f"{where}, utterance {number}",
+                its,
                 "utterance_ID",
                 f"{number} is there twice",
                 "Number the utterances 1, 2, 3, ...",
             )
-        _check_words(utterance, f"{where}, utterance {number}")
+        _check_words(utterance, its)
         if labels:
-            _check_labels(utterance, f"{where}, utterance {number}", labels)
+            _check_labels(utterance, its, labels)
         emotions[number] = utterance.get("emotion")
 
     if labels is None:

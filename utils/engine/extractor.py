@@ -7,6 +7,7 @@ What a model is, its own configuration says: sound is what takes samples of soun
 at once, a picture what takes one. Its weights stay as they are, in float32.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from utils.system.errors import ModelError
 from utils.system.hardware import device
 
 PICTURES = 8  # of a film, for a model of pictures: a vector each
+SECONDS = 30  # of sound that a model hears at once: its attention takes memory by their square
 INSTEAD = "a hub id, or a folder with config.json, preprocessor_config.json and the weights"
 
 
@@ -29,7 +31,7 @@ def model_extractor(model: str) -> tuple[tuple[str, ...], Callable, Callable]:
     other processes, too. The vectors are
 
         sound    (width,): the mean over time of the last layer (as HuBERT's features are used; Cheng et al.,
-                 Emotion-LLaMA, 2024)
+                 Emotion-LLaMA, 2024); of more than SECONDS, of equal parts that are not longer
         picture  (pictures, width): of up to PICTURES pictures of a film, by the projection that compares them with
                  words where the model has one (CLIP), else by its pooled output or its first token
         film     (width,): the mean over patches of the last layer (VideoMAE)
@@ -52,8 +54,8 @@ def model_extractor(model: str) -> tuple[tuple[str, ...], Callable, Callable]:
     with load_errors(model, INSTEAD):
         if takes == "input_values":
             processor: Any = AutoFeatureExtractor.from_pretrained(place)
-            how = partial(processor, sampling_rate=processor.sampling_rate)
-            return SOUND, partial(sound, rate=processor.sampling_rate), partial(_heard, net, how)
+            rate = processor.sampling_rate
+            return SOUND, partial(sound, rate=rate), partial(_heard, net, partial(processor, sampling_rate=rate), rate)
         if takes == "pixel_values":
             processor = AutoImageProcessor.from_pretrained(place)
             if count := getattr(net.config, "num_frames", 0):
@@ -69,8 +71,11 @@ def _asked(net, how: Callable, given, ask: Callable | None = None) -> Any:
         return (ask or net)(**inputs)
 
 
-def _heard(net, how: Callable, samples: np.ndarray) -> np.ndarray:
-    return _asked(net, how, samples).last_hidden_state[0].mean(0).float().cpu().numpy()
+def _heard(net, how: Callable, rate: int, samples: np.ndarray) -> np.ndarray:
+    parts = np.array_split(samples, math.ceil(len(samples) / (SECONDS * rate)))
+    states = (_asked(net, how, part).last_hidden_state[0] for part in parts)
+    means, steps = zip(*((state.mean(0).float().cpu().numpy(), len(state)) for state in states))
+    return np.average(means, axis=0, weights=np.divide(steps, sum(steps))).astype(np.float32)
 
 
 def _filmed(net, processor: Callable, count: int, pictures: list[np.ndarray]) -> np.ndarray:

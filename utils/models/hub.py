@@ -6,6 +6,7 @@ hub.
 
 import json
 import re
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -76,9 +77,32 @@ def _why(error, name, to):
     return " ".join(str(error).split())[:500] or type(error).__name__
 
 
+@contextmanager
+def asked_once(model: str | Path):
+    """Inside, a model that is named by its hub id comes from the cache where the hub does not answer, or fails at once:
+    huggingface_hub would try each file six times, in half a minute. A folder asks nobody."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    before = constants.HF_HUB_OFFLINE
+    if not before and _is_id(str(model)) and not Path(model).exists():
+        try:
+            get_session().head(constants.ENDPOINT, timeout=5)
+        except Exception:  # of httpx or httpx2, as the hub's version wants; whatever it is, no answer came
+            constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _is_id(name: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", name))
+
+
 def _check_name(name: str) -> None:
     """Raises HubError for what is no hub id."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if not _is_id(name):
         raise HubError(f"{name}: no hub id; give OWNER/NAME, where OWNER is an account of the hub")
 
 

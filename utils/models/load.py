@@ -29,7 +29,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import logging
 
 from utils.models.attention import attention_of
-from utils.models.hub import why
+from utils.models.hub import asked_once, why
 from utils.system import places
 from utils.system.errors import ModelError, without_credentials
 from utils.system.files import let_others_read
@@ -96,9 +96,11 @@ def source(model: str):
 
 @contextmanager
 def load_errors(model: str, instead: str = f"'{EMBEDDED}', a folder that holds config.json, or a hub id"):
-    """Raises ModelError for what transformers raises where a model cannot be found or read. instead: what to give."""
+    """Raises ModelError for what transformers raises where a model cannot be found or read; at once where the hub, which
+    would be asked, does not answer. instead: what to give."""
     try:
-        yield
+        with asked_once(model):
+            yield
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         if isinstance(error, ModelError) or out_of_memory(error):
             raise

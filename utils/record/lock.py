@@ -3,6 +3,7 @@
 hold(folder)        until this process ends, or `release(folder)`
 with opened(folder): ...    the same, unless what is inside fails
 check_free(folder)  before work begins: is another process in there?
+in_progress(run)    whether one is, or a chain that runs its notebooks
 """
 
 import contextlib
@@ -78,6 +79,16 @@ def check_free(folder: Path) -> None:
         lock = FileLock(folder / ".lock")
         _locked(folder, lock)
         lock.release()
+
+
+def in_progress(run: Path) -> bool:
+    """Whether another process works in the folder of a run, or a chain that runs its notebooks. Writes nothing."""
+    try:
+        check_free(run)
+        check_free(run / "notebooks")
+    except RunError:
+        return True
+    return False
 
 
 def release(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.config import Config
+from utils.record.lock import in_progress
 from utils.record.predictions import run_folder
 from utils.record.provenance import read_records
 from utils.report.scores import RESULT, read_scores
@@ -26,9 +27,10 @@ OTHERS = {
 
 
 def overview(runs: Sequence[str] = (), root: Path | None = None) -> list[dict]:
-    """[{"run", "parameters": {name: value}, "emotions", "pairs": weighted F1 or None, "opinions": macro F1 or None,
-    "rmse": of their scores or None, "answers": the loss of held-out ones or None, "rouge_l": of written ones or None,
-    "minutes": of training and inference, as far as they are recorded, or None}], in the order of names.
+    """[{"run", "in_progress": whether another process works in it, "parameters": {name: value}, "emotions", "pairs":
+    weighted F1 or None, "opinions": macro F1 or None, "rmse": of their scores or None, "answers": the loss of held-out
+    ones or None, "rouge_l": of written ones or None, "minutes": of training and inference, as far as they are recorded,
+    or None}], in the order of names.
 
     runs  names or folders; default: all in results_train/ (below `root`, by default where the place keeps results, and
           of the repository)
@@ -43,7 +45,9 @@ def overview(runs: Sequence[str] = (), root: Path | None = None) -> list[dict]:
         folders = [folder for _, folder in sorted({folder.name: folder for folder in reversed(found)}.items())]
     if not folders:
         raise RunError(f"{roots[0] / 'results_train'} holds no run yet: make run makes one")
-    return [{"run": folder.absolute().name, **_of_run(folder)} for folder in folders]
+    return [
+        {"run": folder.absolute().name, "in_progress": in_progress(folder), **_of_run(folder)} for folder in folders
+    ]
 
 
 def _of_run(folder: Path) -> dict:
@@ -89,7 +93,8 @@ def overview_table(rows: list[dict]) -> str:
             "" if row["minutes"] is None else f"{row['minutes']:.0f}",
             ", ".join(f"{n} {_shown(v)}" for n, v in others),
         ]
-        lines.append(f"| {row['run']} | {' | '.join(cells)} |")
+        name = row["run"] + " (in progress)" * row["in_progress"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -120,7 +120,8 @@ def labelled(path: Path) -> list[dict]:
         labels = {digits: label for label, digits in _NUMBERED.findall(one.fields["instruction"])}
         label = labels.get(one.fields["output"], one.fields["output"])
         if label not in labels.values():
-            reason = f"example {number}: its output is {shown(label)}, and its instruction numbers {shown([*labels])}"
+            where = one.where.removeprefix(f"{path}, ")
+            reason = f"{where}: its output is {shown(label)}, and its instruction numbers {shown([*labels])}"
             raise unfit(path, "texts with numbered labels in Alpaca's form", reason)
         text = re.sub(r"""^(['"])(.*)\1$""", r"\2", one.fields["input"], flags=re.S)
         found.append(talk(number, [{"text": text, "speaker": ALONE, "emotion": label}]))

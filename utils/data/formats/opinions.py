@@ -130,12 +130,12 @@ def _five_point(path: Path) -> list[Given]:
 
 def _table(path: Path, columns, annotators) -> list[Given]:
     rows = cells(path)
-    known = known_columns(rows, columns, COLUMNS, path, "opinions", annotators)
+    known = known_columns([row for _, row in rows], columns, COLUMNS, path, "opinions", annotators)
     found = []
-    for number, row in enumerate(rows, 1):
+    for where, row in rows:
         cell = {what: row.get(name) for what, name in known.items() if name is not None}
         labels = {name: row.get(name) for name in annotators} if annotators else {"": cell.get("label")}
         labels = {name: None if isinstance(one, str) and not one.strip() else one for name, one in labels.items()}
         key, topic = (None if cell.get(what) in (None, "") else str(cell[what]).strip() for what in ("id", "topic"))
-        found.append(Given(f"{path}, row {number}", key, clean(cell["text"]), topic, labels))
+        found.append(Given(f"{path}, {where}", key, clean(cell["text"]), topic, labels))
     return found

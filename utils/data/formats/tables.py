@@ -7,17 +7,18 @@
     own_rows(path, columns)     your own: see COLUMNS
 
 Each returns conversations that are not checked yet; a row without a conversation is one. Raises FileError for a file
-that is not in its format.
+that is not in its format. Messages count rows as a spreadsheet does: the head is row 1, a cell may have several lines.
 """
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from utils.data.formats.talks import lines_of, talk, text_of, unfit
 from utils.data.label_sets import SETS
+from utils.data.validation import Placed
 from utils.system.errors import FileError, shown
 from utils.system.files import parse_json, read_json_lines, to_json
 
@@ -35,21 +36,20 @@ COLUMNS = {
 def meld(path: Path) -> list[dict]:
     """A conversation a dialogue, called by its number, with season and episode; utterances keep their sentiment."""
     found: dict[str, dict] = {}
-    for row in _table(path, ","):
+    for where, row in _table(path, ","):
         try:
             fields = {"season": int(row["Season"]), "episode": int(row["Episode"])}
             utterances = found.setdefault(row["Dialogue_ID"], {**fields, "utterances": []})["utterances"]
-            utterances.append(
-                {
-                    "utterance_ID": int(row["Utterance_ID"]) + 1,
-                    "text": row["Utterance"],
-                    "speaker": row["Speaker"],
-                    "emotion": row["Emotion"].strip(),
-                    "sentiment": row["Sentiment"],
-                }
-            )
+            one = {
+                "utterance_ID": int(row["Utterance_ID"]) + 1,
+                "text": row["Utterance"],
+                "speaker": row["Speaker"],
+                "emotion": row["Emotion"].strip(),
+                "sentiment": row["Sentiment"],
+            }
+            utterances.append(Placed(one, where))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise unfit(path, "MELD", repr(error)) from error
+            raise unfit(path, "MELD", f"{where}: {error!r}") from error
     return [talk(_number(key), one.pop("utterances"), **one) for key, one in found.items()]
 
 
@@ -69,15 +69,15 @@ def goemotions(path: Path) -> list[dict]:
 def semeval2018(path: Path) -> list[dict]:
     """A conversation a tweet, called by its ID, with a list of labels; null where no label is 1."""
     found = []
-    for row in _table(path, "\t", quoted=False):
+    for where, row in _table(path, "\t", quoted=False):
         try:
             key, text = row.pop("ID"), row.pop("Tweet")
             if not {*row.values()} <= {"0", "1"}:
-                raise ValueError(f"{key}: a label is 0 or 1")
+                raise ValueError("a label is 0 or 1")
         except (KeyError, TypeError, ValueError) as error:
-            raise unfit(path, "SemEval-2018 E-c", error) from error
+            raise unfit(path, "SemEval-2018 E-c", f"{where}: {error}") from error
         emotion = [label for label, there in row.items() if there == "1"]
-        found.append(talk(key, [{"text": text, "speaker": ALONE, "emotion": emotion or None}]))
+        found.append(talk(key, [Placed({"text": text, "speaker": ALONE, "emotion": emotion or None}, where)]))
     return found
 
 
@@ -92,17 +92,20 @@ def dair(path: Path) -> list[dict]:
     return found
 
 
-def cells(path: Path) -> list[dict]:
-    """The rows of a table, {column: cell}: a head and lines whose cells are parted by commas, semicolons or tabs; or an
-    object of JSON a line, or a list of them. Raises FileError."""
+def cells(path: Path) -> list[tuple[str, dict]]:
+    """The rows of a table, each (where it is, {column: cell}): a head and lines whose cells are parted by commas,
+    semicolons or tabs ("row 2"); or an object of JSON a line ("line 1"), or a list of them ("object 1"). Raises
+    FileError."""
     text = text_of(path)
     if path.suffix not in (".json", ".jsonl") and not text.lstrip().startswith(("[", "{")):
         head = text.partition("\n")[0]
         return _table(path, max(",;\t", key=head.count))
-    given = parse_json(text, path) if text.lstrip().startswith("[") else [row for _, row in read_json_lines(path)]
+    if not text.lstrip().startswith("["):
+        return [(where.removeprefix(f"{path}, "), row) for where, row in read_json_lines(path)]
+    given = parse_json(text, path)
     if not isinstance(given, list) or not all(isinstance(row, dict) for row in given):
         raise unfit(path, "a table of JSON", "an object a line, or a list of objects")
-    return given
+    return [(f"object {number}", row) for number, row in enumerate(given, 1)]
 
 
 def written(rows: list[dict], path: Path) -> str:
@@ -159,50 +162,52 @@ def known_columns(rows: list[dict], columns: dict, usual: dict, path, of: str, m
     return known
 
 
-def rows(given: Iterable[dict], path: Path, columns: dict[str, str]) -> list[dict]:
-    """Conversations of rows, {column: value}: those of one conversation, in their order; a row without one is one.
+def rows(given: list[tuple[str, dict]], path: Path, columns: dict[str, str]) -> list[dict]:
+    """Conversations of rows (see `cells`): those of one conversation, in their order; a row without one is one. Where
+    others name a speaker, a row of a conversation that names none has an empty one.
 
     columns  {what it is: the name of its column}, for columns that COLUMNS does not know by their names
 
     Raises FileError for a table without a text column, and for a column that is not there or not read.
     """
-    given, found = list(given), {}
-    known = known_columns(given, columns, COLUMNS, path, "conversations")
-    named = any(row.get(known["speaker"]) not in (None, "") for row in given)
-    for number, row in enumerate(given, 1):
+    found: dict[int | str, list[Placed]] = {}
+    known = known_columns([row for _, row in given], columns, COLUMNS, path, "conversations")
+    named = any(row.get(known["speaker"]) not in (None, "") for _, row in given)
+    for number, (where, row) in enumerate(given, 1):
         cells = {what: row[name] for what, name in known.items() if name is not None and name in row}
-        speaker, emotion = cells.get("speaker"), cells.get("label")
-        one = {"text": cells.get("text"), "speaker": ALONE if speaker in (None, "") else speaker}
+        key, speaker, emotion = cells.get("conversation"), cells.get("speaker"), cells.get("label")
+        if speaker in (None, ""):
+            speaker = "" if named and key not in (None, "") else ALONE
+        one = Placed({"text": cells.get("text"), "speaker": speaker}, where)
         if known["label"] is not None:
             one["emotion"] = emotion.strip() or None if isinstance(emotion, str) else emotion
         if cells.get("votes") not in (None, ""):
             one["votes"] = cells["votes"]
-        key = cells.get("conversation")
-        if named and key not in (None, "") and speaker in (None, ""):
-            raise FileError(f"{path}: row {number} behind the head names no speaker, as others do. Write who speaks")
         found.setdefault(number if key in (None, "") else _number(str(key)), []).append(one)
     return [talk(key, utterances) for key, utterances in found.items()]
 
 
-def _table(path: Path, delimiter: str, quoted: bool = True) -> list[dict]:
-    """The rows of a table with a head, {column: cell}. Raises FileError for a row of another length, and where two
-    columns have one name."""
+def _table(path: Path, delimiter: str, quoted: bool = True) -> list[tuple[str, dict]]:
+    """The rows of a table with a head, (where it is, {column: cell}). Raises FileError for a row of another length, and
+    where two columns have one name."""
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     text = io.StringIO(text_of(path), newline="")
-    reader = csv.DictReader(text, delimiter=delimiter, strict=quoted, quoting=quoting)
+    table: list[list[str]] = []
     try:
-        head, table = list(reader.fieldnames or ()), list(reader)
+        table.extend(csv.reader(text, delimiter=delimiter, strict=quoted, quoting=quoting))
     except csv.Error as error:
-        raise FileError(f"{path}: row {reader.line_num}: {error}. Write the table again") from error
+        raise FileError(f"{path}: row {len(table) + 1}: {error}. Write the table again") from error
+    head, *others = table or [[]]
     if twice := [name for name in head if name.strip() and head.count(name) > 1]:
         raise FileError(f"{path}: two columns are called {shown(twice[0])}. Rename or remove one")
-    for number, row in enumerate(table, 2):
-        if None in row or None in row.values():
+    found = [(number, row) for number, row in enumerate(others, 2) if row]  # an empty line is none
+    for number, row in found:
+        if len(row) != len(head):
             raise FileError(
                 f"{path}: row {number} has not as many cells as the head. Write the row again; a text with "
                 "a comma stands in quotation marks"
             )
-    return table
+    return [(f"row {number}", dict(zip(head, row, strict=True))) for number, row in found]
 
 
 def _number(key: str) -> int | str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from utils.data.validation import placed_as
 from utils.system.errors import FileError
 
 # Where a file of Windows was taken for Latin-1, an apostrophe is U+0092; nobody means that control character.
@@ -18,12 +19,12 @@ def clean(text: Any) -> Any:
 
 def talk(key: int | str, utterances: Iterable[dict], **fields) -> dict:
     """A conversation of utterances with `text`, `speaker` and what else is known, numbered from 1 where they have no
-    number. Texts are cleaned."""
+    number. Texts are cleaned. Where its first utterance is, it is too (`Placed`)."""
     numbered = []
     for number, one in enumerate(utterances, 1):
         texts = {name: clean(one[name]) for name in ("text", "speaker") if name in one}
-        numbered.append({"utterance_ID": number, **one, **texts})
-    return {"conversation_ID": key, **fields, "conversation": numbered}
+        numbered.append(placed_as({"utterance_ID": number, **one, **texts}, one))
+    return placed_as({"conversation_ID": key, **fields, "conversation": numbered}, next(iter(numbered), None))
 
 
 def unfit(path: Path, form: str, reason: Any = "") -> FileError:
