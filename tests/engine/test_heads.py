@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from transformers import AutoModel, Trainer
 
 from utils.engine import heads
-from utils.models.load import load_tokenizer
+from utils.models.load import load_model, load_tokenizer
 from utils.system.errors import ModelError
 from utils.tasks import emotion
 from utils.tasks.encoder_input import example, sizes
@@ -108,10 +108,10 @@ def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.utils.get_session", Session)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    for load in (lambda: load_tokenizer("owner/nothing"), lambda: heads.fresh("owner/nothing", sizes(), seed=42)):
+    for load in (load_tokenizer, load_model, lambda name: heads.fresh(name, sizes(), seed=42)):
         with pytest.raises(ModelError, match="the hub cannot be reached. Where it can: python -m utils.download"):
-            load()
-    assert asked == [constants.ENDPOINT] * 2 and not constants.HF_HUB_OFFLINE, "another time it may answer"
+            load("owner/nothing")
+    assert asked == [constants.ENDPOINT] * 3 and not constants.HF_HUB_OFFLINE, "another time it may answer"
 
 
 def test_a_base_model_that_is_not_here_is_named(encoder_folder, tmp_path, sample):

@@ -87,7 +87,7 @@ def asked_once(model: str | Path):
     before = constants.HF_HUB_OFFLINE
     if not before and _is_id(str(model)) and not Path(model).exists():
         try:
-            get_session().head(constants.ENDPOINT, timeout=5)
+            get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         except Exception:  # of httpx or httpx2, as the hub's version wants; whatever it is, no answer came
             constants.HF_HUB_OFFLINE = True
     try:

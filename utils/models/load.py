@@ -194,8 +194,8 @@ def load_model(
         options["quantization_config"] = nf4(dtype, ["score"] if outputs else None)
     elif quantization == "int8":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    tokenizer = load_tokenizer(model)
     with load_errors(model):
-        tokenizer = load_tokenizer(model)
         config = AutoConfig.from_pretrained(source(model), trust_remote_code=False)
         # GPUs have fast fused kernels.
         options["attn_implementation"] = attention_of(config, "plain" if place.type == "cpu" else "sdpa")
