@@ -77,12 +77,12 @@ def ridge(x, y, penalty):
     return weight, y.mean(0) - x.mean(0) @ weight
 
 
-def test_a_placeholder_leans_at_first_to_the_answer_that_its_vector_lets_expect():
+def test_a_placeholder_begins_as_the_answer_that_its_vector_lets_expect():
     rng = np.random.default_rng(4)
     embeddings, values = torch.randn(9, 5), rng.normal(2, 3, (40, 3)).astype(np.float32)
     answers = [{2: 1.0} if one else {3: 0.25, 7: 0.75} for one in values[:, 0] > 2]
     made = StreamProjector(torch.tensor(values[:30].mean(0)), torch.tensor(values[:30].std(0)), 2, 5)
-    made.begin(1, values, answers, embeddings)
+    made.begin(1, values, answers, embeddings, 4)
     x, words = (values - values[:30].mean(0)) / values[:30].std(0), embeddings.numpy()
     y = np.array([sum(share * words[token] for token, share in one.items()) for one in answers])
 
@@ -90,21 +90,23 @@ def test_a_placeholder_leans_at_first_to_the_answer_that_its_vector_lets_expect(
         without = [ridge(np.delete(x, k, 0), np.delete(y, k, 0), penalty) for k in range(40)]
         return sum(((x[k] @ weight + bias - y[k]) ** 2).sum() for k, (weight, bias) in enumerate(without))
 
-    weight, _ = ridge(x, y, min(np.logspace(0, 6, 13), key=error))
-    added = made(torch.ones(40, dtype=torch.long), torch.ones(40, dtype=torch.bool), torch.tensor(values))
-    assert np.allclose(added.detach().numpy(), x @ weight, atol=1e-4) and np.abs(weight).max() > 0.1
-    assert not made.weight[0].any() and not made.bias.any() and not made.absent.any()
+    weight, bias = ridge(x, y, min(np.logspace(0, 6, 13), key=error))
+    slots, there = torch.ones(41, dtype=torch.long), torch.tensor([True] * 40 + [False])
+    reads = made(slots, there, torch.tensor(values)).detach().numpy() + words[4]
+    assert np.allclose(reads[:40], x @ weight + bias, atol=1e-4) and np.abs(weight).max() > 0.1
+    assert np.allclose(reads[40], y.mean(0), atol=1e-5), "an absent vector reads as the mean of all answers"
+    assert not made.weight[0].any() and not made.bias[0].any() and not made.absent[0].any()
 
 
-def test_a_placeholder_stays_what_it_is_where_vectors_tell_nothing():
+def test_vectors_that_tell_nothing_begin_as_absent_ones_do():
     rng = np.random.default_rng(5)
     values, answers = rng.normal(size=(400, 3)).astype(np.float32), [{k % 7: 1.0} for k in range(400)]
     made, words = StreamProjector(torch.zeros(3), torch.ones(3), 1, 5), torch.randn(9, 5)
-    made.begin(0, values, answers, words)
-    assert made.weight.abs().max() < 0.02
+    made.begin(0, values, answers, words, 8)
+    assert made.weight.abs().max() < 0.02 and torch.allclose(made.bias, made.absent, atol=0.02)
     alone = StreamProjector(torch.zeros(3), torch.ones(3), 1, 5)
-    alone.begin(0, values[:1], answers[:1], words)
-    assert not alone.weight.any()
+    alone.begin(0, values[:1], answers[:1], words, 8)
+    assert not alone.weight.any() and not alone.bias.any()
 
 
 def test_another_stream_and_another_width_are_refused_by_name():

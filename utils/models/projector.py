@@ -7,7 +7,7 @@
 
 A placeholder's embedding becomes embedding + W (v - mean) / std + b, with a W and a b for each of a stream's tokens.
 Where a vector is absent it becomes embedding + a, which is learnt. All are zero at first: then the model reads text, in
-which a placeholder is the ordinary token that it is. `begin` gives W a start from labelled vectors.
+which a placeholder is the ordinary token that it is. `begin` gives all three a start from labelled vectors.
 """
 
 from collections.abc import Callable, Iterator
@@ -54,14 +54,15 @@ class StreamProjector(torch.nn.Module):
                 added = added.index_put(((mine & present).nonzero()[:, 0],), out.to(added.dtype))
         return added
 
-    def begin(self, slot: int, values: np.ndarray, answers: list[dict[int, float]], words: torch.Tensor) -> None:
-        """W of one token becomes the ridge regression from vectors to the embeddings of the answers behind them.
+    def begin(self, slot: int, values: np.ndarray, answers: list[dict[int, float]], words: torch.Tensor, this: int):
+        """The placeholder of one token, the token `this`, becomes what a ridge regression on its vector predicts: the
+        embedding of the answers behind it. An absent vector becomes the mean of all answers.
 
         values   (n, width)
         answers  n times {token: its share}; what is predicted is the mean of the tokens' embeddings
         words    (vocabulary, hidden), the embeddings
-        The penalty is the one with the least error when one is left out (Golub, Heath and Wahba, 1979). Of vectors that
-        tell nothing W is next to zero. One vector alone changes nothing.
+        The penalty is the one with the least error when one is left out (Golub, Heath and Wahba, 1979). So vectors that
+        tell nothing begin as absent ones do. One vector alone changes nothing.
         """
         if len(values) < 2:
             return
@@ -69,10 +70,13 @@ class StreamProjector(torch.nn.Module):
 
         tokens = sorted({token for shares in answers for token in shares})
         share = np.array([[shares.get(token, 0.0) for token in tokens] for shares in answers])
-        wanted = share @ words[tokens].detach().float().cpu().numpy()
+        known = words[[*tokens, this]].detach().float().cpu().numpy()
+        wanted = share @ known[:-1]
         found = RidgeCV(np.logspace(0, 6, 13)).fit((values - self.mean.numpy()) / self.std.numpy(), wanted)
         with torch.no_grad():
             self.weight[slot] = torch.from_numpy(found.coef_)
+            self.bias[slot] = torch.from_numpy(found.intercept_ - known[-1])
+            self.absent[slot] = torch.from_numpy(wanted.mean(0) - known[-1])
 
 
 class Projector(torch.nn.Module):

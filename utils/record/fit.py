@@ -77,9 +77,10 @@ def project(model, rows: list[Row], config: Config) -> None:
     if not streams:
         return
     words = model.get_input_embeddings().weight
+    placeholder = next(row.input_ids[index] for row in rows for index, _ in row.vectors)
     projector = fresh(streams, words.shape[1], config.stream_dropout)
     for (stream, slot), (values, answers) in answered(rows).items():
-        projector.of()[stream].begin(slot, values, answers, words)
+        projector.of()[stream].begin(slot, values, answers, words, placeholder)
     attach(model, projector)
 
 
