@@ -96,8 +96,8 @@ def source(model: str):
 
 @contextmanager
 def load_errors(model: str, instead: str = f"'{EMBEDDED}', a folder that holds config.json, or a hub id"):
-    """Raises ModelError for what transformers raises where a model cannot be found or read; at once where the hub, which
-    would be asked, does not answer. instead: what to give."""
+    """Raises ModelError for what transformers raises where a model cannot be found or read; at once where the hub is
+    needed and does not answer. instead: what to give."""
     try:
         with asked_once(model):
             yield
